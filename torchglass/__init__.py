@@ -1,0 +1,43 @@
+"""torchglass: a looking glass on PyTorch training. This file is a table of contents; nothing loads until it is used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torchglass.explainers import Explanation, explain
+    from torchglass.instrumentation import Run, attach, every
+    from torchglass.report import export_report
+    from torchglass.store import open_store
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "attach": "torchglass.instrumentation",
+    "every": "torchglass.instrumentation",
+    "Run": "torchglass.instrumentation",
+    "open_store": "torchglass.store",
+    "explain": "torchglass.explainers",
+    "Explanation": "torchglass.explainers",
+    "export_report": "torchglass.report",
+}
+
+__all__ = [
+    "Explanation",
+    "Run",
+    "__version__",
+    "attach",
+    "every",
+    "explain",
+    "export_report",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'torchglass' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
