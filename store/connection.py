@@ -1,0 +1,151 @@
+"""Where a store is, and connections to it: SQLite in WAL mode, one connection per thread and process."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from torchglass.errors import StoreError
+from torchglass.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+
+DEFAULT_PATH = "torchglass.db"
+BUSY_TIMEOUT_SECONDS = 30.0  # writers queue here; long enough for a peer's compaction on a slow disk
+
+
+def resolve_path(location: str | os.PathLike[str] | None) -> Path:
+    """Path of the store: the argument, else `TORCHGLASS_STORE`, else `./torchglass.db`.
+
+    Raises:
+        StoreError: for a URL of a database that this version does not speak.
+    """
+    text = os.fspath(location) if location is not None else os.environ.get("TORCHGLASS_STORE") or DEFAULT_PATH
+    if text.startswith("sqlite:///"):
+        text = text.removeprefix("sqlite:///")
+    elif "://" in text:
+        raise StoreError(f"a store at {text.split('://', 1)[0]}:// is not supported: give the path of a SQLite file")
+    return Path(text).expanduser().absolute()
+
+
+class Connections:
+    """Hands each thread its own connection; after a fork the child opens new ones and leaves the parent's alone."""
+
+    def __init__(self, path: Path, *, create: bool, read_only: bool) -> None:
+        self._path = path
+        self._read_only = read_only
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._opened: list[tuple[int, sqlite3.Connection]] = []
+        if not create and not path.exists():
+            raise StoreError(f"no store at {path}: train with torchglass attached, or give another path with --store")
+        if path.is_dir():
+            raise StoreError(f"{path} is a folder: give the path of a store file, such as {path / DEFAULT_PATH}")
+        if not path.parent.is_dir():
+            raise StoreError(f"the folder {path.parent} does not exist: create it, or give another path")
+        self._check_and_migrate(create=create)
+
+    def get(self) -> sqlite3.Connection:
+        """Return this thread's connection, opening it on first use."""
+        if getattr(self._local, "pid", None) != os.getpid():
+            self._local.connection = self._open()
+            self._local.pid = os.getpid()
+        connection: sqlite3.Connection = self._local.connection
+        return connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Use the connection for queries on one snapshot; database failures arrive as StoreError."""
+        try:
+            connection = self.get()
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot read the store {self._path}: {error}") from error
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Use the connection in one transaction: all of it is stored, or nothing."""
+        try:
+            connection = self.get()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot write to the store {self._path}: {error}") from error
+
+    def close(self) -> None:
+        """Close every connection that this process opened."""
+        with self._lock:
+            opened, self._opened = self._opened, []
+        for pid, connection in opened:
+            if pid == os.getpid():
+                connection.close()
+        self._local = threading.local()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        # NORMAL loses nothing when the process dies; only a power cut can cost the last transactions.
+        connection.execute("PRAGMA synchronous=NORMAL")
+        if self._read_only:
+            connection.execute("PRAGMA query_only=ON")
+        with self._lock:
+            self._opened.append((os.getpid(), connection))
+        return connection
+
+    def _check_and_migrate(self, *, create: bool) -> None:
+        try:
+            connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open the store {self._path}: {error}") from error
+        try:
+            self._refuse_strangers(connection, create=create)
+            if _version(connection) < SCHEMA_VERSION:
+                connection.execute("PRAGMA journal_mode=WAL")
+                _migrate(connection)
+        except sqlite3.DatabaseError as error:
+            with suppress(sqlite3.Error):
+                connection.rollback()
+            raise StoreError(f"{self._path} is not a torchglass store or is damaged: {error}") from error
+        finally:
+            connection.close()
+
+    def _refuse_strangers(self, connection: sqlite3.Connection, *, create: bool) -> None:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        empty = tables == 0 and application == 0
+        if application != APPLICATION_ID and not (empty and create):
+            what = "an empty file" if empty else "a SQLite database, but not a torchglass store"
+            raise StoreError(f"{self._path} is {what}: give the path of a store that torchglass wrote")
+        version = _version(connection)
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self._path} was written by a newer torchglass (schema {version}, this one reads up to "
+                f"{SCHEMA_VERSION}): upgrade torchglass"
+            )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Run what is missing in one transaction; a second process that waited for the lock finds nothing to do."""
+    connection.execute("BEGIN IMMEDIATE")
+    for statements in MIGRATIONS[_version(connection) :]:
+        for statement in statements:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    connection.commit()

@@ -1,0 +1,45 @@
+"""Which points of a long series are worth drawing: extremes, both ends of each pixel, everything non-finite."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from torchglass.store.records import Floats, Integers
+
+POINTS_PER_BUCKET = 4  # first, last, minimum and maximum of the bucket
+
+
+def worth_drawing(values: Floats, max_points: int) -> Integers:
+    """Indices, ascending, of at most about `max_points` of the values (n,), plus every change to or from non-finite.
+
+    Each bucket of neighbours keeps its first, last, smallest and largest finite value (the M4 aggregation: Jugel et
+    al., VLDB 2014), so a spike of one point survives any zoom. A run of NaN or infinity keeps its ends.
+    """
+    size = len(values)
+    if size <= max_points:
+        return np.arange(size)
+    bucket_size = -(-size * POINTS_PER_BUCKET // max_points)
+    starts = np.arange(0, size, bucket_size)
+    finite = np.isfinite(values)
+    chosen = [
+        starts,
+        np.minimum(starts + bucket_size, size) - 1,
+        _extreme_of_each(np.where(finite, values, np.inf), starts, bucket_size, largest=False),
+        _extreme_of_each(np.where(finite, values, -np.inf), starts, bucket_size, largest=True),
+    ]
+    return np.unique(np.concatenate([*chosen, _ends_of_runs(~finite)]))
+
+
+def _extreme_of_each(values: Floats, starts: Integers, bucket_size: int, *, largest: bool) -> Integers:
+    filler = -np.inf if largest else np.inf
+    padded = np.full(len(starts) * bucket_size, filler)
+    padded[: len(values)] = values
+    rows = padded.reshape(-1, bucket_size)
+    offsets = rows.argmax(axis=1) if largest else rows.argmin(axis=1)
+    return np.minimum(starts + offsets, len(values) - 1).astype(np.int64)
+
+
+def _ends_of_runs(marks: np.ndarray) -> Integers:
+    """First and last index of each stretch of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], marks, [False]]).astype(np.int8)))
+    return np.unique(np.concatenate([edges[0::2], edges[1::2] - 1]))

@@ -1,0 +1,196 @@
+"""What is stored: frozen values, with the unit in each name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+RunStatus = Literal["running", "finished", "failed", "interrupted", "lost"]
+SeriesKind = Literal["scalar", "layer", "phase", "device", "self"]
+RowKind = Literal["operator", "kernel"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run. Times are seconds since the epoch; `name` is unique in a store."""
+
+    id: int
+    uid: str
+    name: str
+    status: RunStatus
+    created_at: float
+    heartbeat_at: float
+    ended_at: float | None
+    host: str
+    pid: int
+    config: Mapping[str, Any]
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Series:
+    """A named sequence of points and its running summary, which needs no point to be read.
+
+    `minimum` to `last` are over the finite values written; None where there were none. `count` includes
+    the non-finite ones. `unit` is what the axis says ("s", "%", "B"), empty for pure numbers.
+    """
+
+    id: int
+    run_id: int
+    rank: int
+    key: str
+    kind: SeriesKind
+    unit: str
+    count: int
+    nonfinite_count: int
+    minimum: float | None
+    minimum_step: int | None
+    maximum: float | None
+    maximum_step: int | None
+    mean: float | None
+    last: float | None
+    last_step: int | None
+
+
+class Points(NamedTuple):
+    """Points of one series in order of step: `steps` (n,), `times` (n,) seconds since the epoch, `values` (n,).
+
+    `total` counts the points of the window before reduction; `cursor` is where `Store.tail` continues.
+    """
+
+    steps: Integers
+    times: Floats
+    values: Floats
+    total: int
+    cursor: int
+
+
+class SeriesBlock(NamedTuple):
+    """New points of one series, in the order in which they were recorded."""
+
+    key: str
+    kind: SeriesKind
+    unit: str
+    steps: Integers
+    times: Floats
+    values: Floats
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Exact counts of one tensor's values in fixed, sign-aware bins (see `torchglass.store.bins`).
+
+    `bins` (m,) are the indices of the bins that are not empty, `counts` (m,) their counts. Zeros, NaN and the two
+    infinities are counted apart. `minimum` and `maximum` are over the finite values, None where there were none.
+    """
+
+    step: int
+    time: float
+    bins: Integers
+    counts: Integers
+    zero_count: int
+    nan_count: int
+    positive_infinity_count: int
+    negative_infinity_count: int
+    minimum: float | None
+    maximum: float | None
+
+    @property
+    def count(self) -> int:
+        """Number of values, of whatever kind."""
+        return (
+            int(self.counts.sum())
+            + self.zero_count
+            + self.nan_count
+            + self.positive_infinity_count
+            + self.negative_infinity_count
+        )
+
+
+class HistogramBlock(NamedTuple):
+    """A histogram and the series that it belongs to."""
+
+    key: str
+    histogram: Histogram
+
+
+class ProfilerRow(NamedTuple):
+    """One line of an operator or kernel table. Durations are seconds, summed over the window's calls."""
+
+    kind: RowKind
+    name: str
+    calls: int
+    self_seconds: float
+    total_seconds: float
+
+
+@dataclass(frozen=True)
+class ProfilerWindow:
+    """A short stretch of steps that ran under torch.profiler, and what it found.
+
+    `wall_seconds` spans the recorded steps; `facts` hold what the window knows of itself (device, slowdown, notes).
+    """
+
+    step: int
+    time: float
+    step_count: int
+    wall_seconds: float
+    facts: Mapping[str, Any]
+    rows: tuple[ProfilerRow, ...]
+    id: int = 0
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Named arrays with JSON-able `meta`: an explanation, a checkpoint, a gallery of samples. Never a pickle."""
+
+    id: int
+    run_id: int
+    rank: int
+    kind: str
+    key: str
+    step: int
+    time: float
+    meta: Mapping[str, Any]
+
+
+class Fact(NamedTuple):
+    """Something stated once about a run: which devices there are, why a value is missing, what was dropped."""
+
+    rank: int
+    key: str
+    value: Any
+    time: float
+
+
+class ArtifactBlock(NamedTuple):
+    """An artifact on its way into the store."""
+
+    kind: str
+    key: str
+    step: int
+    time: float
+    meta: Mapping[str, Any]
+    arrays: Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass
+class Batch:
+    """Everything that one write puts into a store, in one transaction."""
+
+    series: list[SeriesBlock] = field(default_factory=list)
+    histograms: list[HistogramBlock] = field(default_factory=list)
+    windows: list[ProfilerWindow] = field(default_factory=list)
+    artifacts: list[ArtifactBlock] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.series or self.histograms or self.windows or self.artifacts or self.facts)

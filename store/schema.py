@@ -1,0 +1,110 @@
+"""The tables, as numbered migrations: a store of schema N is opened by running those after N."""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x74676C73  # "tgls": tells a store from any other SQLite file
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE runs (
+            id INTEGER PRIMARY KEY,
+            uid TEXT NOT NULL UNIQUE,
+            name TEXT NOT NULL UNIQUE,
+            launch_id TEXT UNIQUE,
+            status TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            heartbeat_at REAL NOT NULL,
+            ended_at REAL,
+            host TEXT NOT NULL,
+            pid INTEGER NOT NULL,
+            config TEXT NOT NULL,
+            error TEXT)""",
+        """CREATE TABLE series (
+            id INTEGER PRIMARY KEY,
+            run_id INTEGER NOT NULL REFERENCES runs(id),
+            rank INTEGER NOT NULL,
+            key TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            count INTEGER NOT NULL DEFAULT 0,
+            nonfinite_count INTEGER NOT NULL DEFAULT 0,
+            minimum REAL,
+            minimum_step INTEGER,
+            maximum REAL,
+            maximum_step INTEGER,
+            total REAL NOT NULL DEFAULT 0,
+            last REAL,
+            last_step INTEGER,
+            UNIQUE (run_id, rank, key))""",
+        # `first_index` counts points in the order they were written: a reader's cursor survives compaction.
+        """CREATE TABLE chunks (
+            series_id INTEGER NOT NULL REFERENCES series(id),
+            first_index INTEGER NOT NULL,
+            level INTEGER NOT NULL,
+            count INTEGER NOT NULL,
+            nonfinite_count INTEGER NOT NULL,
+            first_step INTEGER NOT NULL,
+            last_step INTEGER NOT NULL,
+            minimum REAL,
+            maximum REAL,
+            last REAL,
+            payload BLOB NOT NULL,
+            PRIMARY KEY (series_id, first_index))""",
+        """CREATE TABLE histograms (
+            series_id INTEGER NOT NULL REFERENCES histogram_series(id),
+            step INTEGER NOT NULL,
+            time REAL NOT NULL,
+            zero_count INTEGER NOT NULL,
+            nan_count INTEGER NOT NULL,
+            positive_infinity_count INTEGER NOT NULL,
+            negative_infinity_count INTEGER NOT NULL,
+            minimum REAL,
+            maximum REAL,
+            payload BLOB NOT NULL,
+            PRIMARY KEY (series_id, step))""",
+        """CREATE TABLE histogram_series (
+            id INTEGER PRIMARY KEY,
+            run_id INTEGER NOT NULL REFERENCES runs(id),
+            rank INTEGER NOT NULL,
+            key TEXT NOT NULL,
+            UNIQUE (run_id, rank, key))""",
+        """CREATE TABLE profiler_windows (
+            id INTEGER PRIMARY KEY,
+            run_id INTEGER NOT NULL REFERENCES runs(id),
+            rank INTEGER NOT NULL,
+            step INTEGER NOT NULL,
+            time REAL NOT NULL,
+            step_count INTEGER NOT NULL,
+            wall_seconds REAL NOT NULL,
+            facts TEXT NOT NULL)""",
+        "CREATE INDEX profiler_windows_of_run ON profiler_windows (run_id, step)",
+        """CREATE TABLE profiler_rows (
+            window_id INTEGER NOT NULL REFERENCES profiler_windows(id),
+            kind TEXT NOT NULL,
+            name TEXT NOT NULL,
+            calls INTEGER NOT NULL,
+            self_seconds REAL NOT NULL,
+            total_seconds REAL NOT NULL)""",
+        "CREATE INDEX profiler_rows_of_window ON profiler_rows (window_id)",
+        """CREATE TABLE artifacts (
+            id INTEGER PRIMARY KEY,
+            run_id INTEGER NOT NULL REFERENCES runs(id),
+            rank INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            key TEXT NOT NULL,
+            step INTEGER NOT NULL,
+            time REAL NOT NULL,
+            meta TEXT NOT NULL,
+            payload BLOB NOT NULL)""",
+        "CREATE INDEX artifacts_of_run ON artifacts (run_id, kind, key, step)",
+        """CREATE TABLE facts (
+            run_id INTEGER NOT NULL REFERENCES runs(id),
+            rank INTEGER NOT NULL,
+            key TEXT NOT NULL,
+            value TEXT NOT NULL,
+            time REAL NOT NULL,
+            PRIMARY KEY (run_id, rank, key))""",
+    ),
+)
+
+SCHEMA_VERSION = len(MIGRATIONS)

@@ -1,0 +1,198 @@
+"""What goes into a store: each function runs inside a transaction that its caller opened."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from torchglass.store.codec import decode_chunk, encode_arrays, encode_chunk, encode_counts
+from torchglass.store.records import ArtifactBlock, Fact, Floats, HistogramBlock, ProfilerWindow, SeriesBlock
+
+CHUNKS_PER_MERGE = 16  # so many chunks of one level become one of the next
+TOP_LEVEL = 3  # 16**3 writes to a chunk: rewriting larger ones costs more than it saves
+
+
+def to_json(value: Any) -> str:
+    """JSON that any reader accepts: what JSON lacks (NaN, tensors, paths, ...) is kept as its text."""
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(entry) for entry in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    return str(value)
+
+
+class SeriesIds:
+    """Ids of the series already seen, so that a write does not look each of them up again."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int, int, str], int] = {}
+
+    def get(self, connection: sqlite3.Connection, table: str, run_id: int, rank: int, key: str, **columns: str) -> int:
+        """Return the id of a row of `series` or `histogram_series`, made if there is none."""
+        name = (table, run_id, rank, key)
+        if name not in self._known:
+            names = ["run_id", "rank", "key", *columns]
+            connection.execute(
+                f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
+                "ON CONFLICT (run_id, rank, key) DO NOTHING",
+                (run_id, rank, key, *columns.values()),
+            )
+            query = f"SELECT id FROM {table} WHERE run_id = ? AND rank = ? AND key = ?"
+            self._known[name] = int(connection.execute(query, (run_id, rank, key)).fetchone()[0])
+        return self._known[name]
+
+    def forget(self) -> None:
+        """Drop the memory: ids that a rolled-back transaction made do not exist."""
+        self._known.clear()
+
+
+def append_points(connection: sqlite3.Connection, series_id: int, block: SeriesBlock) -> None:
+    """Add a chunk, keep the series' summary, and merge small chunks once there are enough of them."""
+    if not len(block.steps):
+        return
+    finite = np.isfinite(block.values)
+    kept, kept_steps = block.values[finite], block.steps[finite]
+    lowest, highest = (int(kept.argmin()), int(kept.argmax())) if kept.size else (None, None)
+    first_index = connection.execute("SELECT count FROM series WHERE id = ?", (series_id,)).fetchone()[0]
+    _insert_chunk(connection, series_id, first_index, 0, block.steps, block.times, block.values)
+    connection.execute(
+        """UPDATE series SET
+            count = count + :count, nonfinite_count = nonfinite_count + :nonfinite, total = total + :total,
+            minimum_step = CASE WHEN minimum IS NULL OR :minimum < minimum THEN :minimum_step ELSE minimum_step END,
+            minimum = CASE WHEN minimum IS NULL OR :minimum < minimum THEN :minimum ELSE minimum END,
+            maximum_step = CASE WHEN maximum IS NULL OR :maximum > maximum THEN :maximum_step ELSE maximum_step END,
+            maximum = CASE WHEN maximum IS NULL OR :maximum > maximum THEN :maximum ELSE maximum END,
+            last = CASE WHEN :last IS NULL THEN last ELSE :last END,
+            last_step = max(coalesce(last_step, :last_step), :last_step)
+        WHERE id = :id""",
+        {
+            "id": series_id,
+            "count": len(block.steps),
+            "nonfinite": int((~finite).sum()),
+            "total": float(kept.sum()),
+            "minimum": None if lowest is None else float(kept[lowest]),
+            "minimum_step": None if lowest is None else int(kept_steps[lowest]),
+            "maximum": None if highest is None else float(kept[highest]),
+            "maximum_step": None if highest is None else int(kept_steps[highest]),
+            "last": float(kept[-1]) if kept.size else None,
+            "last_step": int(block.steps.max()),
+        },
+    )
+    merge_small_chunks(connection, series_id)
+
+
+def merge_small_chunks(connection: sqlite3.Connection, series_id: int) -> None:
+    """Replace each full set of neighbours of one level by one chunk of the next, as a log-structured merge does."""
+    for level in range(TOP_LEVEL):
+        query = "SELECT first_index, payload FROM chunks WHERE series_id = ? AND level = ? ORDER BY first_index"
+        (waiting,) = connection.execute(
+            "SELECT count(*) FROM chunks WHERE series_id = ? AND level = ?", (series_id, level)
+        ).fetchone()
+        if waiting < CHUNKS_PER_MERGE:
+            return
+        rows = connection.execute(query, (series_id, level)).fetchall()
+        parts = [decode_chunk(payload) for _, payload in rows]
+        steps, times, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        connection.execute("DELETE FROM chunks WHERE series_id = ? AND level = ?", (series_id, level))
+        _insert_chunk(connection, series_id, rows[0][0], level + 1, steps, times, values)
+
+
+def _insert_chunk(
+    connection: sqlite3.Connection,
+    series_id: int,
+    first_index: int,
+    level: int,
+    steps: np.ndarray,
+    times: Floats,
+    values: Floats,
+) -> None:
+    kept = values[np.isfinite(values)]
+    connection.execute(
+        "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            series_id,
+            first_index,
+            level,
+            len(values),
+            len(values) - len(kept),
+            int(steps.min()),
+            int(steps.max()),
+            float(kept.min()) if kept.size else None,
+            float(kept.max()) if kept.size else None,
+            float(kept[-1]) if kept.size else None,
+            encode_chunk(steps, times, values),
+        ),
+    )
+
+
+def put_histogram(connection: sqlite3.Connection, series_id: int, block: HistogramBlock) -> None:
+    """Add a histogram; one of the same step is replaced."""
+    histogram = block.histogram
+    connection.execute(
+        "INSERT OR REPLACE INTO histograms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            series_id,
+            histogram.step,
+            histogram.time,
+            histogram.zero_count,
+            histogram.nan_count,
+            histogram.positive_infinity_count,
+            histogram.negative_infinity_count,
+            histogram.minimum,
+            histogram.maximum,
+            encode_counts(histogram.bins, histogram.counts),
+        ),
+    )
+
+
+def put_window(connection: sqlite3.Connection, run_id: int, rank: int, window: ProfilerWindow) -> None:
+    """Add a profiler window with its rows."""
+    cursor = connection.execute(
+        "INSERT INTO profiler_windows (run_id, rank, step, time, step_count, wall_seconds, facts) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (run_id, rank, window.step, window.time, window.step_count, window.wall_seconds, to_json(dict(window.facts))),
+    )
+    connection.executemany(
+        "INSERT INTO profiler_rows VALUES (?, ?, ?, ?, ?, ?)", [(cursor.lastrowid, *row) for row in window.rows]
+    )
+
+
+def put_artifact(connection: sqlite3.Connection, run_id: int, rank: int, block: ArtifactBlock) -> int:
+    """Add an artifact and return its id."""
+    cursor = connection.execute(
+        "INSERT INTO artifacts (run_id, rank, kind, key, step, time, meta, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            run_id,
+            rank,
+            block.kind,
+            block.key,
+            block.step,
+            block.time,
+            to_json(dict(block.meta)),
+            encode_arrays(block.arrays),
+        ),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def put_facts(connection: sqlite3.Connection, run_id: int, facts: Iterable[Fact]) -> None:
+    """State facts; a later one of the same rank and key replaces the earlier."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?)",
+        [(run_id, fact.rank, fact.key, to_json(fact.value), fact.time) for fact in facts],
+    )
