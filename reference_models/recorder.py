@@ -1,0 +1,37 @@
+"""The part of an attached run that training code talks to: of what `torchglass.attach` gives, what is used here."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
+
+import numpy.typing as npt
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+class Recorder(Protocol):
+    """Records a run. Nothing here waits for the device or for the store."""
+
+    @property
+    def step(self) -> int:
+        """Count the optimizer steps so far."""
+        ...
+
+    def batches(self, loader: Iterable[T]) -> Iterator[T]:
+        """Pass the batches on and name the time spent waiting for them."""
+        ...
+
+    def log(self, values: Mapping[str, float | Tensor], /, *, step: int | None = None) -> None:
+        """Record numbers or 0-d tensors at a step, the current one by default."""
+        ...
+
+    def save_arrays(
+        self,
+        kind: str,
+        key: str,
+        arrays: dict[str, npt.NDArray[Any]],
+        meta: dict[str, Any],
+        step: int | None = None,
+    ) -> None:
+        """Keep arrays with notes beside the run."""
+        ...
