@@ -36,7 +36,8 @@ def _extreme_of_each(values: Floats, starts: Integers, bucket_size: int, *, larg
     padded[: len(values)] = values
     rows = padded.reshape(-1, bucket_size)
     offsets = rows.argmax(axis=1) if largest else rows.argmin(axis=1)
-    return np.minimum(starts + offsets, len(values) - 1).astype(np.int64)
+    positions: Integers = np.minimum(starts + offsets, len(values) - 1)
+    return positions
 
 
 def _ends_of_runs(marks: np.ndarray) -> Integers:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +101,6 @@ class Store:
             )
             return self._run_where(connection, "id = ?", cursor.lastrowid)
 
-    def update_config(self, run_id: int, config: Mapping[str, Any]) -> None:
-        """Replace a run's configuration."""
-        with self._connections.writing() as connection:
-            connection.execute("UPDATE runs SET config = ? WHERE id = ?", (writing.to_json(dict(config)), run_id))
-
     def end_run(self, run_id: int, status: RunStatus, error: str | None = None) -> None:
         """Close a run as finished, failed (with the exception's text) or interrupted."""
         now = self._clock()
@@ -169,6 +164,11 @@ class Store:
         """Store one artifact, of a run that may have ended, and return its id."""
         with self._connections.writing() as connection:
             return writing.put_artifact(connection, run_id, rank, block)
+
+    def state_facts(self, run_id: int, facts: Iterable[Fact]) -> None:
+        """State facts about a run that may have ended."""
+        with self._connections.writing() as connection:
+            writing.put_facts(connection, run_id, facts)
 
     # Reading
 

@@ -1,0 +1,142 @@
+"""Where a step's time goes: phases that share their boundaries, so that they sum to the step exactly.
+
+data       waiting for the next batch (the loader's `__next__` under `run.batches`, else the gap before a forward)
+forward    inside the model's forward, training mode only
+backward   from the first gradient that reaches the model's output until the autograd engine is done
+optimizer  inside `optimizer.step`
+torchglass reading gradients and weights for the layer statistics, on the steps where that is due
+other      the rest: loss, metrics, evaluation, host-to-device copies, logging
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple, Protocol, TypeVar
+
+import torch
+
+from torchglass.instrumentation.transfer import is_capturing
+
+Phase = Literal["data", "forward", "backward", "optimizer", "torchglass", "other"]
+PHASES: tuple[Phase, ...] = ("data", "forward", "backward", "optimizer", "torchglass", "other")
+MAX_OPEN_STEPS = 32  # steps whose device stamps may be outstanding before the oldest is given up
+
+Stamp = TypeVar("Stamp")
+
+
+class StampClock(Protocol[Stamp]):
+    """A source of boundaries in time that may become readable only later."""
+
+    name: str
+
+    def stamp(self) -> Stamp:
+        """Mark now."""
+
+    def is_ready(self, stamp: Stamp) -> bool:
+        """Tell whether this stamp, and so every earlier one, can be read."""
+
+    def seconds(self, first: Stamp, second: Stamp) -> float:
+        """Seconds from one readable stamp to another."""
+
+    def release(self, stamp: Stamp) -> None:
+        """Give a stamp back; it will not be read again."""
+
+
+class HostClock:
+    """Stamps are nanoseconds of the host's monotonic clock."""
+
+    name = "host"
+
+    def __init__(self, now_ns: Callable[[], int] = time.perf_counter_ns) -> None:
+        self._now_ns = now_ns
+
+    def stamp(self) -> int:
+        return self._now_ns()
+
+    def is_ready(self, stamp: int) -> bool:
+        return True
+
+    def seconds(self, first: int, second: int) -> float:
+        return (second - first) / 1e9
+
+    def release(self, stamp: int) -> None:
+        """Nothing to give back."""
+
+
+class CudaClock:
+    """Stamps are timing events on the current stream: device time, queried later, never waited for."""
+
+    name = "cuda"
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._free: list[torch.cuda.Event] = []
+
+    def stamp(self) -> torch.cuda.Event:
+        event = self._free.pop() if self._free else torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self._device))
+        return event
+
+    def is_ready(self, stamp: torch.cuda.Event) -> bool:
+        return not is_capturing(self._device) and stamp.query()
+
+    def seconds(self, first: torch.cuda.Event, second: torch.cuda.Event) -> float:
+        return first.elapsed_time(second) / 1e3
+
+    def release(self, stamp: torch.cuda.Event) -> None:
+        self._free.append(stamp)
+
+
+class _ClosedStep(NamedTuple):
+    step: int
+    time: float
+    stamps: list[object]
+    phases: list[Phase]
+
+
+class Timeline:
+    """Boundaries of the running step, and closed steps that wait to become readable.
+
+    `deliver(step, time, seconds)` gets seconds by phase plus "step", the whole, once a step can be read.
+    """
+
+    def __init__(self, clock: StampClock[object], deliver: Callable[[int, float, Mapping[str, float]], None]) -> None:
+        self.clock = clock
+        self.given_up = 0
+        self._deliver = deliver
+        self._stamps: list[object] = [clock.stamp()]
+        self._phases: list[Phase] = []
+        self._closed: deque[_ClosedStep] = deque()
+
+    def mark(self, phase: Phase) -> None:
+        """Say that the time since the last boundary belonged to `phase`."""
+        if self._phases and self._phases[-1] == phase:
+            # Neighbours of one phase are one stretch: a long evaluation must not pile up boundaries.
+            self._phases.pop()
+            self.clock.release(self._stamps.pop())
+        self._stamps.append(self.clock.stamp())
+        self._phases.append(phase)
+
+    def close_step(self, step: int, when: float) -> None:
+        """End the step at the last boundary, which the next step begins with."""
+        self._closed.append(_ClosedStep(step, when, self._stamps, self._phases))
+        self._stamps, self._phases = [self._stamps[-1]], []
+        if len(self._closed) > MAX_OPEN_STEPS:
+            self._release(self._closed.popleft())
+            self.given_up += 1
+
+    def poll(self) -> None:
+        """Deliver the steps that can be read by now, oldest first."""
+        while self._closed and self.clock.is_ready(self._closed[0].stamps[-1]):
+            closed = self._closed.popleft()
+            seconds = dict.fromkeys(PHASES, 0.0)
+            for index, phase in enumerate(closed.phases):
+                seconds[phase] += self.clock.seconds(closed.stamps[index], closed.stamps[index + 1])
+            self._deliver(closed.step, closed.time, {"step": sum(seconds.values()), **seconds})
+            self._release(closed)
+
+    def _release(self, closed: _ClosedStep) -> None:
+        for stamp in closed.stamps[:-1]:  # the last one opens the next step
+            self.clock.release(stamp)

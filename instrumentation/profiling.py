@@ -1,0 +1,115 @@
+"""Short windows of torch.profiler inside the training loop, read on the writer's thread."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile, schedule
+
+from torchglass.instrumentation.buffer import Deferred, Record
+from torchglass.instrumentation.cadence import Cadence
+from torchglass.instrumentation.kineto import kernel_rows, operator_rows, read_spans
+from torchglass.store import Batch, Fact, ProfilerWindow
+
+WARMUP_STEPS = 1  # the first step under the profiler pays for attaching it
+FIRST_STEP = 5  # not earlier: the first steps still set up memory and libraries
+REMEMBERED_STEPS = 50  # ordinary steps that a window is compared with
+
+
+class ProfilerWindows:
+    """Opens a window when its cadence is due and closes it some steps later; `step_ended` is called once a step.
+
+    A profiler that will not start (another one is running, say) is stated as a fact, and training goes on.
+    """
+
+    def __init__(
+        self,
+        cadence: Cadence,
+        rank: int,
+        put: Callable[[Record], None],
+        clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._cadence = cadence
+        self._rank = rank
+        self._put = put
+        self._clock = clock
+        self._monotonic = monotonic
+        self._profiler: Any = None
+        self._steps_seen = 0
+        self._began_at = 0.0
+        self._last_step_at: float | None = None
+        self._ordinary: deque[float] = deque(maxlen=REMEMBERED_STEPS)
+
+    def step_ended(self, step: int) -> None:
+        """Note the end of a training step."""
+        if self._profiler is not None:
+            self._advance(step)
+            return
+        now = self._monotonic()
+        if self._last_step_at is not None:
+            self._ordinary.append(now - self._last_step_at)
+        self._last_step_at = now
+        if self._is_due(step + 1):
+            self._open()
+
+    def close(self) -> None:
+        """Stop a window that is under way and throw it away: it did not see its steps to the end."""
+        if self._profiler is not None:
+            profiler, self._profiler = self._profiler, None
+            profiler.stop()
+
+    def _is_due(self, step: int) -> bool:
+        interval = self._cadence.interval
+        return interval is not None and step >= FIRST_STEP and (step - FIRST_STEP) % interval == 0
+
+    def _open(self) -> None:
+        activities = [ProfilerActivity.CPU]
+        if torch.cuda.is_available():
+            activities.append(ProfilerActivity.CUDA)
+        profiler = profile(
+            activities=activities, schedule=schedule(wait=0, warmup=WARMUP_STEPS, active=self._cadence.steps, repeat=1)
+        )
+        try:
+            profiler.start()
+        except RuntimeError as error:
+            self._cadence = Cadence(None)
+            reason = f"no profiler window: {error}".splitlines()[0]
+            self._put(Fact(self._rank, "warnings/profiler", reason, self._clock()))
+            return
+        self._profiler, self._steps_seen = profiler, 0
+
+    def _advance(self, step: int) -> None:
+        self._steps_seen += 1
+        if self._steps_seen == WARMUP_STEPS + self._cadence.steps:
+            wall_seconds = self._monotonic() - self._began_at
+            profiler, self._profiler = self._profiler, None
+            profiler.stop()
+            self._hand_over(profiler, step, wall_seconds)
+            self._last_step_at = None  # stopping a window is nobody's step time
+            return
+        self._profiler.step()
+        if self._steps_seen == WARMUP_STEPS:
+            self._began_at = self._monotonic()
+
+    def _hand_over(self, profiler: Any, step: int, wall_seconds: float) -> None:
+        step_count = self._cadence.steps
+        usual = statistics.median(self._ordinary) if self._ordinary else None
+        facts = {
+            "device": "cuda" if torch.cuda.is_available() else "cpu",
+            "slowdown": wall_seconds / step_count / usual if usual else None,
+        }
+        when = self._clock()
+
+        def add_to(batch: Batch) -> None:
+            spans = read_spans(profiler.profiler.kineto_results.events())
+            rows = (*operator_rows(spans), *kernel_rows(spans))
+            first_step = step - step_count + 1
+            batch.windows.append(ProfilerWindow(first_step, when, step_count, wall_seconds, facts, rows))
+
+        self._put(Deferred(add_to))

@@ -1,0 +1,75 @@
+"""Device tensors to the host without making the training thread wait for the device."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+MAX_PENDING = 4096  # copies under way; a device this far behind is not going to catch up within a step
+
+Deliver = Callable[[npt.NDArray[Any]], None]
+
+
+@dataclass(frozen=True)
+class _Pending:
+    host: torch.Tensor
+    arrived: torch.cuda.Event
+    deliver: Deliver
+
+
+class Transfer:
+    """Copies small tensors into pinned memory asynchronously and delivers each once its event has passed.
+
+    Events are only ever queried, on the training thread, and never while a CUDA graph is captured: a query from any
+    thread can kill a capture. On the CPU a tensor is delivered at once; on devices other than CUDA by a blocking copy.
+    """
+
+    def __init__(self) -> None:
+        self._pending: deque[_Pending] = deque()
+        self.dropped = 0
+
+    def submit(self, tensor: torch.Tensor, deliver: Deliver) -> None:
+        """Send a detached tensor on its way; `deliver` gets it as an array, now or at a later `poll`."""
+        if tensor.device.type != "cuda":
+            deliver(tensor.cpu().numpy().copy() if tensor.device.type == "cpu" else tensor.cpu().numpy())
+            return
+        if is_capturing(tensor.device) or len(self._pending) >= MAX_PENDING:
+            self.dropped += 1
+            return
+        with torch.cuda.device(tensor.device):
+            # A destination that is not pinned would make this copy wait for the device.
+            host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            host.copy_(tensor, non_blocking=True)
+            arrived = torch.cuda.Event()
+            arrived.record()
+        self._pending.append(_Pending(host, arrived, deliver))
+
+    def poll(self) -> None:
+        """Deliver what has arrived, oldest first, without waiting."""
+        while self._pending and not is_capturing() and self._pending[0].arrived.query():
+            self._deliver_oldest()
+
+    def drain(self) -> None:
+        """Deliver everything, waiting for the device: for the end of a run, never inside the loop."""
+        while self._pending:
+            self._pending[0].arrived.synchronize()
+            self._deliver_oldest()
+
+    def _deliver_oldest(self) -> None:
+        pending = self._pending.popleft()
+        # Copied out: the pinned block goes back to the allocator, which may hand it to the next submit.
+        pending.deliver(np.array(pending.host.numpy()))
+
+
+def is_capturing(device: torch.device | None = None) -> bool:
+    """Tell whether the current stream records a CUDA graph; false wherever CUDA is not in use."""
+    if not torch.cuda.is_initialized():
+        return False
+    with torch.cuda.device(device):
+        return torch.cuda.is_current_stream_capturing()
