@@ -95,22 +95,25 @@ class Gpus:
 
     def facts(self) -> dict[str, Any]:
         """What does not change, and why there is no GPU when there is none."""
-        nvml = self._nvml if self._handles else None
-        described = []
-        for index, handle in enumerate(self._handles):
-            known: dict[str, Any] = {"index": index}
-            for name, read in (
-                ("name", lambda h: _text(nvml.nvmlDeviceGetName(h))),
-                ("uuid", lambda h: _text(nvml.nvmlDeviceGetUUID(h))),
-                ("memory_total_bytes", lambda h: int(nvml.nvmlDeviceGetMemoryInfo(h).total)),
-            ):
-                try:
-                    known[name] = read(handle)
-                except self._nvml.NVMLError as error:
-                    known[name] = None
-                    known[f"{name}_reason"] = str(error)
-            described.append(known)
-        return {"gpus": described, "reason": self.reason}
+        return {
+            "gpus": [{"index": index, **self._describe(handle)} for index, handle in enumerate(self._handles)],
+            "reason": self.reason,
+        }
+
+    def _describe(self, handle: Any) -> dict[str, Any]:
+        nvml = self._nvml
+        readers: dict[str, Callable[[Any], Any]] = {
+            "name": lambda h: _text(nvml.nvmlDeviceGetName(h)),
+            "uuid": lambda h: _text(nvml.nvmlDeviceGetUUID(h)),
+            "memory_total_bytes": lambda h: int(nvml.nvmlDeviceGetMemoryInfo(h).total),
+        }
+        known: dict[str, Any] = {}
+        for name, read in readers.items():
+            try:
+                known[name] = read(handle)
+            except nvml.NVMLError as error:
+                known[name], known[f"{name}_reason"] = None, str(error)
+        return known
 
     def read(self) -> Reading:
         """Read every GPU once; a figure that the driver refuses is missing with the driver's words."""

@@ -76,7 +76,7 @@ class Hooks:
     def _watch_backward(self, output: Any) -> None:
         tensor = next(_tensors_with_gradient(output), None)
         if tensor is not None:
-            tensor.register_hook(self._on_output_gradient)
+            tensor.register_hook(self._on_output_gradient)  # type: ignore[no-untyped-call]
 
     def _on_output_gradient(self, _gradient: torch.Tensor) -> None:
         # Two forwards before one backward arrive here twice; only the first opens it.
@@ -140,5 +140,5 @@ def _at_end_of_backward(callback: Callable[[], None]) -> None:
     """Have the running autograd engine call back once all gradients of this backward are accumulated."""
     # Public as torch.autograd.graph.queue_callback from torch 2.15; the engine's own entry before that.
     public = getattr(torch.autograd.graph, "queue_callback", None)
-    queue = public or torch.autograd.Variable._execution_engine.queue_callback  # type: ignore[attr-defined]
+    queue = public or torch.autograd.Variable._execution_engine.queue_callback
     queue(callback)

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from torch._C._autograd import DeviceType
+
 from torchglass.store import ProfilerRow
 
 MAX_ROWS = 400  # of a kind; the rest is summed into one row that says how many it stands for
@@ -26,8 +28,6 @@ class Span(NamedTuple):
 
 def read_spans(events: Iterable[Any]) -> list[Span]:
     """Take what is needed of each `_KinetoEvent`; asynchronous markers and annotations on the device are left out."""
-    from torch.autograd import DeviceType
-
     spans = []
     for event in events:
         on_device = event.device_type() != DeviceType.CPU

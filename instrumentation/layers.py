@@ -49,7 +49,11 @@ class LayerStatistics:
     @torch.no_grad()
     def read_gradients(self, step: int, time: float, *, norms: bool, histograms: bool) -> None:
         """Read what only exists between backward and the update; gradients are as the optimizer sees them."""
-        gradients = {name: p.grad for name, p in self._parameters.items() if _is_dense(p.grad)}
+        gradients = {
+            name: parameter.grad
+            for name, parameter in self._parameters.items()
+            if parameter.grad is not None and parameter.grad.layout == torch.strided
+        }
         if norms:
             self._send_norms("gradient_norm", gradients, step, time)
             self._before = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
@@ -103,10 +107,6 @@ class LayerStatistics:
             batch.histograms.append(HistogramBlock(key, to_histogram(counted, step, time)))
 
         self._put(Deferred(add_to))
-
-
-def _is_dense(gradient: torch.Tensor | None) -> bool:
-    return gradient is not None and gradient.layout == torch.strided
 
 
 def _by_device(tensors: Mapping[str, torch.Tensor]) -> list[tuple[list[str], list[torch.Tensor]]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 
@@ -23,25 +23,29 @@ Phase = Literal["data", "forward", "backward", "optimizer", "torchglass", "other
 PHASES: tuple[Phase, ...] = ("data", "forward", "backward", "optimizer", "torchglass", "other")
 MAX_OPEN_STEPS = 32  # steps whose device stamps may be outstanding before the oldest is given up
 
-Stamp = TypeVar("Stamp")
 
-
-class StampClock(Protocol[Stamp]):
-    """A source of boundaries in time that may become readable only later."""
+class StampClock(Protocol):
+    """A source of boundaries in time; a stamp is whatever the clock makes of now, readable perhaps only later."""
 
     name: str
 
-    def stamp(self) -> Stamp:
+    def can_stamp(self) -> bool:
+        """Tell whether a boundary may be marked at this moment."""
+
+    def stamp(self) -> Any:
         """Mark now."""
 
-    def is_ready(self, stamp: Stamp) -> bool:
+    def is_ready(self, stamp: Any) -> bool:
         """Tell whether this stamp, and so every earlier one, can be read."""
 
-    def seconds(self, first: Stamp, second: Stamp) -> float:
+    def seconds(self, first: Any, second: Any) -> float:
         """Seconds from one readable stamp to another."""
 
-    def release(self, stamp: Stamp) -> None:
+    def release(self, stamp: Any) -> None:
         """Give a stamp back; it will not be read again."""
+
+    def settle(self) -> None:
+        """Wait until every stamp is readable: after the loop, never inside it."""
 
 
 class HostClock:
@@ -51,6 +55,9 @@ class HostClock:
 
     def __init__(self, now_ns: Callable[[], int] = time.perf_counter_ns) -> None:
         self._now_ns = now_ns
+
+    def can_stamp(self) -> bool:
+        return True
 
     def stamp(self) -> int:
         return self._now_ns()
@@ -64,6 +71,9 @@ class HostClock:
     def release(self, stamp: int) -> None:
         """Nothing to give back."""
 
+    def settle(self) -> None:
+        """Nothing to wait for."""
+
 
 class CudaClock:
     """Stamps are timing events on the current stream: device time, queried later, never waited for."""
@@ -72,27 +82,33 @@ class CudaClock:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._free: list[torch.cuda.Event] = []
+        self._free: list[Any] = []
 
-    def stamp(self) -> torch.cuda.Event:
-        event = self._free.pop() if self._free else torch.cuda.Event(enable_timing=True)
+    def can_stamp(self) -> bool:
+        return not is_capturing(self._device)  # inside a capture a stamp would become part of the user's graph
+
+    def stamp(self) -> Any:
+        event = self._free.pop() if self._free else torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self._device))
         return event
 
-    def is_ready(self, stamp: torch.cuda.Event) -> bool:
-        return not is_capturing(self._device) and stamp.query()
+    def is_ready(self, stamp: Any) -> bool:
+        return not is_capturing(self._device) and bool(stamp.query())
 
-    def seconds(self, first: torch.cuda.Event, second: torch.cuda.Event) -> float:
-        return first.elapsed_time(second) / 1e3
+    def seconds(self, first: Any, second: Any) -> float:
+        return float(first.elapsed_time(second)) / 1e3
 
-    def release(self, stamp: torch.cuda.Event) -> None:
+    def release(self, stamp: Any) -> None:
         self._free.append(stamp)
+
+    def settle(self) -> None:
+        torch.cuda.synchronize(self._device)
 
 
 class _ClosedStep(NamedTuple):
     step: int
     time: float
-    stamps: list[object]
+    stamps: list[Any]
     phases: list[Phase]
 
 
@@ -102,16 +118,18 @@ class Timeline:
     `deliver(step, time, seconds)` gets seconds by phase plus "step", the whole, once a step can be read.
     """
 
-    def __init__(self, clock: StampClock[object], deliver: Callable[[int, float, Mapping[str, float]], None]) -> None:
+    def __init__(self, clock: StampClock, deliver: Callable[[int, float, Mapping[str, float]], None]) -> None:
         self.clock = clock
         self.given_up = 0
         self._deliver = deliver
-        self._stamps: list[object] = [clock.stamp()]
+        self._stamps: list[Any] = [clock.stamp()]
         self._phases: list[Phase] = []
         self._closed: deque[_ClosedStep] = deque()
 
     def mark(self, phase: Phase) -> None:
         """Say that the time since the last boundary belonged to `phase`."""
+        if not self.clock.can_stamp():
+            return
         if self._phases and self._phases[-1] == phase:
             # Neighbours of one phase are one stretch: a long evaluation must not pile up boundaries.
             self._phases.pop()
@@ -131,7 +149,7 @@ class Timeline:
         """Deliver the steps that can be read by now, oldest first."""
         while self._closed and self.clock.is_ready(self._closed[0].stamps[-1]):
             closed = self._closed.popleft()
-            seconds = dict.fromkeys(PHASES, 0.0)
+            seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
             for index, phase in enumerate(closed.phases):
                 seconds[phase] += self.clock.seconds(closed.stamps[index], closed.stamps[index + 1])
             self._deliver(closed.step, closed.time, {"step": sum(seconds.values()), **seconds})

@@ -19,7 +19,7 @@ Deliver = Callable[[npt.NDArray[Any]], None]
 @dataclass(frozen=True)
 class _Pending:
     host: torch.Tensor
-    arrived: torch.cuda.Event
+    arrived: Any  # torch.cuda.Event
     deliver: Deliver
 
 
@@ -46,7 +46,7 @@ class Transfer:
             # A destination that is not pinned would make this copy wait for the device.
             host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
             host.copy_(tensor, non_blocking=True)
-            arrived = torch.cuda.Event()
+            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             arrived.record()
         self._pending.append(_Pending(host, arrived, deliver))
 
@@ -69,7 +69,7 @@ class Transfer:
 
 def is_capturing(device: torch.device | None = None) -> bool:
     """Tell whether the current stream records a CUDA graph; false wherever CUDA is not in use."""
-    if not torch.cuda.is_initialized():
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return False
     with torch.cuda.device(device):
         return torch.cuda.is_current_stream_capturing()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torchglass.instrumentation.guard import Guard
 from torchglass.instrumentation.layers import LayerStatistics
 from torchglass.instrumentation.phases import PHASES, CudaClock, HostClock, Phase, StampClock, Timeline
 from torchglass.instrumentation.profiling import ProfilerWindows
-from torchglass.instrumentation.transfer import Transfer, is_capturing
+from torchglass.instrumentation.transfer import Transfer
 from torchglass.store import Fact
 
 _PHASE_UNITS = {f"phase/{name}": "s" for name in ("step", *PHASES)}
@@ -147,8 +146,7 @@ class StepWatcher:
         self._profiler.close()
         self._transfer.drain()
         if self._timeline is not None:
-            if isinstance(self._timeline.clock, CudaClock):
-                torch.cuda.synchronize()
+            self._timeline.clock.settle()
             self._timeline.poll()
         for name, lost in (
             ("device values", self._transfer.dropped),
@@ -175,16 +173,13 @@ class StepWatcher:
         }
 
     def _mark(self, phase: Phase) -> None:
-        timeline = self._timeline_now()
-        # Inside a capture a stamp would become part of the user's graph.
-        if not (isinstance(timeline.clock, CudaClock) and is_capturing()):
-            timeline.mark(phase)
+        self._timeline_now().mark(phase)
 
     def _timeline_now(self) -> Timeline:
         """The timeline, made at the first moment: by then the model is on the device where it trains."""
         if self._timeline is None:
             device = next((p.device for p in self._model.parameters()), torch.device("cpu"))
-            clock: StampClock[Any] = CudaClock(device) if device.type == "cuda" else HostClock()
+            clock: StampClock = CudaClock(device) if device.type == "cuda" else HostClock()
             self._timeline = Timeline(clock, self._deliver_phases)
             self._put(Fact(self._rank, "phases", {"clock": clock.name, "device": str(device)}, self._clock()))
         return self._timeline
