@@ -23,7 +23,7 @@ class LoadSplit(Protocol):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train on one data set: AdamW under a one-cycle schedule that peaks at `learning_rate`.
+    """How to train on one data set: AdamW, its learning rate up to `learning_rate` and down to zero (schedule.py).
 
     `augment` jitters each training batch by small random affine maps (augmentation.py says how small).
     """

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, TensorDataset
 
 from torchglass.reference_models.augmentation import Jitter
@@ -15,6 +15,7 @@ from torchglass.reference_models.exhibit import Recipe
 from torchglass.reference_models.precision import Precision
 from torchglass.reference_models.progress import Bar, bar
 from torchglass.reference_models.recorder import Recorder
+from torchglass.reference_models.schedule import rise_and_fall
 from torchglass.reference_models.scores import Scores, Tally
 from torchglass.reference_models.split import Split
 
@@ -40,9 +41,10 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training pictures, counted from 1, and the scores at its end, after optimizer step `step`.
+    """One pass over the training pictures, counted from 1, and the scores at its end.
 
-    `train` was counted while the weights changed and on jittered pictures, so it may lie below `test`.
+    `step` is its last step in the run's own count. `train` was counted while the weights changed and on jittered
+    pictures, so it may lie below `test`.
     """
 
     number: int
@@ -65,7 +67,7 @@ def prepare(
         pin_memory=precision.device.type == "cuda",
     )
     optimizer = AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = OneCycleLR(optimizer, max_lr=recipe.learning_rate, total_steps=recipe.epochs * len(loader))
+    schedule = rise_and_fall(optimizer, recipe.epochs * len(loader))
     return Lesson(
         model=model,
         classes=classes,
@@ -85,7 +87,7 @@ def fit(lesson: Lesson, run: Recorder, *, progress: bool) -> Iterator[Epoch]:
         for number in range(1, lesson.epochs + 1):
             with bar(f"epoch {number}", len(lesson.loader), "batch", show=progress, stays=False) as batches_bar:
                 tally = train_epoch(lesson, run, batches_bar)
-            epoch = Epoch(number, run.step, tally.read(), evaluate(lesson))
+            epoch = Epoch(number, run.current_step, tally.read(), evaluate(lesson))
             log_epoch(epoch, run)
             epochs_bar.set_postfix_str(f"test accuracy {epoch.test.accuracy:.2%}, loss {epoch.test.loss:.3f}")
             epochs_bar.update()

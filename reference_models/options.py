@@ -22,7 +22,7 @@ class TrainingOptions:
 
     `store` is where the run is recorded (None: attach's own default), `run` its name (None: model and data set).
     `amp` asks for mixed precision (precision.py says which). `cache` is the folder for downloads. `mode="disabled"`
-    trains the same weights and records nothing.
+    trains the same weights and records nothing; None leaves it to `TORCHGLASS_MODE`.
 
     Raises:
         OptionError: when a value cannot be taken.
@@ -41,7 +41,7 @@ class TrainingOptions:
     workers: int = 0
     progress: bool = True
     cache: Path | None = None
-    mode: Literal["on", "disabled"] = "on"
+    mode: Literal["on", "disabled"] | None = None
 
     def __post_init__(self) -> None:
         self.exhibit.source(self.dataset_name)
@@ -52,7 +52,7 @@ class TrainingOptions:
         _check_whole("seed", self.seed, at_least=0, at_most=MAX_SEED)
         _check_whole("workers", self.workers, at_least=0)
         _check_rate(self.learning_rate)
-        if self.mode not in ("on", "disabled"):
+        if self.mode not in ("on", "disabled", None):
             raise OptionError(f"mode is {self.mode!r}: choose 'on' or 'disabled'")
 
     @property

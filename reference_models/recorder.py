@@ -1,6 +1,6 @@
 """The part of an attached run that training code talks to: of what `torchglass.attach` gives, what is used here."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy.typing as npt
@@ -13,11 +13,11 @@ class Recorder(Protocol):
     """Records a run. Nothing here waits for the device or for the store."""
 
     @property
-    def step(self) -> int:
-        """Count the optimizer steps so far."""
+    def current_step(self) -> int:
+        """The step that `log` records to: the running one, or the last one until the next begins."""
         ...
 
-    def batches(self, loader: Iterable[T]) -> Iterator[T]:
+    def batches(self, loader: Iterable[T]) -> Iterable[T]:
         """Pass the batches on and name the time spent waiting for them."""
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-import torchglass
+from torchglass.instrumentation import Run, attach, every
+from torchglass.instrumentation.run import DisabledRun
 from torchglass.reference_models.loop import Epoch, Lesson, fit, prepare
 from torchglass.reference_models.options import TrainingOptions
 from torchglass.reference_models.precision import Precision, choose_device, choose_precision
@@ -35,7 +36,7 @@ class TrainingResult:
     """
 
     run_name: str
-    store: str | None
+    store: Path | None
     device: str
     epochs: tuple[Epoch, ...]
     seconds: float
@@ -71,8 +72,9 @@ def train(options: TrainingOptions) -> TrainingResult:
     interrupted = False
     started = time.perf_counter()
     try:
-        with attach(lesson, options) as run:
-            run_name, store = run.name, run.store_url
+        with watch(lesson, options) as run:
+            if not isinstance(run, DisabledRun):
+                run_name, store = run.name, run.store_path
             save_gallery(lesson, options, run)
             for epoch in fit(lesson, run, progress=options.progress):
                 epochs.append(epoch)
@@ -113,9 +115,9 @@ def prepare_lesson(options: TrainingOptions, precision: Precision) -> Lesson:
     )
 
 
-def attach(lesson: Lesson, options: TrainingOptions) -> AbstractContextManager[torchglass.Run]:
+def watch(lesson: Lesson, options: TrainingOptions) -> Run:
     """Attach torchglass to the lesson with everything that the page can show."""
-    return torchglass.attach(
+    return attach(
         lesson.model,
         lesson.optimizer,
         run=options.run_name,
@@ -123,7 +125,7 @@ def attach(lesson: Lesson, options: TrainingOptions) -> AbstractContextManager[t
         config=describe(lesson, options),
         every=LAYERS_EVERY,
         histograms=HISTOGRAMS_EVERY,
-        profile=torchglass.every(PROFILE_EVERY, steps=PROFILE_STEPS),
+        profile=every(PROFILE_EVERY, steps=PROFILE_STEPS),
         mode=options.mode,
     )
 
@@ -138,7 +140,7 @@ def describe(lesson: Lesson, options: TrainingOptions) -> dict[str, Any]:
         "device": str(precision.device),
         "precision": "float32" if precision.dtype is None else str(precision.dtype).removeprefix("torch."),
         "optimizer": type(lesson.optimizer).__name__,
-        "schedule": type(lesson.schedule).__name__,
+        "schedule": "linear rise, cosine fall",
         "workers": options.workers,
         "train_images": len(lesson.split.train_labels),
         "test_images": len(lesson.split.test_labels),

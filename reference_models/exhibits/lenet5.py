@@ -57,8 +57,8 @@ EXHIBIT = ReferenceModel(
     class_names=("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
     builder=build_lenet5,
     sources=(
-        DataSource("digits", digits.load_digits_split, Recipe(60, 64, 2e-3, weight_decay=0.01, augment=True)),
-        DataSource("mnist", mnist.load_mnist_split, Recipe(4, 64, 2e-3, weight_decay=0.01, augment=False)),
+        DataSource("digits", digits.load_digits_split, Recipe(40, 64, 4e-3, weight_decay=0.01, augment=True)),
+        DataSource("mnist", mnist.load_mnist_split, Recipe(4, 64, 4e-3, weight_decay=0.01, augment=False)),
     ),
     quality_bar=0.97,
     explain_layer="conv2",
