@@ -1,0 +1,22 @@
+"""Explain what a model looks at: any picture classifier in, a frozen Explanation out.
+
+This file loads neither torch nor captum, shap, lime: the first call of `explain` does, and only what its method needs.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from torchglass.explainers.explanation import Explanation
+from torchglass.explainers.registry import method_names
+
+if TYPE_CHECKING:
+    from torchglass.explainers.front_door import explain
+
+__all__ = ["Explanation", "explain", "method_names"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "explain":
+        raise AttributeError(f"module 'torchglass.explainers' has no attribute {name!r}")
+    from torchglass.explainers.front_door import explain
+
+    return explain

@@ -1,0 +1,113 @@
+"""Find the layer whose maps Grad-CAM should read, by running the real pictures."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchglass.errors import ExplainError
+from torchglass.explainers.scored_model import ScoredModel
+
+PROBE_PICTURES = 8
+"""Pictures that the search runs: every map of every layer is alive at once, and layers do not change with the batch."""
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """The layer to explain and the runners-up, best first."""
+
+    name: str
+    alternatives: tuple[str, ...]
+    negative_share: float
+    """Part of the layer's summed |activation| that lies below zero, over the probe pictures."""
+
+
+def choose_layer(model: ScoredModel, pictures: Tensor, targets: Tensor, name: str | None = None) -> LayerChoice:
+    """Choose the last layer with maps (rank 4, more than one place) that the targets' scores depend on.
+
+    Depending means a gradient that is not zero everywhere. Poolings rank last: they only lose place. Of modules that
+    hand on one tensor (a Sequential and its last child) the innermost is named. A given name wins over the search.
+
+    Raises:
+        ExplainError: no layer, or not the named one, has maps that the targets depend on.
+    """
+    modules = dict(model.network.named_modules())
+    if name is not None and name not in modules:
+        raise ExplainError(f"layer {name!r} is not in the model: choose one of {_listed(list(modules))}")
+    calls = _trace(model, pictures[:PROBE_PICTURES])
+    maps = {layer: output for layer, output in calls.outputs.items() if _has_places(output)}
+    alive = _with_gradient(maps, calls.scores, targets[:PROBE_PICTURES])
+    ranked = sorted(_innermost(alive, calls.outputs), key=lambda layer: "Pool" in type(modules[layer]).__name__)
+    if name is None:
+        if not ranked:
+            raise ExplainError(
+                f"no layer of {type(model.network).__name__} gives maps (N, C, h, w) that the target depends on: "
+                "Grad-CAM needs a convolution; use method 'shap' or 'lime'"
+            )
+        return _choice(ranked[0], ranked, calls.outputs)
+    if name not in alive:
+        shape = tuple(calls.outputs[name].shape) if name in calls.outputs else "nothing"
+        raise ExplainError(
+            f"layer {name!r} gives {shape}, not maps (N, C, h, w) that the target depends on: "
+            f"choose one of {_listed(ranked)}"
+        )
+    return _choice(name, ranked, calls.outputs)
+
+
+def _choice(name: str, ranked: list[str], outputs: dict[str, Tensor]) -> LayerChoice:
+    activations = outputs[name].detach()
+    # A layer with a gradient may still be silent; the floor keeps its share at zero.
+    mass = max(float(activations.abs().sum()), 1e-30)
+    share = float(activations.clamp(max=0).abs().sum()) / mass
+    return LayerChoice(name, tuple(layer for layer in ranked if layer != name), share)
+
+
+@dataclass(frozen=True, eq=False)
+class _Calls:
+    """Each layer's output in its last call, latest first, and the scores they led to."""
+
+    outputs: dict[str, Tensor]
+    scores: Tensor
+
+
+def _trace(model: ScoredModel, pictures: Tensor) -> _Calls:
+    outputs: dict[str, Tensor] = {}
+
+    def note(name: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                outputs.pop(name, None)
+                outputs[name] = output
+
+        return hook
+
+    handles = [module.register_forward_hook(note(name)) for name, module in model.network.named_modules()]
+    try:
+        table = model(pictures.clone().requires_grad_())
+    finally:
+        for handle in handles:
+            handle.remove()
+    return _Calls(dict(reversed(outputs.items())), table)
+
+
+def _has_places(output: Tensor) -> bool:
+    return output.ndim == 4 and output.shape[2] * output.shape[3] > 1 and output.requires_grad
+
+
+def _with_gradient(maps: dict[str, Tensor], table: Tensor, targets: Tensor) -> list[str]:
+    if not maps or not table.requires_grad:
+        return []
+    explained = table.gather(1, targets[:, None]).sum()
+    gradients = torch.autograd.grad(explained, list(maps.values()), allow_unused=True)
+    return [name for name, g in zip(maps, gradients, strict=True) if g is not None and bool(g.any())]
+
+
+def _innermost(names: list[str], outputs: dict[str, Tensor]) -> list[str]:
+    # Inner modules return before the ones around them, so the earliest name of a tensor is the innermost.
+    by_tensor = {id(outputs[name]): name for name in names}
+    return [name for name in names if by_tensor[id(outputs[name])] == name]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(name for name in names if name) or "none"

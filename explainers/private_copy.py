@@ -1,0 +1,103 @@
+"""Copy a model so that it can be explained without the trained one noticing."""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any
+
+from torch import Tensor, nn
+
+from torchglass.errors import ExplainError
+
+_CALL_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_STATE_HOOKS = (
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+
+
+def private_copy(model: nn.Module) -> nn.Module:
+    """Copy a model in eval mode, float32, gradient-free, without the caller's hooks and in-place activations.
+
+    Copied is the module inside `torch.compile`, DataParallel or DistributedDataParallel: layer hooks set after the
+    first compiled call do not fire, and a wrapper would synchronise with other processes. Hooks of torch.nn.utils
+    (weight norm, spectral norm, pruning) stay, because they compute the weights.
+
+    Raises:
+        ExplainError: a part of the model cannot be copied, or would reach back into the trained model.
+    """
+    model = unwrapped(model)
+    _refuse_forwards_that_reach_back(model)
+    try:
+        # The memo replaces hooks and non-leaf tensors on the way: neither can be copied, and the model stays as it is.
+        twin = copy.deepcopy(model, {**_hooks_left_out(model), **_graphs_cut(model)})
+    except Exception as error:
+        raise ExplainError(
+            f"{type(model).__name__} cannot be copied ({error}): keep what deepcopy refuses out of its attributes"
+        ) from error
+    _unwrap_children(twin)
+    for module in twin.modules():
+        if module.__dict__.get("inplace") is True:
+            module.__dict__["inplace"] = False
+    return twin.float().eval().requires_grad_(False)
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the module inside `torch.compile` and the parallel wrappers."""
+    while True:
+        if isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+            model = inner
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        else:
+            return model
+
+
+def _unwrap_children(module: nn.Module) -> None:
+    for name, child in list(module.named_children()):
+        plain = unwrapped(child)
+        if plain is not child:
+            setattr(module, name, plain)
+        _unwrap_children(plain)
+
+
+def _refuse_forwards_that_reach_back(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        forward = module.__dict__.get("forward")
+        if isinstance(forward, FunctionType) and forward.__closure__:
+            raise ExplainError(
+                f"forward of {name or 'the model'!r} was replaced by the function {forward.__qualname__!r}, which may "
+                "hold on to the trained module: subclass the module instead, or explain before replacing"
+            )
+
+
+def _hooks_left_out(model: nn.Module) -> dict[int, Any]:
+    left_out: dict[int, Any] = {}
+    for module in model.modules():
+        for kind in (*_CALL_HOOKS, *_STATE_HOOKS):
+            hooks = getattr(module, kind)
+            kept = {key: copy.deepcopy(hook) for key, hook in hooks.items() if _computes_weights(hook)}
+            left_out[id(hooks)] = OrderedDict(kept if kind in _CALL_HOOKS else ())
+    return left_out
+
+
+def _computes_weights(hook: object) -> bool:
+    return type(hook).__module__.startswith("torch.nn.utils.")
+
+
+def _graphs_cut(model: nn.Module) -> dict[int, Any]:
+    parts = (value for module in model.modules() for value in module.__dict__.values())
+    return {id(tensor): tensor.detach().clone() for tensor in _tensors(parts) if not tensor.is_leaf}
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, dict):
+            yield from _tensors(value.values())
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
