@@ -1,6 +1,6 @@
 """What runs inside the training process: hooks, phases, histograms, devices, profiler windows, and their writer."""
 
-from torchglass.instrumentation.attach import attach
+from torchglass.instrumentation.front_door import attach
 from torchglass.instrumentation.cadence import Cadence, every
 from torchglass.instrumentation.run import Run
 

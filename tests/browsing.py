@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -32,5 +34,16 @@ def stays_here(url: str) -> bool:
 
 
 def find_chromium() -> str | None:
-    """Path of an installed Chromium or Chrome."""
-    return next((path for path in map(shutil.which, CHROMIUM_NAMES) if path), None)
+    """Path of an installed Chromium or Chrome, else of the one that `playwright install chromium` fetched."""
+    installed = next((path for path in map(shutil.which, CHROMIUM_NAMES) if path), None)
+    if installed is not None:
+        return installed
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        fetched = playwright.chromium.executable_path
+    return fetched if os.path.exists(fetched) else None
+
+
+if __name__ == "__main__":
+    sys.exit(find_chromium() is None)

@@ -1,0 +1,44 @@
+# Every target explains itself: `make help`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 8501
+UI ?= 1
+
+.PHONY: help install demo test test-all check bench clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+install: .venv/installed ## make .venv and install requirements.txt into it
+
+demo: install ## train a reference model, explain it, write a report, serve the page (UI=0: all but serve; PORT=8501)
+	@$(BIN)/torchglass demo --port $(PORT) $(if $(filter 0,$(UI)),--no-ui)
+
+test: .venv/installed-dev ## run the whole suite, real-browser tests included
+	@scripts/ensure_test_tools
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-all: .venv/installed-dev ## run the slow sweeps too
+	@scripts/ensure_test_tools
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: .venv/installed-dev ## lint, formatting and strict types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@scripts/check_types
+
+bench: .venv/installed-dev ## measure what attach costs a training step, side by side in one run
+	@$(BIN)/python benchmarks/overhead.py
+
+clean: ## remove .venv and everything that tools left behind
+	@rm -rf .venv .typing build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+.venv/installed: requirements.txt pyproject.toml
+	@PYTHON="$(PYTHON)" scripts/make_environment requirements.txt
+	@touch $@
+
+.venv/installed-dev: requirements-dev.txt requirements.txt pyproject.toml
+	@PYTHON="$(PYTHON)" scripts/make_environment requirements-dev.txt
+	@touch .venv/installed $@

@@ -1,0 +1,198 @@
+"""The command `torchglass`: parse, call one room, print. Exit codes: 0 done, 1 below the quality bar, 2 a request that
+cannot be met (one sentence on stderr), 130 interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from torchglass import __version__
+from torchglass.errors import TorchglassError
+
+EXIT_BELOW_BAR, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    # Kineto prints two lines whenever a profiler window opens; it reads this before torch loads.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+    except TorchglassError as error:
+        print(f"torchglass: {error}", file=sys.stderr)
+        return EXIT_REFUSED
+    except KeyboardInterrupt:
+        print("torchglass: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough, as of `| head`
+        return 0
+    return code
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from torchglass.demo import run_demo
+
+    return run_demo(options.store, options.report, serve=not options.no_ui, port=options.port, device=options.device)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from torchglass.reference_models import TrainingOptions, train
+
+    result = train(
+        TrainingOptions(
+            model=options.model,
+            dataset=options.dataset,
+            store=options.store,
+            run=options.run,
+            device=options.device,
+            amp=options.amp,
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            learning_rate=options.lr,
+            seed=options.seed,
+            cache=options.cache,
+            workers=options.workers,
+            progress=not options.quiet,
+        )
+    )
+    if result.interrupted:
+        print(f"{result.run_name}: interrupted after {len(result.epochs)} epochs", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    if result.test_accuracy is None:
+        return EXIT_BELOW_BAR
+    print(f"{result.run_name}: test accuracy {result.test_accuracy:.2%} in {result.seconds:.1f} s on {result.device}")
+    print(f"weights: {result.weights}")
+    return 0
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from torchglass.dashboard import serve
+
+    serve(options.store, host=options.host, port=options.port, open_browser=options.open)
+    return 0
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from torchglass.listing import print_runs
+
+    print_runs(options.store, as_json=options.json)
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from torchglass.listing import print_run
+
+    print_run(options.store, options.run, as_json=options.json)
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from torchglass.explaining import Request, explain_run
+
+    request = Request(
+        run=options.run,
+        samples=options.samples,
+        methods=options.methods,
+        target=options.target,
+        layer=options.layer,
+        seed=options.seed,
+        weights=options.weights,
+    )
+    for line in explain_run(options.store, request):
+        print(line, flush=True)
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from torchglass.report import export_report
+    from torchglass.store import open_store
+
+    with open_store(options.store, read_only=True) as store:
+        path = export_report(store, options.run, options.output or Path(f"{_file_name(options.run)}.html"))
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def _file_name(run: str) -> str:
+    from torchglass.charts.text import file_name
+
+    return file_name(run)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="torchglass",
+        description="A looking glass on PyTorch training: watch it learn, see what it costs and what it looks at.",
+    )
+    parser.add_argument("--version", action="version", version=f"torchglass {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, command: object, text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=text)
+        where = "the store's file (default: TORCHGLASS_STORE, else ./torchglass.db)"
+        added.add_argument("--store", type=Path, help=where)
+        added.set_defaults(command=command)
+        return added
+
+    demo = verb("demo", _demo, "Train a reference model, explain test images, write a report and serve the page.")
+    demo.add_argument("--no-ui", action="store_true", help="do all but serve the page, and end")
+    demo.add_argument("--port", type=int, default=8501, help="port of the page (8501)")
+    demo.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    demo.add_argument("--report", type=Path, default=Path("torchglass-report.html"), help="where the report goes")
+
+    train = verb("train", _train, "Train a reference model with torchglass attached.")
+    train.add_argument("model", help="name of a reference model, such as lenet5")
+    train.add_argument("--dataset", help="a data set of the model (default: one that needs no download)")
+    train.add_argument("--run", help="name of the run")
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    train.add_argument("--amp", action="store_true", help="automatic mixed precision")
+    train.add_argument("--epochs", type=int)
+    train.add_argument("--batch-size", type=int)
+    train.add_argument("--lr", type=float, help="learning rate")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--workers", type=int, default=0, help="processes that load data")
+    train.add_argument("--cache", type=Path, help="folder of downloaded data sets")
+    train.add_argument("--quiet", action="store_true", help="no progress bars")
+
+    ui = verb("ui", _ui, "Serve the page.")
+    ui.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1: this machine only)")
+    ui.add_argument("--port", type=int, default=8501)
+    ui.add_argument("--open", action="store_true", help="open the page in a browser")
+
+    runs = verb("runs", _runs, "List the runs in a store.")
+    runs.add_argument("--json", action="store_true", help="for a machine to read")
+
+    show = verb("show", _show, "Show one run: status, configuration, and the summary of every series.")
+    show.add_argument("run", help="name, or beginning of the uid")
+    show.add_argument("--json", action="store_true", help="for a machine to read")
+
+    explain = verb("explain", _explain, "Explain test images with a run's trained model, and store what comes out.")
+    explain.add_argument("run", help="a run of a reference model, or the model's name for its newest run")
+    explain.add_argument("--samples", type=_numbers, default=(0, 1, 2), metavar="0,1,2", help="indices of test images")
+    explain.add_argument("--sample", type=_numbers, dest="samples", help=argparse.SUPPRESS)
+    explain.add_argument("--methods", type=_names, default=("gradcam", "shap", "lime"), metavar="gradcam,shap,lime")
+    explain.add_argument("--target", type=int, help="class to explain (default: the predicted one)")
+    explain.add_argument("--layer", help="layer for Grad-CAM (default: found)")
+    explain.add_argument("--seed", type=int, default=0)
+    explain.add_argument("--weights", type=Path, help="a state_dict file instead of the run's last checkpoint")
+
+    report = verb("report", _report, "Write one run into one self-contained HTML file.")
+    report.add_argument("run", help="name, or beginning of the uid")
+    report.add_argument("-o", "--output", type=Path, help="the file (default: RUN.html)")
+    return parser
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 0,1,2") from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
