@@ -1,0 +1,101 @@
+"""Which operators or kernels the time went to: a table over all profiler windows, and its longest rows as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+
+from torchglass.charts.records import packed
+from torchglass.charts.text import plot_text, short_label
+from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
+from torchglass.charts.units import number, scale_of
+from torchglass.store.records import Floats, Integers, ProfilerWindow, RowKind
+
+TOP = 20
+ROW_HEIGHT = 20  # px a bar
+
+
+class KernelsData(NamedTuple):
+    """The longest rows of one kind, longest first, summed over windows and ranks.
+
+    `calls`, `self_seconds`, `total_seconds` and `shares` are (k,); shares are of all the self time, listed or not.
+    `rest_count` and `rest_seconds` say what the list leaves out. `step_count` is the number of profiled steps.
+    """
+
+    kind: RowKind
+    names: tuple[str, ...]
+    calls: Integers
+    self_seconds: Floats
+    total_seconds: Floats
+    shares: Floats
+    rest_count: int
+    rest_seconds: float
+    window_count: int
+    step_count: int
+
+
+def kernels_data(windows: Sequence[ProfilerWindow], kind: RowKind = "operator", *, top: int = TOP) -> KernelsData:
+    """Sum the rows of one kind by name and keep the `top` longest by self time."""
+    sums: dict[str, list[float]] = {}
+    for window in windows:
+        for row in window.rows:
+            if row.kind == kind:
+                entry = sums.setdefault(row.name, [0.0, 0.0, 0.0])
+                for place, value in enumerate((row.calls, row.self_seconds, row.total_seconds)):
+                    entry[place] += value
+    ranked = sorted(sums, key=lambda name: (-sums[name][1], name))
+    table = np.array([sums[name] for name in ranked], np.float64).reshape(-1, 3)
+    self_seconds = table[:, 1]
+    whole = float(self_seconds.sum())
+    return KernelsData(
+        kind=kind,
+        names=tuple(ranked[:top]),
+        calls=table[:top, 0].astype(np.int64),
+        self_seconds=self_seconds[:top],
+        total_seconds=table[:top, 2],
+        shares=self_seconds[:top] / whole if whole > 0 else np.full(len(ranked[:top]), np.nan),
+        rest_count=max(0, len(ranked) - top),
+        rest_seconds=float(self_seconds[top:].sum()),
+        window_count=len(windows),
+        step_count=sum(window.step_count for window in windows),
+    )
+
+
+def kernels_figure(
+    data: KernelsData,
+    *,
+    title: str = "",
+    dark: bool = False,
+    reason: str = "No profiler window was recorded: attach with profile switched on.",
+) -> go.Figure:
+    """Draw self time a step as bars, longest on top, and what is not listed as one last bar."""
+    if not data.names:
+        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+    steps = max(data.step_count, 1)
+    seconds = np.append(data.self_seconds, data.rest_seconds)[: len(data.names) + bool(data.rest_count)] / steps
+    names = [*data.names, f"{data.rest_count} more"][: len(seconds)]
+    scale = scale_of("s", float(seconds.max()))
+    calls = [f"{number(count / steps)} calls a step" for count in data.calls.tolist()]
+    texts = [f"{plot_text(name)}<br>{call}" for name, call in zip(data.names, calls, strict=True)]
+    figure = new_figure(
+        dark=dark, title=plot_text(title), height=100 + ROW_HEIGHT * len(seconds), showlegend=False, bargap=0.25
+    )
+    figure.add_bar(
+        x=packed(seconds * scale.factor),
+        y=np.arange(len(seconds), dtype=np.int32),
+        orientation="h",
+        marker={"color": [PALETTE[0]] * len(data.names) + [NEUTRAL] * bool(data.rest_count)},
+        hovertext=np.array([*texts, f"{data.rest_count} more"][: len(seconds)]),
+        hovertemplate=f"%{{hovertext}}<br>%{{x:.3g}} {scale.unit} a step<extra></extra>",
+    )
+    figure.update_yaxes(
+        autorange="reversed",
+        tickvals=np.arange(len(seconds), dtype=np.int32),
+        ticktext=[short_label(name) for name in names],
+        showgrid=False,
+    )
+    figure.update_xaxes(title_text=f"self time, {scale.unit} a step", rangemode="tozero")
+    return figure

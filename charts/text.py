@@ -1,0 +1,80 @@
+"""What a run's own words go through before a page, a figure or a disk sees them: nobody's run name is trusted."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+
+MAX_CHARACTERS = 120
+MAX_FILE_NAME = 100  # characters; leaves room for an extension below every common limit of 255 bytes
+
+_INVISIBLE = {
+    "Cc",
+    "Cf",
+    "Cs",
+    "Co",
+    "Cn",
+    "Zl",
+    "Zp",
+}  # controls, bidi and other formats, lone surrogates, line breaks
+_JOINER = "\u200d"  # invisible, and enough to keep a renderer from making a link of what it splits
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_LINK_STARTS = re.compile(r"(http|www|ftp|mailto|xmpp|@)", re.IGNORECASE)
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # device names on Windows
+
+
+def plain_text(text: object, limit: int = MAX_CHARACTERS) -> str:
+    """One visible line of at most `limit` characters: controls and bidirectional marks go, what is cut ends in "…"."""
+    visible = "".join(" " if char in "\n\r\t" else char for char in str(text) if _is_visible(char))
+    line = " ".join(visible.split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def _is_visible(char: str) -> bool:
+    return char in "\n\r\t" or unicodedata.category(char) not in _INVISIBLE
+
+
+def plot_text(name: object, limit: int = MAX_CHARACTERS) -> str:
+    """Text for a plotly title, trace name, tick or annotation: its small HTML has no say.
+
+    Quotes stay as they are: plotly would show their entities. Never put the result into a `hovertemplate`,
+    where `%{…}` still means something.
+    """
+    return html.escape(plain_text(name, limit), quote=False)
+
+
+def markdown_text(name: object, limit: int = MAX_CHARACTERS) -> str:
+    """Text for a Streamlit element that reads markdown: no image, link, directive, formula or emphasis comes of it.
+
+    A backslash before punctuation does not stop bare addresses from becoming links: an invisible joiner does.
+    """
+    escaped = _PUNCTUATION.sub(r"\\\1", plain_text(name, limit))
+    return _LINK_STARTS.sub(rf"\1{_JOINER}", escaped)
+
+
+def file_name(name: object, fallback: str = "run") -> str:
+    """A name that every file system takes and that leads into no other folder."""
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", plain_text(name, MAX_FILE_NAME)).strip(".-")
+    if not kept:
+        return fallback
+    return f"_{kept}" if _RESERVED.match(kept) else kept
+
+
+def short_label(name: object, limit: int = 34) -> str:
+    """A tick label: long names keep their beginning and their end, where layers and kernels differ."""
+    line = plain_text(name, 1000)
+    if len(line) > limit:
+        tail = limit * 3 // 5
+        line = f"{line[: limit - tail - 1]}…{line[-tail:]}"
+    return html.escape(line, quote=False)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Text that has passed `plot_text`, broken into lines of about `width` characters for plotly, which breaks none."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + len(word) >= width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return "<br>".join(lines)

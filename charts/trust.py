@@ -1,0 +1,57 @@
+"""How far to trust an explanation, in one line made of its own checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torchglass.charts.units import number, quantity
+
+LOOSE_COMPLETENESS = 0.05  # attributions off by more than 5 % of what they should add up to
+WEAK_SURROGATE = 0.5  # a surrogate that explains less than half of the variance describes something else
+
+
+def trust_text(meta: Mapping[str, Any]) -> str:
+    """Checks, then cost: "Adds up to the output within 0.1 %. 500 evaluations, 0.8 s." Not yet escaped."""
+    checks = meta.get("checks") or {}
+    said = [
+        sentence for sentence in (_completeness(checks), _surrogate(checks), _positive(checks)) if sentence is not None
+    ]
+    return " ".join([*(said or ["No numerical check exists for this method."]), _cost(meta)]).strip()
+
+
+def _completeness(checks: Mapping[str, Any]) -> str | None:
+    relative, absolute = _figure(checks, "completeness_error_relative"), _figure(checks, "completeness_error")
+    if relative is None:
+        return None if absolute is None else f"Adds up to the output within {number(absolute)}."
+    if relative > LOOSE_COMPLETENESS:
+        return f"Does not add up to the output: off by {number(100 * relative)} %."
+    return f"Adds up to the output within {number(100 * relative)} %."
+
+
+def _surrogate(checks: Mapping[str, Any]) -> str | None:
+    r2 = _figure(checks, "surrogate_r2")
+    if r2 is None:
+        return None
+    verdict = "A poor fit: the" if r2 < WEAK_SURROGATE else "The"
+    return f"{verdict} surrogate follows {100 * max(r2, 0.0):.0f} % of the model's variance nearby (R² {number(r2)})."
+
+
+def _positive(checks: Mapping[str, Any]) -> str | None:
+    share = _figure(checks, "positive_share")
+    return None if share is None else f"{100 * share:.0f} % of the map speaks for the class."
+
+
+def _cost(meta: Mapping[str, Any]) -> str:
+    evaluations, seconds = _figure(meta, "model_evaluations"), _figure(meta, "seconds")
+    parts = []
+    if evaluations is not None:
+        parts.append(f"{number(evaluations)} evaluation{'s' if evaluations != 1 else ''}")
+    if seconds is not None:
+        parts.append(quantity(seconds, "s"))
+    return f"{', '.join(parts)}." if parts else ""
+
+
+def _figure(values: Mapping[str, Any], key: str) -> float | None:
+    value = values.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
