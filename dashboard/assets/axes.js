@@ -1,0 +1,38 @@
+// What the axes say: the three horizontal ones, and units on the vertical one.
+
+export const X_AXES = { step: "Step", relative: "Time since start", wall: "Time of day" };
+
+const Y_AXES = {
+  "%": { ticksuffix: " %", rangemode: "tozero" },
+  B: { tickformat: "~s", ticksuffix: "B", hoverformat: ".4~s" },
+  s: { tickformat: "~s", ticksuffix: "s", hoverformat: ".4~s" },
+  W: { ticksuffix: " W" },
+  "°C": { ticksuffix: " °C" },
+  MHz: { ticksuffix: " MHz" },
+};
+
+// Places of points on the chosen axis. Plotly shows dates as UTC, so they are moved to read as local time.
+export function places(points, axis, startedAt) {
+  if (axis === "relative") return points.times.map((time) => time - startedAt);
+  if (axis === "wall") return points.times.map((time) => time * 1000 - localOffset(time));
+  return points.steps.slice();
+}
+
+// A limit of a drawn range as a number; on a date axis plotly gives text.
+export function limit(value, axis) {
+  return axis === "wall" && typeof value === "string" ? Date.parse(`${value.replace(" ", "T")}Z`) : Number(value);
+}
+
+export function xAxis(axis) {
+  const title = { step: "step", relative: "seconds since start", wall: "local time" }[axis];
+  return { type: axis === "wall" ? "date" : "linear", title: { text: title, standoff: 4 } };
+}
+
+export function yAxis(unit, isLog) {
+  const known = Object.hasOwn(Y_AXES, unit) ? Y_AXES[unit] : {};
+  return { hoverformat: ".6~g", ...known, type: isLog ? "log" : "linear" };
+}
+
+function localOffset(time) {
+  return new Date(time * 1000).getTimezoneOffset() * 60000;
+}

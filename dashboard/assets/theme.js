@@ -1,0 +1,29 @@
+// Colours of the page that the charts stand on.
+
+// Okabe and Ito, Color Universal Design (2008): told apart by colour-blind readers.
+const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+export const ALARM = "#cc3311";
+
+export function readTheme(element) {
+  const style = getComputedStyle(element);
+  const read = (name, fallback) => style.getPropertyValue(name).trim() || fallback;
+  const colors = read("--st-chart-categorical-colors", "").split(",").filter(Boolean);
+  return {
+    text: read("--st-text-color", "#31333f"),
+    background: read("--st-background-color", "#ffffff"),
+    grid: "rgba(128,134,145,0.22)",
+    colors: colors.length ? colors.map((color) => color.trim()) : PALETTE,
+  };
+}
+
+export function themeLayout(theme) {
+  return {
+    "font.color": theme.text,
+    "hoverlabel.bgcolor": theme.background,
+    "hoverlabel.font.color": theme.text,
+    "modebar.color": theme.grid,
+    "modebar.activecolor": theme.text,
+    "xaxis.gridcolor": theme.grid,
+    "yaxis.gridcolor": theme.grid,
+  };
+}

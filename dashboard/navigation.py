@@ -1,0 +1,111 @@
+"""The pages, their addresses, and what stands before each of them: a store that opens and a run that is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+from torchglass.dashboard import notices
+from torchglass.dashboard.pages import devices, runs, training
+from torchglass.dashboard.state import PARAMETER, choose_run
+from torchglass.errors import RunNotFoundError, StoreError
+from torchglass.store import Run, Store, open_store
+from torchglass.store.connection import resolve_path
+
+RunPage = Callable[[Store, Run], None]
+
+
+class Entry(NamedTuple):
+    """A page about one run."""
+
+    title: str
+    address: str
+    icon: str
+    show: RunPage
+
+
+class Visit(NamedTuple):
+    """What a visitor sees a page of: an open store, and the name of a run that may not be in it."""
+
+    store: Store
+    known_names: list[str]
+    run_name: str
+
+
+# A material icon here would be fetched from a foreign host.
+ICON = str(Path(__file__).parent / "assets" / "icon.svg")
+RUN_PAGES = (
+    Entry("Training", "training", ":material/show_chart:", training.show),
+    Entry("Devices", "devices", ":material/memory:", devices.show),
+)
+
+
+def show() -> None:
+    """Run the page that the address asks for.
+
+    The store is open for one run of the script: Streamlit starts a thread for each, and a connection belongs to one.
+    """
+    st.set_page_config(page_title="torchglass", page_icon=ICON, layout="wide")
+    with ExitStack() as stack:
+        visit = _arrive(stack)
+        others = {
+            entry.address: st.Page(
+                _content(visit, partial(_show_run, entry.show)),
+                title=entry.title,
+                icon=entry.icon,
+                url_path=entry.address,
+            )
+            for entry in RUN_PAGES
+        }
+        # Streamlit answers for its default page at "/" alone, so the default is the one that needs no name.
+        show_runs = partial(_show_runs, partial(_open_run, others["training"]))
+        home = st.Page(_content(visit, show_runs), title="Runs", icon=":material/list:", default=True)
+        st.navigation([home, *others.values()]).run()
+
+
+def _arrive(stack: ExitStack) -> Visit | Callable[[], None]:
+    """Open the store and choose a run; or return what to say where that is not possible."""
+    try:
+        path = resolve_path(None)
+        if not path.exists():
+            return partial(notices.no_store, path)
+        store = stack.enter_context(open_store(path, read_only=True))
+        names = [run.name for run in store.runs()]
+    except StoreError as error:
+        return partial(notices.broken_store, str(error))
+    name = choose_run(names)
+    return partial(notices.empty_store, path) if name is None else Visit(store, names, name)
+
+
+def _content(visit: Visit | Callable[[], None], page: Callable[[Visit], None]) -> Callable[[], None]:
+    return partial(_guarded, page, visit) if isinstance(visit, Visit) else visit
+
+
+def _guarded(page: Callable[[Visit], None], visit: Visit) -> None:
+    try:
+        page(visit)
+    except StoreError as error:
+        notices.broken_store(str(error))
+
+
+def _show_runs(open_run: Callable[[str], None], visit: Visit) -> None:
+    runs.show(visit.store, open_run)
+
+
+def _open_run(page: Page, name: str) -> None:
+    st.switch_page(page, query_params={PARAMETER: name})
+
+
+def _show_run(page: RunPage, visit: Visit) -> None:
+    try:
+        run = visit.store.run(visit.run_name)
+    except RunNotFoundError:
+        notices.run_not_found(visit.run_name, visit.known_names)
+        return
+    page(visit.store, run)

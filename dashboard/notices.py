@@ -1,0 +1,120 @@
+"""What a page says instead of content: what happened, and what to do about it. No traceback, no markup of strangers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from torchglass.charts.text import markdown_text
+from torchglass.store import Run, open_store
+
+ATTACH = """import torchglass
+
+with torchglass.attach(model, optimizer, run="my-run") as run:
+    for images, labels in run.batches(loader):
+        loss = criterion(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        run.log(loss=loss)
+"""
+DEMO = "python -m torchglass demo"
+SHOWN_NAMES = 5
+LOOK_AGAIN_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+def no_store(path: Path) -> None:
+    """There is no file yet."""
+    st.info("No store here yet. It appears when a training run begins to record.", icon=":material/hourglass_empty:")
+    st.text(f"Looked for {path}")
+    _how_to_fill()
+    _go_on_when(path.exists)
+
+
+def empty_store(path: Path) -> None:
+    """A store without runs."""
+    st.info("The store holds no run yet.", icon=":material/inbox:")
+    st.text(f"Reading {path}")
+    _how_to_fill()
+    _go_on_when(partial(_has_runs, path))
+
+
+def broken_store(reason: str) -> None:
+    """A file that cannot be read as a store; `reason` says why and what to do."""
+    st.error("The store cannot be read.", icon=":material/error:")
+    st.text(reason)
+    st.markdown("Start the page with the path of a store:")
+    st.code("python -m torchglass ui --store path/to/torchglass.db", language="bash")
+
+
+def run_not_found(name: str, known: Sequence[str]) -> None:
+    """The URL names a run that is not there."""
+    st.warning("The run in this address is not in the store. Choose one in the sidebar.", icon=":material/search_off:")
+    st.text(f"Asked for: {name}")
+    if known:
+        st.text("The newest are: " + ", ".join(known[:SHOWN_NAMES]))
+
+
+def nothing_recorded(what: str, code: str, reason: str | None = None) -> None:
+    """A run without what this page shows; `what` and `code` are ours, `reason` may be the run's words."""
+    st.info(what, icon=":material/info:")
+    if reason:
+        st.text(reason)
+    st.code(code, language="python")
+
+
+def run_trouble(run: Run) -> None:
+    """Say why a run ended before its time; nothing when it did not."""
+    if run.status == "failed":
+        st.error("The training process stopped with an error.", icon=":material/error:")
+        if run.error:
+            st.code(run.error, language=None, wrap_lines=True)
+    elif run.status == "lost":
+        st.warning(
+            "The training process has not been heard of for a while: it was killed, or its machine is gone.",
+            icon=":material/heart_broken:",
+        )
+
+
+def run_heading(title: str, run: Run) -> None:
+    """Title of a page about one run."""
+    st.header(title, anchor=False)
+    st.caption(f"{markdown_text(run.name)} · on {markdown_text(run.host)}")
+    run_trouble(run)
+
+
+def page_failed(error: Exception) -> bool:
+    """Show a calm sentence for what no page foresaw, and write the traceback to the server's log."""
+    _log.error("a page failed", exc_info=error)
+    st.error(
+        "This page failed. The server's terminal shows why; the other pages still work.", icon=":material/bug_report:"
+    )
+    return True
+
+
+def _how_to_fill() -> None:
+    st.markdown("Record a training run of your own:")
+    st.code(ATTACH, language="python")
+    st.markdown("Or see everything at work on a small model, in about a minute:")
+    st.code(DEMO, language="bash")
+
+
+def _go_on_when(is_ready: Callable[[], bool]) -> None:
+    """Run the whole page again as soon as there is something to show."""
+
+    def look() -> None:
+        if is_ready():
+            st.rerun()
+
+    st.fragment(look, run_every=LOOK_AGAIN_SECONDS)()
+
+
+def _has_runs(path: Path) -> bool:
+    with open_store(path, read_only=True) as store:
+        return bool(store.runs())

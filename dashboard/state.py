@@ -1,0 +1,30 @@
+"""Which run the page shows: the URL's `?run=name` and the picker in the sidebar say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+PARAMETER = "run"
+_PICKED = "picked_run"
+_IN_URL = "run_in_url"
+
+
+def choose_run(names: Sequence[str]) -> str | None:
+    """Show the picker and return the name of the chosen run, which may be one that the store does not hold.
+
+    A URL that has changed since the last look (a shared link, a row that was clicked) wins over the picker; otherwise
+    the picker is written into the URL. Without either, the newest run is chosen.
+    """
+    asked = st.query_params.get(PARAMETER)
+    if asked is not None and asked != st.session_state.get(_IN_URL):
+        st.session_state[_PICKED] = asked if asked in names else None
+    elif st.session_state.get(_PICKED) not in names:
+        st.session_state[_PICKED] = names[0] if names else None
+    picked = st.sidebar.selectbox("Run", names, key=_PICKED, index=None, placeholder="Choose a run")
+    chosen = picked if picked is not None else asked
+    st.session_state[_IN_URL] = chosen
+    if chosen is not None and chosen != asked:
+        st.query_params[PARAMETER] = chosen
+    return chosen
