@@ -88,6 +88,8 @@ def with_gaps(points: Points) -> Points:
     if intervals.size < 2:
         return points
     before = np.flatnonzero(intervals > GAP_FACTOR * float(np.median(intervals)))
+    if not before.size:
+        return points
     return points._replace(
         steps=np.insert(points.steps, before + 1, points.steps[before]),
         times=np.insert(points.times, before + 1, points.times[before] + intervals[before] / 2),

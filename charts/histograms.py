@@ -44,7 +44,7 @@ def histograms_data(histograms: Sequence[Histogram], *, max_rows: int = MAX_ROWS
     shares = [row_shares(column, rows) if len(rows.edges) > 1 else np.zeros(0) for column in columns]
     return HistogramsData(
         steps=np.array([column.step for column in columns], np.int64),
-        shares=np.array(shares).reshape(len(columns), -1).T,
+        shares=np.array(shares).reshape(len(columns), len(rows.edges) - 1).T,
         edges=rows.edges,
         percentiles=np.array([percentiles(column, PERCENTILES) for column in columns]).reshape(-1, len(PERCENTILES)).T,
         nan_counts=np.array([column.nan_count for column in columns], np.int64),
@@ -76,6 +76,7 @@ def histograms_figure(
             text=np.repeat(labels[:, None], len(data.steps), 1),
             colorscale=colorscale(SEQUENTIAL),
             zmin=0,
+            zmax=100 * float(np.nan_to_num(data.shares).max()),
             colorbar={"title": {"text": "%", "side": "top"}, "thickness": 10, "outlinewidth": 0, "len": 1},
             hovertemplate="step %{x}<br>%{text}<br>%{z:.3g} % of the values<extra></extra>",
             hoverongaps=False,

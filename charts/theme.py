@@ -10,6 +10,9 @@ import plotly.graph_objects as go
 
 from torchglass.charts.text import wrapped
 
+Picture = npt.NDArray[np.uint8]
+Colors = tuple[tuple[int, int, int], ...]
+
 HEIGHT = 280  # px; plotly's own 450 shows half as many charts on a screen
 TITLE_HEIGHT = 26  # px that a title adds above the plot
 MAX_LINES = 12  # six colours in two dashes: beyond that nobody can match a line to the legend
@@ -21,15 +24,13 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("solid", "dash")
 
 # Blue, white, red is told apart in every common form of colour blindness; cividis was made for it.
-DIVERGING = ((5, 48, 97), (67, 147, 195), (247, 247, 247), (214, 96, 77), (103, 0, 31))
-SEQUENTIAL = ((0, 32, 76), (49, 68, 107), (102, 105, 112), (149, 143, 120), (203, 186, 105), (255, 233, 69))
+DIVERGING: Colors = ((5, 48, 97), (67, 147, 195), (247, 247, 247), (214, 96, 77), (103, 0, 31))
+SEQUENTIAL: Colors = ((0, 32, 76), (49, 68, 107), (102, 105, 112), (149, 143, 120), (203, 186, 105), (255, 233, 69))
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 _INK = {False: "#2b2f36", True: "#d7dae0"}
 _GRID = {False: "rgba(128,134,145,0.22)", True: "rgba(150,156,168,0.22)"}
 _HOVER = {False: "#ffffff", True: "#22262e"}
-
-Picture = npt.NDArray[np.uint8]
 
 
 def line_style(index: int) -> dict[str, str]:
@@ -42,12 +43,12 @@ def ink(dark: bool) -> str:
     return _INK[dark]
 
 
-def colorscale(colors: tuple[tuple[int, int, int], ...]) -> list[list[Any]]:
+def colorscale(colors: Colors) -> list[list[Any]]:
     """The colours, evenly spaced, as plotly takes them."""
     return [[place / (len(colors) - 1), f"rgb{color}"] for place, color in enumerate(colors)]
 
 
-def paint(shares: npt.NDArray[np.floating[Any]], colors: tuple[tuple[int, int, int], ...]) -> Picture:
+def paint(shares: npt.NDArray[np.floating[Any]], colors: Colors) -> Picture:
     """Colour (..., 3) of each share (...) between 0, the first colour, and 1, the last."""
     places = np.linspace(0, 1, len(colors))
     channels = [np.interp(shares, places, [color[channel] for color in colors]) for channel in range(3)]

@@ -1,0 +1,145 @@
+"""Explanations: scales that are honest about sign, pictures that decode, trust in words."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from recorded import digit_picture, record_example_run
+
+from torchglass.charts.explanations import Explained, ExplanationsData, explanations_data, explanations_figure
+from torchglass.charts.pictures import png_data_uri, resized, rgb
+from torchglass.charts.samples import samples_data, samples_figure
+from torchglass.charts.trust import trust_text
+from torchglass.store import Artifact, Store
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> ExplanationsData:
+    with Store(tmp_path / "a.db") as store:
+        run = record_example_run(store)
+        artifacts = store.artifacts(run.id, kind="explanation", key="test/3")
+        found = explanations_data([Explained(artifact, store.arrays(artifact.id)) for artifact in artifacts])
+    assert found is not None
+    return found
+
+
+def test_signed_maps_diverge_around_zero_and_class_activation_maps_do_not(data: ExplanationsData) -> None:
+    heats = [trace for trace in explanations_figure(data).data if trace.type == "heatmap"]
+    cam, shap, lime = heats
+    assert (cam.zmin, cam.zmax) == (0, 1)
+    assert shap.zmin == -shap.zmax
+    assert lime.zmin == -lime.zmax
+    assert cam.colorscale != shap.colorscale
+
+
+def test_zero_is_white_and_opposite_values_get_opposite_ends(data: ExplanationsData) -> None:
+    shap = data.panels[1]
+    zero = np.unravel_index(int(np.abs(shap.relevance).argmin()), shap.relevance.shape)
+    most = np.unravel_index(int(shap.relevance.argmax()), shap.relevance.shape)
+    least = np.unravel_index(int(shap.relevance.argmin()), shap.relevance.shape)
+    assert shap.picture[zero].tolist() == [247, 247, 247]
+    assert shap.picture[most][0] > shap.picture[most][2]
+    assert shap.picture[least][0] < shap.picture[least][2]
+
+
+def test_the_overlay_leaves_the_input_alone_where_nothing_was_attributed(data: ExplanationsData) -> None:
+    shap = data.panels[1]
+    untouched = shap.relevance == 0
+    assert untouched.any()
+    assert (shap.overlay[untouched] == data.picture[untouched]).all()
+    assert (shap.overlay[~untouched] != data.picture[~untouched]).any()
+
+
+def test_channels_are_summed_not_averaged_or_maximised() -> None:
+    attributions = np.zeros((1, 3, 4, 4), np.float32)
+    attributions[0, :, 1, 2] = [0.5, -0.2, 0.1]
+    found = explanations_data([_explained(attributions, method="shap")])
+    assert found is not None
+    assert found.panels[0].relevance[1, 2] == pytest.approx(0.4)
+    assert found.panels[0].limit == pytest.approx(0.4)
+
+
+def test_a_given_limit_keeps_one_scale_over_time() -> None:
+    found = explanations_data([_explained(np.full((1, 1, 4, 4), 0.1, np.float32), method="shap")], limits={"shap": 2.0})
+    assert found is not None
+    assert explanations_figure(found).data[1].zmax == 2.0
+
+
+def test_a_coarse_map_covers_the_whole_picture() -> None:
+    found = explanations_data([_explained(np.ones((1, 1, 2, 2), np.float32), method="gradcam")])
+    heat = explanations_figure(found).data[1]
+    assert (heat.x0 - heat.dx / 2, heat.x0 + 1.5 * heat.dx) == (-0.5, 3.5)
+
+
+def test_titles_name_method_class_score_and_layer(data: ExplanationsData) -> None:
+    assert data.panels[0].title == "Grad-CAM for class 3, logit 11.5, layer conv2"
+    assert data.heading == "test/3, step 200; label 3; predicted 3 (99.0 %)"
+
+
+def test_a_hostile_class_name_is_inert() -> None:
+    found = explanations_data(
+        [_explained(np.ones((1, 1, 2, 2), np.float32), method="shap", class_names=["<img src=x onerror=alert(1)>"])]
+    )
+    assert "<img" not in explanations_figure(found).to_json()
+
+
+@pytest.mark.parametrize(
+    ("checks", "expected"),
+    [
+        ({"completeness_error": 0.5, "completeness_error_relative": 0.001}, "Adds up to the output within 0.1 %."),
+        ({"completeness_error_relative": 0.4}, "Does not add up to the output: off by 40 %."),
+        ({"surrogate_r2": 0.81}, "The surrogate follows 81 % of the model's variance nearby (R² 0.81)."),
+        ({"surrogate_r2": 0.2}, "A poor fit: the surrogate follows 20 % of the model's variance nearby (R² 0.2)."),
+        ({}, "No numerical check exists for this method."),
+    ],
+)
+def test_trust_is_said_in_words(checks: dict[str, float], expected: str) -> None:
+    text = trust_text({"checks": checks, "model_evaluations": 1000, "seconds": 0.8})
+    assert text == f"{expected} 1,000 evaluations, 800 ms."
+
+
+def test_a_png_decodes_to_the_same_pixels() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    encoded = png_data_uri(picture).removeprefix("data:image/png;base64,")
+    assert (np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded)))) == picture).all()
+
+
+def test_inputs_outside_of_zero_to_one_are_stretched() -> None:
+    assert rgb(np.array([[[-1.0, 0.0, 1.0]]]))[0, :, 0].tolist() == [0, 128, 255]
+    assert rgb(np.array([[[0.2, 0.4]]]))[0, :, 0].tolist() == [51, 102]
+
+
+def test_resizing_repeats_pixels() -> None:
+    assert resized(np.array([[1, 2]]), 2, 4).tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
+
+
+def test_no_explanation_says_so() -> None:
+    assert explanations_data([]) is None
+    assert "Nothing recorded" in explanations_figure(None).layout.annotations[0].text
+
+
+def test_samples_are_drawn_with_their_captions() -> None:
+    images = np.stack([digit_picture(digit) for digit in range(10)] * 7)[:, None]
+    labels = np.arange(70) % 10
+    data = samples_data({"images": images, "labels": labels}, {"class_names": [f"class {d}" for d in range(10)]})
+    assert data is not None
+    assert (len(data.captions), data.left_out) == (60, 10)
+    assert data.captions[12] == "12: class 2"
+    figure = samples_figure(data)
+    assert [trace.type for trace in figure.data] == ["image", "scatter"]
+
+
+def _explained(attributions: np.ndarray, *, method: str, class_names: list[str] | None = None) -> Explained:
+    meta = {"method": method, "class_names": class_names or ["a"], "output_space": "logit", "checks": {}}
+    arrays = {
+        "attributions": attributions,
+        "inputs": np.full((1, 1, 4, 4), 0.5, np.float32),
+        "targets": np.array([0]),
+        "outputs": np.array([1.0]),
+    }
+    return Explained(Artifact(1, 1, 0, "explanation", "test/0", 1, 0.0, meta), arrays)
