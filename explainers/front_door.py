@@ -21,7 +21,7 @@ from torchglass.explainers.checks import (
     device_of,
 )
 from torchglass.explainers.explanation import Explanation
-from torchglass.explainers.private_copy import private_copy
+from torchglass.explainers.private_copy import private_copy, switch_in_place_off
 from torchglass.explainers.problem import Attribution, Problem
 from torchglass.explainers.random_state import borrowed_random_state
 from torchglass.explainers.registry import load_method
@@ -98,6 +98,7 @@ def _posed(
     references, background_name = checked_background(background, pictures)
     scored = ScoredModel(private_copy(model)).eval()
     table = checked_scores(scored, pictures)
+    switch_in_place_off(scored, pictures[:1])
     targets = checked_targets(target, table)
     outputs = table.gather(1, targets[:, None])[:, 0]
     return Problem(scored, pictures, targets, outputs, references, background_name, layer, seed), table

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError
+from torchglass.explainers.scored_model import ScoredModel, scores
 
 _CALL_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _STATE_HOOKS = (
@@ -20,7 +22,7 @@ _STATE_HOOKS = (
 
 
 def private_copy(model: nn.Module) -> nn.Module:
-    """Copy a model in eval mode, float32, gradient-free, without the caller's hooks and in-place activations.
+    """Copy a model in eval mode, float32, gradient-free and without the caller's hooks.
 
     Copied is the module inside `torch.compile`, DataParallel or DistributedDataParallel: layer hooks set after the
     first compiled call do not fire, and a wrapper would synchronise with other processes. Hooks of torch.nn.utils
@@ -39,10 +41,23 @@ def private_copy(model: nn.Module) -> nn.Module:
             f"{type(model).__name__} cannot be copied ({error}): keep what deepcopy refuses out of its attributes"
         ) from error
     _unwrap_children(twin)
-    for module in twin.modules():
-        if module.__dict__.get("inplace") is True:
-            module.__dict__["inplace"] = False
     return twin.float().eval().requires_grad_(False)
+
+
+def switch_in_place_off(model: ScoredModel, probe: Tensor) -> None:
+    """Let activations write to tensors of their own, which backward hooks need, unless the probe's scores change.
+
+    They change where the network reads a tensor again after an activation wrote over it; it then stays as it is.
+    """
+    in_place = [module for module in model.network.modules() if module.__dict__.get("inplace") is True]
+    if not in_place:
+        return
+    before = scores(model, probe)
+    for module in in_place:
+        module.__dict__["inplace"] = False
+    if not torch.allclose(scores(model, probe), before, rtol=1e-5, atol=1e-6):
+        for module in in_place:
+            module.__dict__["inplace"] = True
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
