@@ -29,7 +29,8 @@ LayerQuantity = Literal["gradient_norm", "weight_norm", "update_ratio"]
 HEALTHY_UPDATE_RATIO = 1e-3  # a common rule of thumb for SGD (Karpathy, CS231n notes): the middle of that scale
 ROW_HEIGHT = 16  # px a layer, so that its label can be read
 MAX_HEIGHT = 1200
-MAX_MARKS = 2000
+MAX_MARKS = 500
+MAX_NAME = 400  # characters; two layers whose names were cut alike would share a row
 PREFIX = "layers/"
 
 
@@ -91,15 +92,13 @@ def gradient_flow_figure(
     figure = new_figure(dark=dark, title=plot_text(title), height=height)
     with np.errstate(divide="ignore"):
         logarithms = np.where(data.values > 0, np.log10(data.values), np.nan)
-    places = np.arange(len(data.layers), dtype=np.int32)
-    names = np.array([plot_text(layer) for layer in data.layers])
+    names = [plot_text(layer, MAX_NAME) for layer in data.layers]
     figure.add_heatmap(
         x=packed_steps(data.steps),
-        y=places,
+        y=names,
         z=packed(logarithms),
-        text=np.repeat(names[:, None], len(data.steps), 1),
         customdata=packed(data.values),
-        hovertemplate="%{text}<br>step %{x}: %{customdata:.3g}<extra></extra>",
+        hovertemplate="%{y}<br>step %{x}: %{customdata:.3g}<extra></extra>",
         hoverongaps=False,
         **_colors(data.quantity, logarithms),
     )
@@ -110,7 +109,7 @@ def gradient_flow_figure(
         if len(marks):
             figure.add_scatter(
                 x=packed_steps(marks[:, 1]),
-                y=marks[:, 0].astype(np.int32),
+                y=[names[layer] for layer in marks[:, 0]],
                 mode="markers",
                 marker={"symbol": symbol, "color": color, "size": 7},
                 name=name,
@@ -119,7 +118,8 @@ def gradient_flow_figure(
             )
     labels = [short_label(layer) for layer in data.layers]
     stride = -(-len(labels) * ROW_HEIGHT // (MAX_HEIGHT - 80)) or 1
-    figure.update_yaxes(autorange="reversed", tickvals=places[::stride], ticktext=labels[::stride])
+    places = np.arange(len(labels), dtype=np.int32)[::stride]
+    figure.update_yaxes(type="category", autorange="reversed", tickvals=places, ticktext=labels[::stride])
     figure.update_xaxes(title_text="step")
     return figure
 

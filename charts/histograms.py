@@ -18,6 +18,7 @@ from torchglass.store.records import Floats, Histogram, Integers
 MAX_COLUMNS = 256  # beyond that, neighbouring steps share a column
 PERCENTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 MAX_TICKS = 9
+NONFINITE_ROW = "NaN or infinite"
 
 
 class HistogramsData(NamedTuple):
@@ -68,22 +69,22 @@ def histograms_figure(
     figure = new_figure(dark=dark, title=plot_text(title), showlegend=False)
     figure.update_xaxes(title_text="step")
     if data.shares.size:
-        labels = np.array([f"{number(low)} to {number(high)}" for low, high in zip(*_row_bounds(data), strict=True)])
+        bounds = zip(data.edges[:-1].tolist(), data.edges[1:].tolist(), strict=True)
         figure.add_heatmap(
             x=packed_steps(data.steps),
-            y=np.arange(len(data.edges) - 1, dtype=np.int32),
+            # Rows named by their bounds: hover says them without a copy in every cell.
+            y=[f"{number(low)} to {number(high)}" for low, high in bounds],
             z=packed(100 * np.where(data.shares > 0, data.shares, np.nan)),
-            text=np.repeat(labels[:, None], len(data.steps), 1),
             colorscale=colorscale(SEQUENTIAL),
             zmin=0,
             zmax=100 * float(np.nan_to_num(data.shares).max()),
             colorbar={"title": {"text": "%", "side": "top"}, "thickness": 10, "outlinewidth": 0, "len": 1},
-            hovertemplate="step %{x}<br>%{text}<br>%{z:.3g} % of the values<extra></extra>",
+            hovertemplate="step %{x}<br>%{y}<br>%{z:.3g} % of the values<extra></extra>",
             hoverongaps=False,
         )
         places, texts = axis_ticks(data.edges)
-        figure.update_yaxes(tickvals=places, ticktext=texts, range=[-0.5, len(data.edges) - 0.5])
-    _mark_nonfinite(figure, data, height=len(data.edges) - 0.9)
+        figure.update_yaxes(type="category", tickvals=places, ticktext=texts, range=[-0.5, len(data.edges) - 0.5])
+    _mark_nonfinite(figure, data, height=NONFINITE_ROW)
     return figure
 
 
@@ -135,18 +136,14 @@ def row_places(values: Floats, edges: Floats) -> Floats:
     return np.asarray(np.interp(values, edges, np.arange(len(edges)) - 0.5), np.float64)
 
 
-def _row_bounds(data: HistogramsData) -> tuple[list[float], list[float]]:
-    return data.edges[:-1].tolist(), data.edges[1:].tolist()
-
-
-def _mark_nonfinite(figure: go.Figure, data: HistogramsData, height: float) -> None:
+def _mark_nonfinite(figure: go.Figure, data: HistogramsData, height: float | str) -> None:
     bad = (data.nan_counts > 0) | (data.infinity_counts > 0)
     if not bad.any():
         return
     pairs = zip(data.nan_counts[bad].tolist(), data.infinity_counts[bad].tolist(), strict=True)
     figure.add_scatter(
         x=packed_steps(data.steps[bad]),
-        y=np.full(int(bad.sum()), height, np.float32),
+        y=np.full(int(bad.sum()), height),
         mode="markers",
         marker={"symbol": "x", "size": 8, "color": ALARM},
         text=np.array([f"{nan:,} NaN, {infinite:,} infinite" for nan, infinite in pairs]),
