@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zipfile
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -29,8 +30,10 @@ def encode_chunk(steps: Integers, times: Floats, values: Floats) -> bytes:
     differences = np.diff(steps)
     stride = int(differences[0]) if differences.size else 1
     listed = bool((differences != stride).any())
-    narrow = values.astype(np.float32)
-    fits = bool(((narrow == values) | (np.isnan(narrow) & np.isnan(values))).all())
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        narrow = values.astype(np.float32)
+    # Compared as bits: a NaN's payload and the sign of a zero count too.
+    fits = bool((narrow.astype(np.float64).view(np.int64) == values.view(np.int64)).all())
     microseconds = np.round((times - times[0]) * 1e6).astype(np.int64)
     columns = [np.diff(microseconds, prepend=0), narrow if fits else values]
     if listed:
@@ -91,17 +94,32 @@ def decode_counts(payload: bytes) -> tuple[Integers, Integers]:
 
 def encode_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     """A compressed `.npz` in which no array may need pickle."""
-    buffer = io.BytesIO()
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise StoreError(
                 f"array {name!r} has dtype {array.dtype}: only numbers, booleans and plain text are stored"
             )
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    buffer = io.BytesIO()
+    # Not np.savez: there an array called "file" clashes with a parameter of numpy's own.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
     return buffer.getvalue()
 
 
 def decode_arrays(payload: bytes) -> dict[str, npt.NDArray[Any]]:
-    """Inverse of `encode_arrays`; refuses anything that would need pickle."""
-    with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    """Inverse of `encode_arrays`.
+
+    Raises:
+        StoreError: the payload would need pickle, or is damaged.
+    """
+    arrays = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+    except (ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise StoreError(f"damaged, or not arrays alone: {error}") from error
+    return arrays

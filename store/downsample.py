@@ -18,7 +18,7 @@ def worth_drawing(values: Floats, max_points: int) -> Integers:
     size = len(values)
     if size <= max_points:
         return np.arange(size)
-    bucket_size = -(-size * POINTS_PER_BUCKET // max_points)
+    bucket_size = -(-size * POINTS_PER_BUCKET // max(max_points, POINTS_PER_BUCKET))
     starts = np.arange(0, size, bucket_size)
     finite = np.isfinite(values)
     chosen = [

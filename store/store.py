@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from torchglass.errors import RunNotFoundError
+from torchglass.errors import RunNotFoundError, StoreError
 from torchglass.store import writing
 from torchglass.store.codec import decode_arrays, decode_chunk, decode_counts
 from torchglass.store.connection import Connections, resolve_path
@@ -38,7 +38,8 @@ from torchglass.store.records import (
 LOST_AFTER_SECONDS = 15.0  # a running run beats once a second; so many missed beats mean its process is gone
 _SERIES_COLUMNS = (
     "id, run_id, rank, key, kind, unit, count, nonfinite_count, minimum, minimum_step, maximum, maximum_step, "
-    "CASE WHEN count > nonfinite_count THEN total / (count - nonfinite_count) END, last, last_step"
+    f"CASE WHEN count > nonfinite_count AND abs(total) < {writing.LARGEST!r} THEN total / (count - nonfinite_count) END, "
+    "last, last_step"
 )
 _ARTIFACT_COLUMNS = "id, run_id, rank, kind, key, step, time, meta"
 
@@ -102,12 +103,16 @@ class Store:
             return self._run_where(connection, "id = ?", cursor.lastrowid)
 
     def end_run(self, run_id: int, status: RunStatus, error: str | None = None) -> None:
-        """Close a run as finished, failed (with the exception's text) or interrupted."""
+        """Close a run as finished, failed (with the exception's text) or interrupted.
+
+        Of several ranks that close it, one that did not finish outweighs those that did.
+        """
         now = self._clock()
         with self._connections.writing() as connection:
             connection.execute(
-                "UPDATE runs SET status = ?, error = ?, ended_at = ?, heartbeat_at = ? WHERE id = ?",
-                (status, error, now, now, run_id),
+                "UPDATE runs SET status = ?, error = ?, ended_at = ?, heartbeat_at = ? WHERE id = ? "
+                "AND NOT (? = 'finished' AND status IN ('failed', 'interrupted'))",
+                (status, error, now, now, run_id, status),
             )
 
     def runs(self) -> list[Run]:
@@ -296,7 +301,10 @@ class Store:
             row = connection.execute("SELECT payload FROM artifacts WHERE id = ?", (artifact_id,)).fetchone()
         if row is None:
             raise RunNotFoundError(f"no artifact {artifact_id} in {self.path}")
-        return decode_arrays(row[0])
+        try:
+            return decode_arrays(row[0])
+        except StoreError as error:
+            raise StoreError(f"cannot read artifact {artifact_id} in {self.path}: {error}") from error
 
     def facts(self, run_id: int) -> list[Fact]:
         """What was stated about a run, by key and rank."""

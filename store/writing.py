@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,7 @@ from torchglass.store.codec import decode_chunk, encode_arrays, encode_chunk, en
 from torchglass.store.records import ArtifactBlock, Fact, Floats, HistogramBlock, ProfilerWindow, SeriesBlock
 
 CHUNKS_PER_MERGE = 16  # so many chunks of one level become one of the next
+LARGEST = sys.float_info.max  # where a running total stays once it got there: SQLite keeps no infinity apart from NULL
 TOP_LEVEL = 3  # 16**3 writes to a chunk: rewriting larger ones costs more than it saves
 
 
@@ -65,14 +67,19 @@ def append_points(connection: sqlite3.Connection, series_id: int, block: SeriesB
     """Add a chunk, keep the series' summary, and merge small chunks once there are enough of them."""
     if not len(block.steps):
         return
-    finite = np.isfinite(block.values)
-    kept, kept_steps = block.values[finite], block.steps[finite]
+    steps, times = np.asarray(block.steps, np.int64), np.asarray(block.times, np.float64)
+    values = np.asarray(block.values, np.float64)
+    finite = np.isfinite(values)
+    kept, kept_steps = values[finite], steps[finite]
+    with np.errstate(over="ignore"):
+        total = float(np.clip(kept.sum(), -LARGEST, LARGEST))
     lowest, highest = (int(kept.argmin()), int(kept.argmax())) if kept.size else (None, None)
     first_index = connection.execute("SELECT count FROM series WHERE id = ?", (series_id,)).fetchone()[0]
-    _insert_chunk(connection, series_id, first_index, 0, block.steps, block.times, block.values)
+    _insert_chunk(connection, series_id, first_index, 0, steps, times, values)
     connection.execute(
         """UPDATE series SET
-            count = count + :count, nonfinite_count = nonfinite_count + :nonfinite, total = total + :total,
+            count = count + :count, nonfinite_count = nonfinite_count + :nonfinite,
+            total = max(-:largest, min(:largest, total + :total)),
             minimum_step = CASE WHEN minimum IS NULL OR :minimum < minimum THEN :minimum_step ELSE minimum_step END,
             minimum = CASE WHEN minimum IS NULL OR :minimum < minimum THEN :minimum ELSE minimum END,
             maximum_step = CASE WHEN maximum IS NULL OR :maximum > maximum THEN :maximum_step ELSE maximum_step END,
@@ -82,15 +89,16 @@ def append_points(connection: sqlite3.Connection, series_id: int, block: SeriesB
         WHERE id = :id""",
         {
             "id": series_id,
-            "count": len(block.steps),
+            "count": len(steps),
             "nonfinite": int((~finite).sum()),
-            "total": float(kept.sum()),
+            "largest": LARGEST,
+            "total": total,
             "minimum": None if lowest is None else float(kept[lowest]),
             "minimum_step": None if lowest is None else int(kept_steps[lowest]),
             "maximum": None if highest is None else float(kept[highest]),
             "maximum_step": None if highest is None else int(kept_steps[highest]),
             "last": float(kept[-1]) if kept.size else None,
-            "last_step": int(block.steps.max()),
+            "last_step": int(steps.max()),
         },
     )
     merge_small_chunks(connection, series_id)
