@@ -6,7 +6,7 @@ BIN := .venv/bin
 PORT ?= 8501
 UI ?= 1
 
-.PHONY: help install demo test test-all check bench clean
+.PHONY: help install demo test test-all check bench screenshots clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -31,6 +31,10 @@ check: .venv/installed-dev ## lint, formatting and strict types
 
 bench: .venv/installed-dev ## measure what attach costs a training step, side by side in one run
 	@$(BIN)/python benchmarks/overhead.py
+
+screenshots: .venv/installed-dev ## renew the pictures in docs/images from a real run
+	@scripts/ensure_test_tools
+	@TORCHGLASS_SCREENSHOTS=1 $(BIN)/python -m pytest tests/dashboard/test_dashboard_tour.py -k every_page
 
 clean: ## remove .venv and everything that tools left behind
 	@rm -rf .venv .typing build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
