@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from torchglass.dashboard import notices
-from torchglass.dashboard.pages import devices, runs, training
+from torchglass.dashboard.pages import devices, distributions, explain, export, kernels, runs, training
 from torchglass.dashboard.state import PARAMETER, choose_run
 from torchglass.errors import RunNotFoundError, StoreError
 from torchglass.store import Run, Store, open_store
@@ -43,6 +43,10 @@ ICON = str(Path(__file__).parent / "assets" / "icon.svg")
 RUN_PAGES = (
     Entry("Training", "training", ":material/show_chart:", training.show),
     Entry("Devices", "devices", ":material/memory:", devices.show),
+    Entry("Distributions", "distributions", ":material/stacked_bar_chart:", distributions.show),
+    Entry("Kernels", "kernels", ":material/timer:", kernels.show),
+    Entry("Explain", "explain", ":material/visibility:", explain.show),
+    Entry("Export", "export", ":material/download:", export.show),
 )
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from torchglass.charts.text import markdown_text
-from torchglass.store import Run, open_store
+from torchglass.charts.text import markdown_text, plain_text
+from torchglass.store import Run, Store, open_store
 
 ATTACH = """import torchglass
 
@@ -23,6 +23,8 @@ with torchglass.attach(model, optimizer, run="my-run") as run:
         run.log(loss=loss)
 """
 DEMO = "python -m torchglass demo"
+WARNINGS = "warnings/"
+WARNING_CHARACTERS = 400
 SHOWN_NAMES = 5
 LOOK_AGAIN_SECONDS = 2.0
 
@@ -82,11 +84,22 @@ def run_trouble(run: Run) -> None:
         )
 
 
-def run_heading(title: str, run: Run) -> None:
-    """Title of a page about one run."""
+def run_heading(title: str, store: Store, run: Run) -> None:
+    """Title of a page about one run, and what went wrong in it."""
     st.header(title, anchor=False)
     st.caption(f"{markdown_text(run.name)} · on {markdown_text(run.host)}")
     run_trouble(run)
+    warnings = [fact for fact in store.facts(run.id) if fact.key.startswith(WARNINGS)]
+    if warnings:
+        with st.expander(f"What torchglass could not do in this run ({len(warnings)})", icon=":material/warning:"):
+            for fact in warnings:
+                st.text(plain_text(fact.value, WARNING_CHARACTERS))
+
+
+def offer_refresh(run: Run) -> None:
+    """A button for pages that do not draw themselves again while the run goes on."""
+    if run.status == "running":
+        st.button("Refresh", icon=":material/refresh:", help="The charts of this page show one moment of the run")
 
 
 def page_failed(error: Exception) -> bool:

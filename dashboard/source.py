@@ -31,14 +31,19 @@ def news(store: Store, series: Series, cursor: int) -> tuple[Points, bool]:
 def whole(store: Store, series: Series) -> Points:
     """All of a series, reduced to what is worth drawing."""
     if series.kind in TIMED_KINDS:
-        return _reduced(store.tail(series.id, 0))
+        return _reduced(every_point(store, series))
     return store.points(series.id, max_points=MAX_POINTS)
+
+
+def every_point(store: Store, series: Series) -> Points:
+    """All of a series as it was recorded: each sample of a clock, the last write of each step otherwise."""
+    return store.tail(series.id, 0) if series.kind in TIMED_KINDS else store.points(series.id)
 
 
 def window(store: Store, series: Series, first: float, last: float) -> Points:
     """A series from `first` to `last`, both included: steps, or seconds since the epoch if sampled by the clock."""
     if series.kind in TIMED_KINDS:
-        points = store.tail(series.id, 0)
+        points = every_point(store, series)
         inside = np.flatnonzero((points.times >= first) & (points.times <= last))
         return _reduced(_at(points, inside))
     return store.points(series.id, window=(int(np.floor(first)), int(np.ceil(last))), max_points=MAX_POINTS)

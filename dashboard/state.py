@@ -22,7 +22,10 @@ def choose_run(names: Sequence[str]) -> str | None:
         st.session_state[_PICKED] = asked if asked in names else None
     elif st.session_state.get(_PICKED) not in names:
         st.session_state[_PICKED] = names[0] if names else None
-    picked = st.sidebar.selectbox("Run", names, key=_PICKED, index=None, placeholder="Choose a run")
+    nothing_picked = st.session_state[_PICKED] is None
+    picked = st.sidebar.selectbox(
+        "Run", names, key=_PICKED, index=None if nothing_picked else 0, placeholder="Choose a run"
+    )
     chosen = picked if picked is not None else asked
     st.session_state[_IN_URL] = chosen
     if chosen is not None and chosen != asked:

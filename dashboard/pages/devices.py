@@ -16,7 +16,7 @@ from torchglass.store import Run, Store
 
 def show(store: Store, run: Run) -> None:
     """Draw the device series of a run above what it said about its devices."""
-    notices.run_heading("Devices", run)
+    notices.run_heading("Devices", store, run)
     facts = {fact.key: fact.value for fact in store.facts(run.id) if fact.rank == 0}
     _host(facts.get("devices/host"))
     _gpus(facts.get("devices/gpu"))

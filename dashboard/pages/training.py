@@ -9,7 +9,7 @@ from torchglass.store import Run, Store
 
 def show(store: Store, run: Run) -> None:
     """Draw the scalars of a run."""
-    notices.run_heading("Training", run)
+    notices.run_heading("Training", store, run)
     if run.status != "running" and not store.series_of(run.id, kind="scalar"):
         notices.nothing_recorded("This run logged no scalar.", 'run.log({"loss": loss, "train/accuracy": accuracy})')
         return
