@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from torchglass.errors import StoreError
 from torchglass.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
@@ -20,14 +22,22 @@ def resolve_path(location: str | os.PathLike[str] | None) -> Path:
     """Path of the store: the argument, else `TORCHGLASS_STORE`, else `./torchglass.db`.
 
     Raises:
-        StoreError: for a URL of a database that this version does not speak.
+        StoreError: for what is no path, or a URL of a database that this version does not speak.
     """
+    if location is not None and not isinstance(location, str | os.PathLike):
+        raise StoreError(f"a store is given by its path, not {type(location).__name__}: such as {DEFAULT_PATH!r}")
     text = os.fspath(location) if location is not None else os.environ.get("TORCHGLASS_STORE") or DEFAULT_PATH
     if text.startswith("sqlite:///"):
         text = text.removeprefix("sqlite:///")
     elif "://" in text:
         raise StoreError(f"a store at {text.split('://', 1)[0]}:// is not supported: give the path of a SQLite file")
     return Path(text).expanduser().absolute()
+
+
+class _Opened(NamedTuple):
+    pid: int
+    thread: threading.Thread
+    connection: sqlite3.Connection
 
 
 class Connections:
@@ -38,7 +48,7 @@ class Connections:
         self._read_only = read_only
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._opened: list[tuple[int, sqlite3.Connection]] = []
+        self._opened: list[_Opened] = []
         if not create and not path.exists():
             raise StoreError(f"no store at {path}: train with torchglass attached, or give another path with --store")
         if path.is_dir():
@@ -46,6 +56,7 @@ class Connections:
         if not path.parent.is_dir():
             raise StoreError(f"the folder {path.parent} does not exist: create it, or give another path")
         self._check_and_migrate(create=create)
+        self._identity = _identity(path)
 
     def get(self) -> sqlite3.Connection:
         """Return this thread's connection, opening it on first use."""
@@ -71,15 +82,18 @@ class Connections:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Use the connection in one transaction: all of it is stored, or nothing."""
+        if _identity(self._path) != self._identity:
+            # SQLite would go on writing into a file that nobody can open any more.
+            raise StoreError(f"the store {self._path} was deleted or replaced while it was in use: put it back")
         try:
             connection = self.get()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.commit()
             except BaseException:
                 connection.rollback()
                 raise
-            connection.commit()
         except sqlite3.Error as error:
             raise StoreError(f"cannot write to the store {self._path}: {error}") from error
 
@@ -87,22 +101,32 @@ class Connections:
         """Close every connection that this process opened."""
         with self._lock:
             opened, self._opened = self._opened, []
-        for pid, connection in opened:
-            if pid == os.getpid():
-                connection.close()
+        for each in opened:
+            if each.pid == os.getpid():
+                each.connection.close()
         self._local = threading.local()
 
     def _open(self) -> sqlite3.Connection:
+        self._close_those_of_ended_threads()
         connection = sqlite3.connect(
-            self._path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-        )
+            f"{self._path.as_uri()}?mode=rw",  # never makes the file anew
+            uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False,
+        )  # fmt: skip
         # NORMAL loses nothing when the process dies; only a power cut can cost the last transactions.
         connection.execute("PRAGMA synchronous=NORMAL")
         if self._read_only:
             connection.execute("PRAGMA query_only=ON")
         with self._lock:
-            self._opened.append((os.getpid(), connection))
+            self._opened.append(_Opened(os.getpid(), threading.current_thread(), connection))
         return connection
+
+    def _close_those_of_ended_threads(self) -> None:
+        """Close what ended threads left open: a page runs each of its scripts in a new thread."""
+        with self._lock:
+            ended = [each for each in self._opened if each.pid == os.getpid() and not each.thread.is_alive()]
+            self._opened = [each for each in self._opened if each not in ended]
+        for each in ended:
+            each.connection.close()
 
     def _check_and_migrate(self, *, create: bool) -> None:
         try:
@@ -112,23 +136,25 @@ class Connections:
         try:
             self._refuse_strangers(connection, create=create)
             if _version(connection) < SCHEMA_VERSION:
-                connection.execute("PRAGMA journal_mode=WAL")
+                _switch_to_wal(connection)
                 _migrate(connection)
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"cannot open the store {self._path}: {error}") from error
         except sqlite3.DatabaseError as error:
-            with suppress(sqlite3.Error):
-                connection.rollback()
             raise StoreError(f"{self._path} is not a torchglass store or is damaged: {error}") from error
         finally:
             connection.close()
 
     def _refuse_strangers(self, connection: sqlite3.Connection, *, create: bool) -> None:
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        connection.execute("BEGIN")  # one snapshot: another process may be making the tables right now
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = _version(connection)
+        connection.rollback()
         empty = tables == 0 and application == 0
         if application != APPLICATION_ID and not (empty and create):
             what = "an empty file" if empty else "a SQLite database, but not a torchglass store"
             raise StoreError(f"{self._path} is {what}: give the path of a store that torchglass wrote")
-        version = _version(connection)
         if version > SCHEMA_VERSION:
             raise StoreError(
                 f"{self._path} was written by a newer torchglass (schema {version}, this one reads up to "
@@ -136,8 +162,30 @@ class Connections:
             )
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path names; None when it names none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Have readers not wait for writers; unlike other statements this one does not queue for the lock by itself."""
+    give_up_at = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.01)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -38,8 +38,8 @@ from torchglass.store.records import (
 LOST_AFTER_SECONDS = 15.0  # a running run beats once a second; so many missed beats mean its process is gone
 _SERIES_COLUMNS = (
     "id, run_id, rank, key, kind, unit, count, nonfinite_count, minimum, minimum_step, maximum, maximum_step, "
-    f"CASE WHEN count > nonfinite_count AND abs(total) < {writing.LARGEST!r} THEN total / (count - nonfinite_count) END, "
-    "last, last_step"
+    f"CASE WHEN count > nonfinite_count AND abs(total) < {writing.LARGEST!r} "
+    "THEN total / (count - nonfinite_count) END, last, last_step"
 )
 _ARTIFACT_COLUMNS = "id, run_id, rank, kind, key, step, time, meta"
 

@@ -19,7 +19,7 @@ def block(
 ) -> SeriesBlock:
     """Points 0.1 s of step apart, so that a step's time can be told from the step."""
     at = np.asarray(steps, np.int64)
-    times = START + np.arange(len(at)) * 0.1
+    times = START + np.arange(len(at), dtype=np.float64) * 0.1
     return SeriesBlock(key, "scalar", "", at, times, np.asarray(values, np.float64))
 
 
