@@ -26,6 +26,9 @@ class Recipe:
     """How to train on one data set: AdamW, its learning rate up to `learning_rate` and down to zero (schedule.py).
 
     `augment` jitters each training batch by small random affine maps (augmentation.py says how small).
+    `cpu_threads` is how many threads share an operation when the CPU trains, None for torch's own choice: for a small
+    model it is 1, because threads that share a millisecond wait for each other longer than they compute as soon as
+    another program, such as the page that watches, wants a core.
     """
 
     epochs: int
@@ -33,6 +36,7 @@ class Recipe:
     learning_rate: float
     weight_decay: float
     augment: bool
+    cpu_threads: int | None
 
 
 @dataclass(frozen=True)

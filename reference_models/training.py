@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from torch import nn
 
 from torchglass.instrumentation import Run, attach, every
 from torchglass.instrumentation.run import DisabledRun
+from torchglass.reference_models.exhibit import Recipe
 from torchglass.reference_models.loop import Epoch, Lesson, fit, prepare
 from torchglass.reference_models.options import TrainingOptions
 from torchglass.reference_models.precision import Precision, choose_device, choose_precision
 from torchglass.reference_models.recorder import Recorder
 from torchglass.reference_models.samples import save_samples
+from torchglass.reference_models.threads import cpu_threads
 from torchglass.reference_models.weights import save_weights, state_arrays, weights_path
 
 LAYERS_EVERY = 10  # steps between layer statistics: two points an epoch on the digits, a tenth of the cost
@@ -72,7 +74,7 @@ def train(options: TrainingOptions) -> TrainingResult:
     interrupted = False
     started = time.perf_counter()
     try:
-        with watch(lesson, options) as run:
+        with threads_for(precision.device, options.recipe), watch(lesson, options) as run:
             if not isinstance(run, DisabledRun):
                 run_name, store = run.name, run.store_path
             save_gallery(lesson, options, run)
@@ -128,6 +130,11 @@ def watch(lesson: Lesson, options: TrainingOptions) -> Run:
         profile=every(PROFILE_EVERY, steps=PROFILE_STEPS),
         mode=options.mode,
     )
+
+
+def threads_for(device: torch.device, recipe: Recipe) -> AbstractContextManager[None]:
+    """Return the context in which the recipe's thread count holds, which speaks of the CPU alone."""
+    return cpu_threads(recipe.cpu_threads if device.type == "cpu" else None)
 
 
 def describe(lesson: Lesson, options: TrainingOptions) -> dict[str, Any]:
