@@ -28,7 +28,7 @@ def every(interval: int, steps: int = 1) -> Cadence:
     Raises:
         OptionError: unless 1 <= steps <= interval.
     """
-    if isinstance(interval, bool) or not isinstance(interval, int) or not isinstance(steps, int):
+    if any(isinstance(number, bool) or not isinstance(number, int) for number in (interval, steps)):
         raise OptionError(f"every({interval!r}, steps={steps!r}): give whole numbers of steps")
     if not 1 <= steps <= interval:
         raise OptionError(f"every({interval}, steps={steps}): needs 1 <= steps <= interval")

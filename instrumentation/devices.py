@@ -68,7 +68,9 @@ class Gpus:
 
     def __init__(self) -> None:
         self.reason: str | None = None
-        self._handles: list[Any] = []
+        self._handles: dict[int, Any] = {}
+        self._refused: dict[int, str] = {}
+        self._is_open = False
         try:
             import pynvml
         except ImportError as error:
@@ -77,17 +79,23 @@ class Gpus:
         self._nvml = pynvml
         try:
             pynvml.nvmlInit()
-            self._handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+            self._is_open = True
+            count = pynvml.nvmlDeviceGetCount()
         except pynvml.NVMLError as error:
             self.reason = f"NVML: {error}"
             return
-        if not self._handles:
+        for index in range(count):
+            try:
+                self._handles[index] = pynvml.nvmlDeviceGetHandleByIndex(index)
+            except pynvml.NVMLError as error:
+                self._refused[index] = str(error)  # one that fell off the bus hides none of the others
+        if not count:
             self.reason = "the NVIDIA driver shows no GPU"
 
     def close(self) -> None:
         """Let go of the driver's library."""
-        if self._handles:
-            self._handles = []
+        if self._is_open:
+            self._is_open, self._handles = False, {}
             try:
                 self._nvml.nvmlShutdown()
             except self._nvml.NVMLError:
@@ -95,10 +103,12 @@ class Gpus:
 
     def facts(self) -> dict[str, Any]:
         """What does not change, and why there is no GPU when there is none."""
-        return {
-            "gpus": [{"index": index, **self._describe(handle)} for index, handle in enumerate(self._handles)],
-            "reason": self.reason,
-        }
+        known = [{"index": index, **self._describe(handle)} for index, handle in self._handles.items()]
+        refused = [
+            {"index": index, "name": None, "uuid": None, "memory_total_bytes": None, "reason": reason}
+            for index, reason in self._refused.items()
+        ]
+        return {"gpus": sorted(known + refused, key=lambda gpu: int(gpu["index"])), "reason": self.reason}
 
     def _describe(self, handle: Any) -> dict[str, Any]:
         nvml = self._nvml
@@ -119,7 +129,7 @@ class Gpus:
         """Read every GPU once; a figure that the driver refuses is missing with the driver's words."""
         values: dict[str, float] = {}
         missing: dict[str, str] = {}
-        for index, handle in enumerate(self._handles):
+        for index, handle in self._handles.items():
             for names, read in self._readers():
                 try:
                     found = read(handle)

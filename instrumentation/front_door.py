@@ -78,6 +78,13 @@ def attach(
     chosen = mode or os.environ.get("TORCHGLASS_MODE") or "on"
     if chosen not in ("on", "disabled"):
         raise OptionError(f"mode={chosen!r}: choose 'on' or 'disabled'")
+    if run is not None and not isinstance(run, str):
+        raise OptionError(f"run={run!r}: give a name, or None for the name of the model's class")
+    if config is not None and not isinstance(config, Mapping):
+        raise OptionError(f"config is a {type(config).__name__}: give a mapping from names to values")
+    for option, patterns in (("include", include), ("exclude", exclude)):
+        if isinstance(patterns, str) or not all(isinstance(each, str) for each in patterns or ()):
+            raise OptionError(f"{option}={patterns!r}: give a list of patterns such as ['conv*']")
     cadences = {
         name: to_cadence(name, value)
         for name, value in {"every": every, "histograms": histograms, "profile": profile}.items()
@@ -92,7 +99,12 @@ def attach(
     )  # fmt: skip
     buffer = Buffer()
     clock = WallClock()
-    guard = Guard(lambda message: buffer.put(Fact(identity.rank, "warnings/hooks", message, clock())))
+
+    def stop_watching(reason: str) -> None:
+        buffer.put(Fact(identity.rank, "warnings/hooks", reason, clock()))
+        watcher.abandon()
+
+    guard = Guard(stop_watching)
     transfer = Transfer()
     watcher = StepWatcher(
         model,
@@ -130,6 +142,13 @@ def attach(
     return recording
 
 
+def _count(parameters: Sequence[nn.Parameter]) -> int | None:
+    """Elements of all parameters; None while a lazy module does not know its shapes."""
+    if any(nn.parameter.is_lazy(parameter) for parameter in parameters):
+        return None
+    return sum(parameter.numel() for parameter in parameters)
+
+
 def _facts(model: nn.Module, identity: Identity) -> dict[str, Any]:
     parameters = list(model.parameters())
     device = str(parameters[0].device) if parameters else "cpu"
@@ -142,5 +161,5 @@ def _facts(model: nn.Module, identity: Identity) -> dict[str, Any]:
             "host": identity.host,
             "world_size": identity.world_size,
         },
-        "model": {"class": type(model).__name__, "parameters": sum(p.numel() for p in parameters)},
+        "model": {"class": type(model).__name__, "parameters": _count(parameters)},
     }

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from collections.abc import Callable
 from typing import Any
+
+
+def tell(message: str) -> None:
+    """Warn, but never raise: where warnings are errors the message goes to the log instead."""
+    try:
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+    except RuntimeWarning:
+        logging.getLogger("torchglass").warning(message)
 
 
 class Guard:
@@ -17,17 +26,23 @@ class Guard:
         self._on_failure = on_failure
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function of ours; nothing that it raises reaches the training loop."""
-        if not self.armed:
-            return None
+        """Call a function of ours, unless one has failed before; nothing that it raises reaches the training loop."""
+        return self.call_anyway(function, *arguments) if self.armed else None
+
+    def call_anyway(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function of ours even after a failure: what tidies up must run."""
         began = time.perf_counter_ns()
         try:
             return function(*arguments)
         except Exception as error:
-            self.armed = False
-            message = f"torchglass stopped watching after a failure of its own: {type(error).__name__}: {error}"
-            warnings.warn(message, RuntimeWarning, stacklevel=3)
-            self._on_failure(message)
+            self._disarm(error)
             return None
         finally:
             self.spent_ns += time.perf_counter_ns() - began
+
+    def _disarm(self, error: Exception) -> None:
+        if self.armed:
+            self.armed = False
+            message = f"torchglass stopped watching after a failure of its own: {type(error).__name__}: {error}"
+            tell(message)
+            self._on_failure(message)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from torchglass.store import Histogram
-from torchglass.store.bins import BIN_COUNT, NONFINITE_BIN, SHIFT, SIGN_BIN
+from torchglass.store.bins import BIN_COUNT, MAX_FLOAT32, NONFINITE_BIN, SHIFT, SIGN_BIN
 
 _ZERO, _NEGATIVE_ZERO = 0, -(2**31)
 _INFINITY, _NEGATIVE_INFINITY = 0x7F800000, 0xFF800000 - 2**32
@@ -15,23 +15,31 @@ _SINGLED_OUT = (_ZERO, _NEGATIVE_ZERO, _INFINITY, _NEGATIVE_INFINITY)
 
 
 def count_values(tensor: torch.Tensor) -> torch.Tensor:
-    """Count the values of a tensor of any shape; wider and narrower types are counted as float32.
+    """Count the values of a tensor (n,) of any shape, n > 0; wider and narrower types are counted as float32.
 
+    A finite float64 beyond float32's range counts in the outermost bin; of a complex number both parts are counted.
     Returns float64 (2054,) on the tensor's device: counts by bin, then of +0, -0, +Inf and -Inf, then the smallest and
     largest finite value (infinite where there is none).
     """
-    values = tensor.detach().reshape(-1).to(torch.float32).contiguous()
+    given = tensor.detach()
+    if given.device.type not in ("cpu", "cuda"):
+        given = given.cpu()  # MPS, for one, knows neither float64 nor all of the calls below
+    if given.is_complex():
+        given = torch.view_as_real(given.resolve_conj())
+    given = given.reshape(-1)
+    finite = torch.isfinite(given)
+    inside = torch.where(finite, given.clamp(-MAX_FLOAT32, MAX_FLOAT32), given) if given.itemsize > 4 else given
+    values = inside.to(torch.float32).contiguous()
     bits = values.view(torch.int32)
     bins = (bits >> SHIFT) & (BIN_COUNT - 1)
-    finite = torch.isfinite(values)
     return torch.cat(
         [
             _count(bins).to(torch.float64),
             torch.stack([(bits == pattern).sum() for pattern in _SINGLED_OUT]).to(torch.float64),
             torch.stack(
                 [
-                    torch.where(finite, values, torch.inf).amin(),
-                    torch.where(finite, values, -torch.inf).amax(),
+                    torch.where(finite, given, torch.inf).amin(),
+                    torch.where(finite, given, -torch.inf).amax(),
                 ]
             ).to(torch.float64),
         ]

@@ -39,6 +39,7 @@ class Hooks:
         self._events = events
         self._guard = guard
         self._backward_is_open = False
+        self._leaf_handle: RemovableHandle | None = None
         self._handles: list[RemovableHandle] = [
             model.register_forward_pre_hook(self._before_forward),
             model.register_forward_hook(self._after_forward, always_call=True),
@@ -49,6 +50,7 @@ class Hooks:
 
     def remove(self) -> None:
         """Take every hook off again; removing twice is harmless."""
+        self._forget_leaf()
         while self._handles:
             self._handles.pop().remove()
 
@@ -60,6 +62,8 @@ class Hooks:
         return _inert, ()
 
     def _before_forward(self, model: nn.Module, _inputs: Any) -> None:
+        if _inside_backward():
+            return
         if _is_training(model):
             self._backward_is_open = False  # a backward that raised never reported its end
             self._guard.call(self._events.forward_begins)
@@ -67,6 +71,8 @@ class Hooks:
             self._guard.call(self._events.evaluation_begins)
 
     def _after_forward(self, model: nn.Module, _inputs: Any, output: Any) -> None:
+        if _inside_backward():
+            return
         if _is_training(model):
             self._guard.call(self._events.forward_ends)
             self._guard.call(self._watch_backward, output)
@@ -76,7 +82,16 @@ class Hooks:
     def _watch_backward(self, output: Any) -> None:
         tensor = next(_tensors_with_gradient(output), None)
         if tensor is not None:
-            tensor.register_hook(self._on_output_gradient)  # type: ignore[no-untyped-call]
+            handle = tensor.register_hook(self._on_output_gradient)  # type: ignore[no-untyped-call]
+            if tensor.is_leaf:
+                # A model that returns a parameter of its own: unlike a result, it outlives the step with its hooks.
+                self._forget_leaf()
+                self._leaf_handle = handle
+
+    def _forget_leaf(self) -> None:
+        if self._leaf_handle is not None:
+            self._leaf_handle.remove()
+            self._leaf_handle = None
 
     def _on_output_gradient(self, _gradient: torch.Tensor) -> None:
         # Two forwards before one backward arrive here twice; only the first opens it.
@@ -105,6 +120,7 @@ def _inert() -> Hooks:
     hooks._guard = Guard(lambda _message: None)
     hooks._guard.armed = False
     hooks._handles = []
+    hooks._leaf_handle = None
     hooks._backward_is_open = False
     hooks._events = _Nothing()
     return hooks
@@ -119,6 +135,11 @@ class _Nothing:
 
 def _is_training(model: nn.Module) -> bool:
     return model.training and torch.is_grad_enabled()
+
+
+def _inside_backward() -> bool:
+    """Tell whether the autograd engine is at work: a forward there is a checkpoint's, part of the backward."""
+    return torch._C._current_graph_task_id() != -1
 
 
 def _tensors_with_gradient(output: Any) -> Iterator[torch.Tensor]:

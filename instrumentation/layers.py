@@ -15,6 +15,8 @@ from torchglass.instrumentation.histograms import count_values, to_histogram
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.store import Batch, HistogramBlock
 
+_COARSE = (torch.float16, torch.bfloat16)
+
 
 def select_parameters(
     model: nn.Module, include: Sequence[str] | None, exclude: Sequence[str]
@@ -117,5 +119,11 @@ def _by_device(tensors: Mapping[str, torch.Tensor]) -> list[tuple[list[str], lis
 
 
 def _norms(tensors: list[torch.Tensor]) -> torch.Tensor:
-    """Euclidean norms (n,) in float32, in one fused call for all tensors of a device."""
-    return torch.stack([norm.float() for norm in torch._foreach_norm(tensors)])
+    """Euclidean norms (n,), float64 if a tensor is so and float32 else; one fused call unless some are of 16 bits."""
+    if any(tensor.dtype in _COARSE for tensor in tensors):
+        # Their own precision is two or three digits, and float16 overflows at 65504.
+        norms = [torch.linalg.vector_norm(t, dtype=torch.float32 if t.dtype in _COARSE else None) for t in tensors]
+    else:
+        norms = list(torch._foreach_norm(tensors))
+    wide = any(norm.dtype == torch.float64 for norm in norms)
+    return torch.stack([norm.to(torch.float64 if wide else torch.float32) for norm in norms])

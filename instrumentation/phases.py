@@ -21,6 +21,7 @@ from torchglass.instrumentation.transfer import is_capturing
 
 Phase = Literal["data", "forward", "backward", "optimizer", "torchglass", "other"]
 PHASES: tuple[Phase, ...] = ("data", "forward", "backward", "optimizer", "torchglass", "other")
+MAX_OPEN_STAMPS = 1000  # of the running step; then what can be read is added up, so that a step may last for ever
 MAX_OPEN_STEPS = 32  # steps whose device stamps may be outstanding before the oldest is given up
 
 
@@ -110,6 +111,7 @@ class _ClosedStep(NamedTuple):
     time: float
     stamps: list[Any]
     phases: list[Phase]
+    seconds: dict[str, float]
 
 
 class Timeline:
@@ -122,13 +124,18 @@ class Timeline:
         self.clock = clock
         self.given_up = 0
         self._deliver = deliver
-        self._stamps: list[Any] = [clock.stamp()]
+        self._stamps: list[Any] = []
         self._phases: list[Phase] = []
+        self._seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
         self._closed: deque[_ClosedStep] = deque()
+        self._begin()
 
     def mark(self, phase: Phase) -> None:
         """Say that the time since the last boundary belonged to `phase`."""
         if not self.clock.can_stamp():
+            return
+        if not self._stamps:
+            self._begin()
             return
         if self._phases and self._phases[-1] == phase:
             # Neighbours of one phase are one stretch: a long evaluation must not pile up boundaries.
@@ -136,25 +143,42 @@ class Timeline:
             self.clock.release(self._stamps.pop())
         self._stamps.append(self.clock.stamp())
         self._phases.append(phase)
+        if len(self._stamps) > MAX_OPEN_STAMPS:
+            self._add_up_so_far()
 
     def close_step(self, step: int, when: float) -> None:
         """End the step at the last boundary, which the next step begins with."""
-        self._closed.append(_ClosedStep(step, when, self._stamps, self._phases))
-        self._stamps, self._phases = [self._stamps[-1]], []
+        if not self._stamps:
+            return
+        self._closed.append(_ClosedStep(step, when, self._stamps, self._phases, self._seconds))
+        self._stamps, self._phases, self._seconds = [self._stamps[-1]], [], dict.fromkeys(PHASES, 0.0)
         if len(self._closed) > MAX_OPEN_STEPS:
-            self._release(self._closed.popleft())
+            self._release(self._closed.popleft().stamps)
             self.given_up += 1
 
     def poll(self) -> None:
         """Deliver the steps that can be read by now, oldest first."""
         while self._closed and self.clock.is_ready(self._closed[0].stamps[-1]):
             closed = self._closed.popleft()
-            seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
-            for index, phase in enumerate(closed.phases):
-                seconds[phase] += self.clock.seconds(closed.stamps[index], closed.stamps[index + 1])
-            self._deliver(closed.step, closed.time, {"step": sum(seconds.values()), **seconds})
-            self._release(closed)
+            self._add_up(closed.stamps, closed.phases, closed.seconds)
+            self._deliver(closed.step, closed.time, {"step": sum(closed.seconds.values()), **closed.seconds})
+            self._release(closed.stamps)
 
-    def _release(self, closed: _ClosedStep) -> None:
-        for stamp in closed.stamps[:-1]:  # the last one opens the next step
+    def _begin(self) -> None:
+        if self.clock.can_stamp():
+            self._stamps = [self.clock.stamp()]
+
+    def _add_up_so_far(self) -> None:
+        if self.clock.is_ready(self._stamps[-1]):
+            self.poll()  # the step before ends at our first boundary: it must be read before that is given back
+            self._add_up(self._stamps, self._phases, self._seconds)
+            self._release(self._stamps)
+            self._stamps, self._phases = [self._stamps[-1]], []
+
+    def _add_up(self, stamps: list[Any], phases: list[Phase], seconds: dict[str, float]) -> None:
+        for phase, first, second in zip(phases, stamps[:-1], stamps[1:], strict=True):
+            seconds[phase] += self.clock.seconds(first, second)
+
+    def _release(self, stamps: list[Any]) -> None:
+        for stamp in stamps[:-1]:  # the last one opens what follows
             self.clock.release(stamp)

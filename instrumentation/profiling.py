@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch._C._autograd import _profiler_enabled
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from torchglass.instrumentation.buffer import Deferred, Record
@@ -62,13 +63,20 @@ class ProfilerWindows:
         """Stop a window that is under way and throw it away: it did not see its steps to the end."""
         if self._profiler is not None:
             profiler, self._profiler = self._profiler, None
-            profiler.stop()
+            try:
+                profiler.stop()
+            except RuntimeError as error:
+                self._tell(f"a profiler window could not be closed: {error}")
 
     def _is_due(self, step: int) -> bool:
         interval = self._cadence.interval
         return interval is not None and step >= FIRST_STEP and (step - FIRST_STEP) % interval == 0
 
     def _open(self) -> None:
+        if _profiler_enabled():
+            # Torch would start ours, and end theirs with it.
+            self._tell("no profiler window: another profiler is running")
+            return
         activities = [ProfilerActivity.CPU]
         if torch.cuda.is_available():
             activities.append(ProfilerActivity.CUDA)
@@ -79,8 +87,7 @@ class ProfilerWindows:
             profiler.start()
         except RuntimeError as error:
             self._cadence = Cadence(None)
-            reason = f"no profiler window: {error}".splitlines()[0]
-            self._put(Fact(self._rank, "warnings/profiler", reason, self._clock()))
+            self._tell(f"no profiler window: {error}")
             return
         self._profiler, self._steps_seen = profiler, 0
 
@@ -93,9 +100,18 @@ class ProfilerWindows:
             self._hand_over(profiler, step, wall_seconds)
             self._last_step_at = None  # stopping a window is nobody's step time
             return
-        self._profiler.step()
         if self._steps_seen == WARMUP_STEPS:
+            if _profiler_enabled():
+                self._profiler = None  # dropped, not stopped: that would end theirs
+                self._tell("no profiler window: another profiler was started")
+                return
+            self._profiler.step()
             self._began_at = self._monotonic()
+        else:
+            self._profiler.step()
+
+    def _tell(self, text: str) -> None:
+        self._put(Fact(self._rank, "warnings/profiler", text.splitlines()[0], self._clock()))
 
     def _hand_over(self, profiler: Any, step: int, wall_seconds: float) -> None:
         step_count = self._cadence.steps

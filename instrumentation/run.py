@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import operator
 import os
 import sys
 import time
-import warnings
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, SupportsIndex, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ import torch
 
 from torchglass.errors import OptionError, StoreError
 from torchglass.instrumentation.buffer import Buffer, ScalarRow
-from torchglass.instrumentation.guard import Guard
+from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.hooks import Hooks
 from torchglass.instrumentation.monitor import DeviceMonitor
 from torchglass.instrumentation.transfer import Transfer
@@ -30,9 +29,10 @@ from torchglass.store import ArtifactBlock, Fact, RunStatus, Store
 from torchglass.store import Run as StoredRun
 
 FINISH_SECONDS = 10.0  # how long `finish` may wait for the store before it says what was lost
+CLOSING_SECONDS = 1.0  # of that, for each of its own last two transactions
 
 Batch = TypeVar("Batch")
-_live: weakref.WeakSet[Run] = weakref.WeakSet()
+_live: set[Run] = set()  # strong: a caller who drops what attach returned still gets the run closed at exit
 
 
 class WallClock:
@@ -57,7 +57,8 @@ class Batches(Generic[Batch]):
         return len(self._loader)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Batch]:
-        iterator = iter(self._loader)
+        self._guard.call(self._watcher.loader_begins)
+        iterator = iter(self._loader)  # a loader with workers starts them here
         while True:
             self._guard.call(self._watcher.loader_begins)
             try:
@@ -130,7 +131,9 @@ class Run:
         """The step that `log` records to: the running one, or the last one until the next begins."""
         return self._watcher.step
 
-    def log(self, values: Mapping[str, Any] | None = None, /, *, step: int | None = None, **named: Any) -> None:
+    def log(
+        self, values: Mapping[str, Any] | None = None, /, *, step: SupportsIndex | None = None, **named: Any
+    ) -> None:
         """Record numbers under names: `run.log(loss=loss)` or `run.log({"test/accuracy": 0.98}, step=7)`.
 
         A value is a number or a tensor of one element; a tensor on a GPU is copied asynchronously and nothing waits
@@ -138,13 +141,13 @@ class Run:
         of several values for one name and step the last counts.
 
         Raises:
-            OptionError: a value is not a number, or a name is not text.
+            OptionError: a value is not a number, a name is not text, or the step is not a whole number.
         """
-        at = self._watcher.step if step is None else int(step)
+        at = self._watcher.step if step is None else _whole_number(step)
         numbers: dict[str, float] = {}
         tensors: dict[str, torch.Tensor] = {}
         for given in (values, named):
-            if given:
+            if given is not None:
                 _sort_out(given, "", numbers, tensors)
         if not self._accepts():
             return
@@ -171,7 +174,7 @@ class Run:
         key: str,
         arrays: Mapping[str, npt.NDArray[Any]],
         meta: Mapping[str, Any],
-        step: int | None = None,
+        step: SupportsIndex | None = None,
     ) -> None:
         """Keep named arrays with the run (a checkpoint, a gallery of samples); stored by the writer, without pickle.
 
@@ -183,7 +186,7 @@ class Run:
         if objects:
             raise OptionError(f"array {objects[0]!r} holds Python objects: only numbers, booleans and text are stored")
         if self._accepts():
-            at = self._watcher.step if step is None else step
+            at = self._watcher.step if step is None else _whole_number(step)
             self._buffer.put(ArtifactBlock(kind, key, at, self._clock(), dict(meta), copies))
 
     def finish(self, status: RunStatus = "finished", error: str | None = None) -> None:
@@ -196,16 +199,18 @@ class Run:
         self._open = False
         _live.discard(self)
         self._hooks.remove()
-        self._guard.call(self._watcher.finish)
+        self._guard.call_anyway(self._watcher.finish)
         if self._monitor is not None:
             self._monitor.stop()
-        lost = self._writer.stop(FINISH_SECONDS) + self._buffer.dropped
+        lost = self._writer.stop(FINISH_SECONDS - 2 * CLOSING_SECONDS) + self._buffer.dropped
+        self._store.limit_waiting(CLOSING_SECONDS)
         try:
             self._tell_lost(lost)
             self._store.end_run(self.id, status, error)
         except StoreError as failure:
-            warnings.warn(f"torchglass could not close the run {self.name!r}: {failure}", RuntimeWarning, stacklevel=2)
-        self._store.close()
+            tell(f"torchglass could not close the run {self.name!r}: {failure}")
+        if not self._writer.is_alive():  # one that still waits for the store keeps its connection
+            self._store.close()
 
     def __enter__(self) -> Run:
         return self
@@ -214,6 +219,10 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.finish(*_ending(error))
+
+    def __reduce__(self) -> tuple[type[Run], tuple[dict[str, Any]]]:
+        # A trainer or a model that holds its run can be copied and pickled; the copy records nothing.
+        return DisabledRun, (dict(self.config),)
 
     def _send(self, tensors: Mapping[str, torch.Tensor], step: int, when: float) -> None:
         """Pack the tensors of a device into one and send that: one small copy instead of many."""
@@ -235,9 +244,7 @@ class Run:
     def _accepts(self) -> bool:
         if not self._open and not self._warned_closed:
             self._warned_closed = True
-            warnings.warn(
-                f"the run {self.name!r} is finished: what is logged now is not kept", RuntimeWarning, stacklevel=3
-            )
+            tell(f"the run {self.name!r} is finished: what is logged now is not kept")
         return self._open
 
     def _disown(self) -> None:
@@ -249,7 +256,7 @@ class Run:
     def _tell_lost(self, lost: int) -> None:
         if lost:
             text = f"{lost} records could not be saved"
-            warnings.warn(f"torchglass: {text}", RuntimeWarning, stacklevel=4)
+            tell(f"torchglass: {text}")
             self._store.state_facts(self.id, [Fact(self._rank, "warnings/lost", text, self._clock())])
 
 
@@ -268,7 +275,9 @@ class DisabledRun(Run):
     def config(self) -> Mapping[str, Any]:
         return self._config
 
-    def log(self, values: Mapping[str, Any] | None = None, /, *, step: int | None = None, **named: Any) -> None:
+    def log(
+        self, values: Mapping[str, Any] | None = None, /, *, step: SupportsIndex | None = None, **named: Any
+    ) -> None:
         """Do nothing."""
 
     def batches(self, loader: Iterable[Batch]) -> Any:
@@ -286,25 +295,59 @@ class DisabledRun(Run):
         """Do nothing."""
 
 
+def _whole_number(step: SupportsIndex) -> int:
+    try:
+        at = operator.index(step)
+    except TypeError:
+        raise OptionError(f"step={step!r}: give a whole number") from None
+    if not -(2**63) <= at < 2**63:
+        raise OptionError(f"step={at}: give a whole number that fits 64 bits")
+    return at
+
+
 def _sort_out(
     given: Mapping[str, Any], prefix: str, numbers: dict[str, float], tensors: dict[str, torch.Tensor]
 ) -> None:
+    if not isinstance(given, Mapping):
+        raise OptionError(f"log got a {type(given).__name__}: give names and numbers, such as log(loss=loss)")
     for name, value in given.items():
-        if type(value) is float or type(value) is int:
+        if not isinstance(name, str) or not _is_storable(name):
+            raise OptionError(f"log got {name!r} as a name: give text")
+        if type(value) is float:
             numbers[prefix + name] = value
-        elif isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_complex() and not value.is_meta:
-            if value.device.type == "cpu":
-                numbers[prefix + name] = float(value.detach())
-            else:
-                tensors[prefix + name] = value
         elif isinstance(value, Mapping):
             _sort_out(value, f"{prefix}{name}/", numbers, tensors)
-        elif isinstance(value, bool | np.number | np.bool_) or (isinstance(value, np.ndarray) and value.size == 1):
-            numbers[prefix + name] = float(value)
+        elif isinstance(value, torch.Tensor) and value.device.type not in ("cpu", "meta") and value.numel() == 1:
+            tensors[prefix + name] = value
         else:
-            shape = tuple(value.shape) if hasattr(value, "shape") else None
-            what = f"a {type(value).__name__} of shape {shape}" if shape is not None else f"a {type(value).__name__}"
-            raise OptionError(f"log({prefix + name!r}) got {what}: give a number or a tensor of one element")
+            numbers[prefix + name] = _number(prefix + name, value)
+
+
+def _is_storable(name: str) -> bool:
+    if name.isascii():
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, as in the name of a file that is not UTF-8
+        return False
+    return True
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        if isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_complex() and not value.is_meta:
+            return float(value.detach())
+        if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "biuf":
+            return float(value.reshape(()))
+        if isinstance(value, int | float | np.bool_ | np.integer | np.floating):
+            return float(value)
+        reason = ""
+    except OverflowError as error:
+        reason = f" ({error})"
+    shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
+    raise OptionError(
+        f"log({name!r}) got a {type(value).__name__}{shape}{reason}: give a number or a tensor of one element"
+    )
 
 
 def _ending(error: BaseException | None) -> tuple[RunStatus, str | None]:

@@ -10,13 +10,14 @@ from torch import nn
 
 from torchglass.instrumentation.buffer import Record, ScalarRow
 from torchglass.instrumentation.cadence import Cadence
-from torchglass.instrumentation.guard import Guard
+from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.layers import LayerStatistics
 from torchglass.instrumentation.phases import PHASES, CudaClock, HostClock, Phase, StampClock, Timeline
 from torchglass.instrumentation.profiling import ProfilerWindows
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.store import Fact
 
+FORWARDS_WITHOUT_STEP = 200  # more than anybody accumulates or an initial loss scale costs
 _PHASE_UNITS = {f"phase/{name}": "s" for name in ("step", *PHASES)}
 _SELF_UNITS = {"torchglass/hook_seconds": "s"}
 
@@ -59,6 +60,8 @@ class StepWatcher:
         self._loader_is_watched = False
         self._in_optimizer = False
         self._told_ns = 0
+        self._forwards = 0
+        self._told_no_step = False
         self._timeline: Timeline | None = None
 
     # Moments, as hooks.StepEvents names them
@@ -76,6 +79,7 @@ class StepWatcher:
     def forward_begins(self) -> None:
         """The model is called, in training mode."""
         self._begin_step_if_over()
+        self._count_forward()
         if self._in_optimizer:
             self._mark("optimizer")  # a closure that the optimizer calls again and again
         else:
@@ -137,6 +141,7 @@ class StepWatcher:
         timeline.close_step(self.step, self._clock())
         timeline.poll()
         self._step_is_over = True
+        self._forwards = 0
         self._transfer.poll()
         self._put_own_cost()
         self._profiler.step_ended(self.step)
@@ -156,7 +161,22 @@ class StepWatcher:
                 text = f"{lost} {name} were given up: the device was too far behind or a CUDA graph was being captured"
                 self._put(Fact(self._rank, f"warnings/{name}", text, self._clock()))
 
+    def abandon(self) -> None:
+        """Leave the training loop alone after a failure of ours: nothing may go on by itself."""
+        self._profiler.close()
+
     # What they record
+
+    def _count_forward(self) -> None:
+        self._forwards += 1
+        if self._forwards == FORWARDS_WITHOUT_STEP and not self._told_no_step:
+            self._told_no_step = True
+            text = (
+                f"{FORWARDS_WITHOUT_STEP} forward passes without a step: unless gradients are accumulated that long, "
+                "give attach the optimizer that the loop steps, or name steps with run.step()"
+            )
+            tell(f"torchglass counted {text}")
+            self._put(Fact(self._rank, "warnings/steps", text, self._clock()))
 
     def _begin_step_if_over(self) -> None:
         if self._step_is_over:

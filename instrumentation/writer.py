@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from torchglass.errors import StoreError
 from torchglass.instrumentation.buffer import Buffer, Deferred, Record, ScalarRow
+from torchglass.instrumentation.guard import tell
 from torchglass.store import ArtifactBlock, Batch, Fact, HistogramBlock, SeriesBlock
 from torchglass.store.records import SeriesKind
 
@@ -39,6 +40,7 @@ class Writer:
         self._stop = threading.Event()
         self._abandoned = threading.Event()
         self._told_dropped = 0
+        self._refused = 0
         self._warned = False
         self._unsaved: list[Record] = []
         self._thread = threading.Thread(target=self._work, name="torchglass-writer", daemon=True)
@@ -52,7 +54,11 @@ class Writer:
         self._stop.set()
         self._thread.join(timeout_seconds)
         self._abandoned.set()
-        return len(self._unsaved) + len(self._buffer)
+        return len(self._unsaved) + len(self._buffer) + self._refused
+
+    def is_alive(self) -> bool:
+        """Tell whether the thread is still at work, waiting for the store perhaps."""
+        return self._thread.is_alive()
 
     def _work(self) -> None:
         last_beat = self._clock()
@@ -66,29 +72,36 @@ class Writer:
                 saved = self._flush()
                 pause = FLUSH_SECONDS if saved else min(2 * pause, LONGEST_PAUSE_SECONDS)
                 last_beat = self._clock()
-            if stopping and saved:
+            if stopping and saved and not len(self._buffer):
                 return
-            if stopping:
+            if stopping and not saved:
                 self._abandoned.wait(pause)
 
     def _flush(self) -> bool:
         """Write what is unsaved; False when the store refused and the rest must be tried again."""
+        size = BATCH_RECORDS
         while True:
-            head = self._unsaved[:BATCH_RECORDS]
+            head = self._unsaved[:size]
+            dropped = self._buffer.dropped + self._refused
             try:
-                self._sink.write(self._run_id, self._rank, self._to_batch(head))
-            except StoreError as error:
-                self._warn(f"torchglass cannot save for now and will keep trying: {error}")
-                return False
+                self._sink.write(self._run_id, self._rank, self._to_batch(head, dropped))
             except Exception as error:
-                # A defect of ours must not end recording: lose this batch, say so, go on.
-                self._buffer.dropped += len(head)
-                self._warn(f"torchglass lost {len(head)} records to a defect of its own: {error!r}")
-            self._unsaved = self._unsaved[BATCH_RECORDS:]
+                if _may_pass(error):
+                    self._warn(f"torchglass cannot save for now and will keep trying: {error}")
+                    return False
+                if len(head) > 1:
+                    size = len(head) // 2  # one of these cannot be stored, ever: find it, and save the others
+                    continue
+                self._refused += len(head)
+                self._warn(f"torchglass lost a record to a defect of its own: {type(error).__name__}: {error}")
+            else:
+                self._told_dropped = dropped
+            self._unsaved = self._unsaved[len(head) :]
+            size = min(2 * size, BATCH_RECORDS)
             if not self._unsaved:
                 return True
 
-    def _to_batch(self, records: Iterable[Record]) -> Batch:
+    def _to_batch(self, records: Iterable[Record], dropped: int) -> Batch:
         batch = Batch()
         rows: list[ScalarRow] = []
         for record in records:
@@ -102,19 +115,22 @@ class Writer:
                 batch.facts.append(record)
             elif isinstance(record, Deferred):
                 record.add_to(batch)
-        if self._buffer.dropped > self._told_dropped:
-            self._told_dropped = self._buffer.dropped
+        if dropped > self._told_dropped:
             step = rows[-1].step if rows else 0
-            rows.append(
-                ScalarRow(step, self._clock(), {"torchglass/dropped_records": float(self._told_dropped)}, "self")
-            )
+            rows.append(ScalarRow(step, self._clock(), {"torchglass/dropped_records": float(dropped)}, "self"))
         batch.series.extend(to_blocks(rows))
         return batch
 
     def _warn(self, message: str) -> None:
         if not self._warned:
             self._warned = True
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            tell(message)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Tell a store that is locked, full or away, which may come back, from a record that no store would take."""
+    of_the_record = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+    return isinstance(error, StoreError) and not isinstance(error.__cause__, of_the_record)
 
 
 def to_blocks(rows: Iterable[ScalarRow]) -> list[SeriesBlock]:

@@ -46,6 +46,7 @@ class Connections:
     def __init__(self, path: Path, *, create: bool, read_only: bool) -> None:
         self._path = path
         self._read_only = read_only
+        self._busy_seconds = BUSY_TIMEOUT_SECONDS
         self._local = threading.local()
         self._lock = threading.Lock()
         self._opened: list[_Opened] = []
@@ -97,6 +98,14 @@ class Connections:
         except sqlite3.Error as error:
             raise StoreError(f"cannot write to the store {self._path}: {error}") from error
 
+    def limit_waiting(self, seconds: float) -> None:
+        """Wait no longer than this for a lock, in connections opened from now on and in this thread's."""
+        self._busy_seconds = seconds
+        try:
+            self.get().execute(f"PRAGMA busy_timeout={int(1000 * seconds)}")
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open the store {self._path}: {error}") from error
+
     def close(self) -> None:
         """Close every connection that this process opened."""
         with self._lock:
@@ -110,7 +119,7 @@ class Connections:
         self._close_those_of_ended_threads()
         connection = sqlite3.connect(
             f"{self._path.as_uri()}?mode=rw",  # never makes the file anew
-            uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False,
+            uri=True, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False,
         )  # fmt: skip
         # NORMAL loses nothing when the process dies; only a power cut can cost the last transactions.
         connection.execute("PRAGMA synchronous=NORMAL")

@@ -68,6 +68,10 @@ class Store:
         """Close this process's connections."""
         self._connections.close()
 
+    def limit_waiting(self, seconds: float) -> None:
+        """Give up on a file that others keep locked after this long; it is 30 s until this is called."""
+        self._connections.limit_waiting(seconds)
+
     def __enter__(self) -> Store:
         return self
 
