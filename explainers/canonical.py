@@ -1,8 +1,6 @@
 """Rewrite a private copy so that every non-linearity is a module of its own, which is what DeepLIFT's rule can see."""
 
 import copy
-import operator
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -37,11 +35,8 @@ _METHODS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "sigmoid_": nn.Sigmoid,
 }
-_OUT_OF_PLACE: dict[Callable[..., Any], Callable[..., Any]] = {
-    operator.iadd: operator.add,
-    operator.isub: operator.sub,
-    operator.imul: operator.mul,
-}
+# Only the methods: `x += y` is traced as `x + y`.
+_OUT_OF_PLACE = {"add_": "add", "sub_": "sub", "mul_": "mul", "div_": "div"}
 AGREEMENT = 1e-5
 """Largest difference of outputs, relative to their size, that a rewritten network may show."""
 
@@ -77,7 +72,7 @@ def _rewrite(root: nn.Module, graph: fx.Graph) -> None:
             if node.target in called:
                 _split(root, node)
             called.add(node.target)
-        elif node.op == "call_function" and node.target in _OUT_OF_PLACE:
+        elif node.op == "call_method" and node.target in _OUT_OF_PLACE:
             node.target = _OUT_OF_PLACE[node.target]
         elif node.op == "call_function" and node.target in _FUNCTIONS:
             _give_module(root, node, _FUNCTIONS[node.target])

@@ -60,8 +60,7 @@ class ReusedRelu(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         shortcut = self.relu(self.first(pictures))
-        maps = self.second(shortcut)
-        maps += shortcut
+        maps = self.second(shortcut).add_(shortcut)
         logits: Tensor = self.head(self.relu(maps).mean((2, 3)))
         return logits
 

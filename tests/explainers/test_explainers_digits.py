@@ -57,13 +57,13 @@ def test_explanations_of_digits_can_be_trusted_by_their_own_checks(digits: Train
 
 def test_erasing_the_hottest_segment_costs_more_than_erasing_the_coldest(digits: TrainedDigits) -> None:
     """Judge LIME by intervention: its weights must order what the model really loses."""
-    pictures = digits.test[:DIGITS]
+    pictures = digits.test[:40]
     found = explain(digits.model, pictures, method="lime")
     loss = []
     for extreme in (np.max, np.min):
         erased = pictures.clone().numpy()
-        for i in range(DIGITS):
+        for i in range(40):
             erased[i, 0][found.relevance(i) == extreme(found.relevance(i))] = 0
         scores = digits.model(digits.test.new_tensor(erased)).detach().numpy()
-        loss.append(found.outputs - scores[np.arange(DIGITS), found.targets])
+        loss.append(found.outputs - scores[np.arange(40), found.targets])
     assert (loss[0] > loss[1]).mean() > 0.95
