@@ -69,17 +69,19 @@ def load_mnist_split(
     cache: Path | None = None,
     progress: bool = False,
     files: MnistFiles = OFFICIAL_FILES,
-    mirrors: Sequence[str] = MIRRORS,
+    mirrors: Sequence[str] | None = None,
 ) -> Split:
     """Load MNIST as (N, 1, 32, 32) in 0..1, padded with black, in the official split; `seed` changes nothing.
 
-    `cache` is the folder of the four files, by default `$TORCHGLASS_CACHE/mnist` or `~/.cache/torchglass/mnist`.
+    `cache` is the folder of the four files, by default `$TORCHGLASS_CACHE/mnist` or `~/.cache/torchglass/mnist`;
+    `mirrors` are the URLs to which a file's name is added, by default `MIRRORS`.
 
     Raises:
         DataError: when a file is damaged, or missing and not to be had; the message says what to put where.
     """
     folder = cache if cache is not None else default_cache() / "mnist"
-    paths = {file: _obtain(file, folder, mirrors, files, progress) for file in files}
+    sources = MIRRORS if mirrors is None else mirrors
+    paths = {file: _obtain(file, folder, sources, files, progress) for file in files}
     train_images, train_labels = _read_pair(paths[files.train_images], paths[files.train_labels])
     test_images, test_labels = _read_pair(paths[files.test_images], paths[files.test_labels])
     return Split(train_images, train_labels, test_images, test_labels)
