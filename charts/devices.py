@@ -61,9 +61,9 @@ def devices_data(
     return tuple(panels)
 
 
-def devices_figure(panel: DevicePanel, *, dark: bool = False) -> go.Figure:
+def devices_figure(panel: DevicePanel, *, titled: bool = True, dark: bool = False) -> go.Figure:
     """Draw one panel; percentages span 0 to 100, and every other axis says its unit."""
-    figure = scalars_figure(panel.lines, title=panel.title, dark=dark)
+    figure = scalars_figure(panel.lines, title=panel.title if titled else "", dark=dark)
     figure.update_layout(showlegend=True)
     if panel.lines.unit == "%":
         figure.update_yaxes(range=[0, 102])

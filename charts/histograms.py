@@ -103,7 +103,7 @@ def percentiles_figure(
     for low, high, opacity, name in ((0, 6, 0.12, "all"), (1, 5, 0.18, "5–95 %"), (2, 4, 0.28, "25–75 %")):
         edge = {"x": x, "mode": "lines", "line": {"width": 0, "color": PALETTE[0]}, "legendgroup": name}
         figure.add_scatter(y=packed(data.percentiles[low]), showlegend=False, name=f"{name}, from", **edge)
-        fill = f"rgba(0,114,178,{opacity})"
+        fill = f"rgba(26,128,187,{opacity})"
         figure.add_scatter(y=packed(data.percentiles[high]), fill="tonexty", fillcolor=fill, name=name, **edge)
     median = packed(data.percentiles[3])
     figure.add_scatter(x=x, y=median, mode="lines+markers", name="median", line={"color": PALETTE[0], "width": 1.8})

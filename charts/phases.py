@@ -106,7 +106,7 @@ def phase_shares_figure(
             textposition="none",
             hovertemplate="%{x:.1f} %, %{text}",
         )
-    figure.update_xaxes(title_text="% of the time", range=[0, 100])
+    figure.update_xaxes(ticksuffix=" %", range=[0, 100])
     figure.update_yaxes(visible=False)
     return figure
 

@@ -129,7 +129,7 @@ def scalars_figure(
         _draw(figure, line, index)
     _shade_stretches(figure, data)
     figure.update_xaxes(title_text=data.x_title, type="date" if data.x_is_date else "linear")
-    figure.update_yaxes(title_text=data.unit or None, type="log" if log_y else "linear")
+    figure.update_yaxes(title_text=plot_text(data.unit, 24) or None, type="log" if log_y else "linear")
     if log_y:
         figure.update_yaxes(exponentformat="power")
     for note, offset in _notes(data, log_y=log_y):

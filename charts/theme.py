@@ -19,8 +19,9 @@ MAX_LINES = 12  # six colours in two dashes: beyond that nobody can match a line
 ALARM = "#cc3311"
 NEUTRAL = "#8a8f98"
 
-# Okabe and Ito, Color Universal Design (2008); the order keeps 3:1 contrast on white and on black as long as possible.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# After Okabe and Ito, Color Universal Design (2008), the blue a little lighter: the order keeps 3:1 contrast on white
+# and on black for as long as possible.
+PALETTE = ("#1a80bb", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("solid", "dash")
 
 # Blue, white, red is told apart in every common form of colour blindness; cividis was made for it.

@@ -1,0 +1,179 @@
+"""Everything that a report shows, read from the store once and frozen: whatever draws it needs no store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torchglass.charts import (
+    Curve,
+    DevicePanel,
+    Explained,
+    ExplanationsData,
+    GradientFlowData,
+    HistogramsData,
+    KernelsData,
+    PhasesData,
+    Recorded,
+    ScalarsData,
+    devices_data,
+    explanations_data,
+    gradient_flow_data,
+    histograms_data,
+    kernels_data,
+    phases_data,
+    read_series,
+    scalars_data,
+)
+from torchglass.charts.gradient_flow import LayerQuantity
+from torchglass.store import Artifact, Run, Series, Store
+
+# Bounds that keep a report of any run below a few megabytes beside plotly; what is left out is said in the report.
+MAX_POINTS = 1000
+MAX_CURVE_CHARTS = 40
+MAX_HISTOGRAMS = 40
+MAX_EXPLAINED = 24
+
+SMOOTHING = 0.6
+SPLITS = ("train", "test", "val", "valid", "validation", "eval")
+LAYER_QUANTITIES: tuple[LayerQuantity, ...] = ("gradient_norm", "update_ratio", "weight_norm")
+
+
+class Curves(NamedTuple):
+    """Scalars of one chart and what the run calls them, not yet escaped."""
+
+    name: str
+    data: ScalarsData
+
+
+class Histograms(NamedTuple):
+    """Histograms of one tensor and its key, not yet escaped."""
+
+    name: str
+    data: HistogramsData
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A run as a report tells it; `left_out` are sentences about what a bound kept out, by section."""
+
+    run: Run
+    written_at: float
+    step: int | None
+    rank_count: int
+    environment: Mapping[str, Any]
+    model: Mapping[str, Any]
+    warnings: tuple[str, ...]
+    summaries: tuple[Series, ...]
+    curves: tuple[Curves, ...]
+    phases: PhasesData
+    phase_facts: Mapping[str, Any]
+    layers: tuple[GradientFlowData, ...]
+    histograms: tuple[Histograms, ...]
+    devices: tuple[DevicePanel, ...]
+    device_facts: Mapping[str, Any]
+    gpus: tuple[Mapping[str, Any], ...]
+    missing_devices: tuple[tuple[str, str], ...]
+    operators: KernelsData
+    kernels: KernelsData
+    profiler_facts: Mapping[str, Any]
+    explanations: tuple[ExplanationsData, ...]
+    left_out: Mapping[str, str]
+
+    @property
+    def duration_seconds(self) -> float:
+        """From the run's start to its end, or to its last sign of life."""
+        return (self.run.ended_at or self.run.heartbeat_at) - self.run.created_at
+
+
+def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
+    """Read a run; series, layers and phases are those of rank 0."""
+    summaries = store.series_of(run.id)
+    facts = {fact.key: fact.value for fact in reversed(store.facts(run.id))}  # rank 0 wins
+    groups = _groups(read_series(store, run.id, kind="scalar", max_points=MAX_POINTS))
+    keys = store.histogram_keys(run.id)
+    windows = store.windows(run.id)
+    layers = read_series(store, run.id, kind="layer", max_points=MAX_POINTS)
+    samples = _latest_explanations(store.artifacts(run.id, kind="explanation"))
+    return Contents(
+        run=run,
+        written_at=written_at,
+        step=max((series.last_step for series in summaries if series.last_step is not None), default=None),
+        rank_count=len({series.rank for series in summaries}),
+        environment=_mapping(facts.get("environment")),
+        model=_mapping(facts.get("model")),
+        warnings=tuple(str(value) for key, value in sorted(facts.items()) if key.startswith("warnings/")),
+        summaries=tuple(series for series in summaries if series.kind == "scalar"),
+        curves=tuple(_curves(name, groups[name], run.created_at) for name in list(groups)[:MAX_CURVE_CHARTS]),
+        phases=phases_data(read_series(store, run.id, kind="phase", max_points=None)),
+        phase_facts=_mapping(facts.get("phases")),
+        layers=tuple(gradient_flow_data(layers, quantity) for quantity in LAYER_QUANTITIES),
+        histograms=tuple(
+            Histograms(key, histograms_data(store.histograms(run.id, key))) for key in keys[:MAX_HISTOGRAMS]
+        ),
+        devices=devices_data(read_series(store, run.id, kind="device", max_points=MAX_POINTS), start=run.created_at),
+        device_facts=_mapping(facts.get("devices/host")),
+        gpus=tuple(_mapping(gpu) for gpu in _mapping(facts.get("devices/gpu")).get("gpus") or ()),
+        missing_devices=_missing(facts),
+        operators=kernels_data(windows, "operator"),
+        kernels=kernels_data(windows, "kernel"),
+        profiler_facts=windows[0].facts if windows else {},
+        explanations=tuple(_explain(store, artifacts) for artifacts in samples[-MAX_EXPLAINED:]),
+        left_out=_left_out(len(groups), len(keys), len(samples)),
+    )
+
+
+def _groups(records: Sequence[Recorded]) -> dict[str, list[Recorded]]:
+    """Scalars that belong in one chart: "train/accuracy" with "test/accuracy", "loss/ce" with "loss/kl"."""
+    groups: dict[str, list[Recorded]] = {}
+    for record in records:
+        parts = record.series.key.split("/")
+        if parts[0] in SPLITS and len(parts) > 1:
+            parts = parts[1:]
+        groups.setdefault(parts[0], []).append(record)
+    return groups
+
+
+def _curves(name: str, records: Sequence[Recorded], start: float) -> Curves:
+    curves = [Curve(record.series.key, record.points, start) for record in records]
+    smoothing = SMOOTHING if name != "learning_rate" else 0.0  # a schedule is exact: an average would only shift it
+    return Curves(name, scalars_data(curves, smoothing=smoothing))
+
+
+def _latest_explanations(artifacts: Sequence[Artifact]) -> list[list[Artifact]]:
+    """The newest explanation by each method, sample by sample."""
+    samples: dict[str, dict[str, Artifact]] = {}
+    for artifact in artifacts:
+        samples.setdefault(artifact.key, {})[str(artifact.meta.get("method"))] = artifact
+    return [list(methods.values()) for methods in samples.values()]
+
+
+def _explain(store: Store, artifacts: Sequence[Artifact]) -> ExplanationsData:
+    explained = explanations_data([Explained(artifact, store.arrays(artifact.id)) for artifact in artifacts])
+    assert explained is not None  # a sample is only listed with its explanations
+    return explained
+
+
+def _missing(facts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What was not measured and why, GPUs as a whole first."""
+    gpu = _mapping(facts.get("devices/gpu"))
+    whole = [("GPU", str(gpu["reason"]))] if gpu.get("reason") else []
+    return (*whole, *((str(key), str(reason)) for key, reason in _mapping(gpu.get("missing")).items()))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _left_out(charts: int, histograms: int, samples: int) -> dict[str, str]:
+    told = {
+        "curves": (charts, MAX_CURVE_CHARTS, "charts of scalars; the table above lists all of them"),
+        "histograms": (histograms, MAX_HISTOGRAMS, "histograms"),
+        "explanations": (samples, MAX_EXPLAINED, "explained samples, the newest"),
+    }
+    return {
+        section: f"This report shows {bound} of {count} {what}."
+        for section, (count, bound, what) in told.items()
+        if count > bound
+    }

@@ -1,0 +1,92 @@
+"""The figures of a report, section by section, and the one block of JSON that carries them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+from plotly.io.json import to_json_plotly
+
+from torchglass.charts import (
+    devices_figure,
+    gradient_flow_figure,
+    histograms_figure,
+    kernels_figure,
+    percentiles_figure,
+    phase_shares_figure,
+    phases_figure,
+    plain_text,
+    scalars_figure,
+)
+from torchglass.charts.theme import template
+from torchglass.report.contents import Contents
+
+QUANTITY_NAMES = {
+    "gradient_norm": "Gradient norm",
+    "update_ratio": "Update ratio: norm of the update over norm of the weight",
+    "weight_norm": "Weight norm",
+}
+
+
+class Drawing(NamedTuple):
+    """A figure in its section. `name` is plain text, a heading and a description for screen readers."""
+
+    section: str
+    name: str
+    figure: go.Figure
+    wide: bool = False
+
+
+def drawings(contents: Contents) -> list[Drawing]:
+    """Every figure of the report, in the order in which it is read."""
+    return [
+        *_curves(contents),
+        *_phases(contents),
+        *_layers(contents),
+        *_histograms(contents),
+        *(Drawing("devices", panel.title, devices_figure(panel, titled=False)) for panel in contents.devices),
+        *_kernels(contents),
+    ]
+
+
+def _curves(contents: Contents) -> Iterator[Drawing]:
+    for name, data in contents.curves:
+        yield Drawing("curves", plain_text(name), scalars_figure(data))
+
+
+def _phases(contents: Contents) -> Iterator[Drawing]:
+    if contents.phases.phases:
+        yield Drawing("phases", "Time of a step by phase", phases_figure(contents.phases))
+        yield Drawing("phases", "Share of the whole time", phase_shares_figure(contents.phases))
+
+
+def _layers(contents: Contents) -> Iterator[Drawing]:
+    for data in contents.layers:
+        if data.layers:
+            yield Drawing("layers", QUANTITY_NAMES[data.quantity], gradient_flow_figure(data))
+
+
+def _histograms(contents: Contents) -> Iterator[Drawing]:
+    for name, data in contents.histograms:
+        yield Drawing("histograms", plain_text(name), histograms_figure(data))
+        yield Drawing("histograms", f"{plain_text(name)}, percentiles", percentiles_figure(data))
+
+
+def _kernels(contents: Contents) -> Iterator[Drawing]:
+    for data, name in ((contents.operators, "Operators by self time"), (contents.kernels, "GPU kernels by time")):
+        if data.names:
+            yield Drawing("kernels", name, kernels_figure(data), wide=True)
+
+
+def figures_json(figures: list[go.Figure]) -> str:
+    """Figures and both looks as JSON that may stand inside a `<script>`: it holds no `<` at all.
+
+    A look takes a kilobyte; it is sent once and not with every figure.
+    """
+    plain = [figure.to_dict() for figure in figures]
+    for figure in plain:
+        figure["layout"].pop("template", None)
+    payload = {"looks": {"light": template(False), "dark": template(True)}, "figures": plain}
+    text: str = to_json_plotly(payload, engine="json")
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
