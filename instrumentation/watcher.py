@@ -107,6 +107,10 @@ class StepWatcher:
 
     def optimizer_begins(self) -> None:
         """`optimizer.step` was called; gradients are as it will see them."""
+        if self._in_optimizer:
+            # A subclass calls the step of its base, whose hooks are these too; or the last step raised.
+            self._mark("optimizer")
+            return
         self._begin_step_if_over()
         self._mark("other")
         if self._is_due():
@@ -116,6 +120,8 @@ class StepWatcher:
 
     def optimizer_ends(self) -> None:
         """The weights are updated."""
+        if not self._in_optimizer:
+            return
         self._in_optimizer = False
         self._mark("optimizer")
         if self._is_due():

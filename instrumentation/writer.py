@@ -129,8 +129,8 @@ class Writer:
 
 def _may_pass(error: Exception) -> bool:
     """Tell a store that is locked, full or away, which may come back, from a record that no store would take."""
-    of_the_record = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
-    return isinstance(error, StoreError) and not isinstance(error.__cause__, of_the_record)
+    cause = error.__cause__ if isinstance(error, StoreError) else None
+    return isinstance(cause, OSError | sqlite3.OperationalError) or type(cause) is sqlite3.DatabaseError
 
 
 def to_blocks(rows: Iterable[ScalarRow]) -> list[SeriesBlock]:

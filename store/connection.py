@@ -85,7 +85,8 @@ class Connections:
         """Use the connection in one transaction: all of it is stored, or nothing."""
         if _identity(self._path) != self._identity:
             # SQLite would go on writing into a file that nobody can open any more.
-            raise StoreError(f"the store {self._path} was deleted or replaced while it was in use: put it back")
+            gone = FileNotFoundError(self._path)
+            raise StoreError(f"the store {self._path} was deleted or replaced while in use: put it back") from gone
         try:
             connection = self.get()
             connection.execute("BEGIN IMMEDIATE")

@@ -73,6 +73,40 @@ def test_an_evaluation_between_two_steps_begins_none(attached: Attached) -> None
     assert recorded(path, "test/accuracy") == {0: 0.0, 1: 0.1, 2: 0.2}
 
 
+class Doubled(torch.optim.SGD):
+    """A subclass whose step calls the step of its base: torch then runs the hooks of both."""
+
+    def step(self, closure: Any = None) -> Any:
+        return super().step(closure)
+
+
+def test_a_step_whose_class_calls_its_base_counts_once(tmp_path: Path) -> None:
+    model = seeded()
+    torch.optim.SGD(model.parameters(), lr=0.5)  # from now on the base class's step runs hooks as well
+    optimizer = Doubled(model.parameters(), lr=0.5)
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, every=1) as run:
+        for index, inputs in enumerate(batches(3)):
+            train_step(model, optimizer, inputs)
+            assert run.current_step == index
+    assert list(recorded(tmp_path / "s.db", "phase/step")) == [0, 1, 2]
+    assert list(recorded(tmp_path / "s.db", "layers/first.weight/update_ratio")) == [0, 1, 2]
+
+
+def test_an_optimizer_step_that_raises_is_no_step_and_the_next_one_counts(attached: Attached) -> None:
+    model, optimizer, run, path = attached
+
+    def failing() -> float:
+        raise ValueError("no")
+
+    train_step(model, optimizer, batches(1)[0])
+    with pytest.raises(ValueError, match="no"):
+        optimizer.step(failing)
+    for inputs in batches(2):
+        train_step(model, optimizer, inputs)
+    run.finish()
+    assert list(recorded(path, "phase/step")) == [0, 1, 2]
+
+
 def test_a_step_may_be_given_and_the_last_value_of_a_step_counts(attached: Attached) -> None:
     _, _, run, path = attached
     run.log(loss=1.0, step=40)
