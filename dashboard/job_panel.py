@@ -53,7 +53,8 @@ def _panel(jobs: Sequence[Job], were_running: Sequence[Job]) -> None:
 def _job(job: Job, place: int) -> None:
     with st.container(border=True):
         what, stop = st.columns([5, 1], vertical_alignment="center")
-        what.markdown(f"{MARKS[job.state]} {markdown_text(job.label)} · {job.state} · {duration(job.seconds)}")
+        whole_seconds = float(int(job.seconds))
+        what.markdown(f"{MARKS[job.state]} {markdown_text(job.label)} · {job.state} · {duration(whole_seconds)}")
         if job.state == "running" and stop.button("Cancel", key=f"cancel-{place}", width="stretch"):
             job.cancel()
         if job.state != "done":

@@ -57,7 +57,7 @@ LOOK: Mapping[str, Any] = {
     "theme.headingFontSizes": ["2rem", "1.5rem", "1.25rem"],
     "theme.paddingTop": "2rem",
     "theme.light.primaryColor": "#0f766e",
-    "theme.dark.primaryColor": "#2dd4bf",
+    "theme.dark.primaryColor": "#0d9488",
     "theme.light.chartCategoricalColors": ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9"],
     "theme.dark.chartCategoricalColors": ["#56b4e9", "#f28e4c", "#2fc79a", "#e3a1c8", "#e6c34a", "#7aa6ff"],
 }

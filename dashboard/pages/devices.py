@@ -53,7 +53,7 @@ def _gpus(fact: Any) -> None:
     if gpus:
         st.dataframe([_gpu_row(gpu) for gpu in gpus], hide_index=True, width="stretch")
     else:
-        st.info("No GPU charts.", icon=":material/info:")
+        st.info("No GPU was measured.", icon=":material/info:")
         st.text(plain_text(fact.get("reason") or "The run gave no reason.", 500))
     missing = fact.get("missing")
     if isinstance(missing, Mapping) and missing:

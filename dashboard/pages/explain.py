@@ -14,13 +14,14 @@ from torchglass.charts.pictures import resized, rgb
 from torchglass.charts.text import markdown_text
 from torchglass.dashboard import job_panel, notices
 from torchglass.dashboard.figures import draw
-from torchglass.reference_models.catalogue import available
+from torchglass.dashboard.training_order import order_training
 from torchglass.store import Artifact, Run, Store
 
 SAMPLE = "sample"
-PER_ROW = 10
-MAX_THUMBNAILS = 40
+THUMBNAILS_AT_FIRST = 20
+MAX_THUMBNAILS = 60
 THUMBNAIL_PIXELS = 64
+CELL_PIXELS = 80
 PREDICTED = -1  # the choice of class that leaves it to the model
 
 
@@ -39,8 +40,8 @@ def show(store: Store, run: Run) -> None:
             "This run stored no samples. Runs of the reference models do; for a model of your own, call",
             "torchglass.explain(model, images, target, method='gradcam')",
         )
+        order_training(store)
         job_panel.show()
-    _order_training(store)
 
 
 def _choose_sample(arrays: dict[str, npt.NDArray[Any]], meta: Any) -> int:
@@ -48,17 +49,25 @@ def _choose_sample(arrays: dict[str, npt.NDArray[Any]], meta: Any) -> int:
     count = min(len(arrays["images"]), MAX_THUMBNAILS)
     asked = st.query_params.get(SAMPLE, "0")
     chosen = int(asked) if asked.isdecimal() and int(asked) < count else 0
-    for first in range(0, count, PER_ROW):
-        for index, column in zip(range(first, min(first + PER_ROW, count)), st.columns(PER_ROW), strict=False):
-            with column:
-                picture = resized(rgb(arrays["images"][index]), THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)
-                st.image(picture, width=THUMBNAIL_PIXELS)
-                name = markdown_text(class_name(meta, int(arrays["labels"][index])))
-                look: Literal["primary", "secondary"] = "primary" if index == chosen else "secondary"
-                if st.button(f"#{index} · {name}", key=f"sample-{index}", type=look, width="stretch"):
-                    st.query_params[SAMPLE] = str(index)
-                    st.rerun()
+    _thumbnails(range(min(count, THUMBNAILS_AT_FIRST)), chosen, arrays, meta)
+    if count > THUMBNAILS_AT_FIRST:
+        with st.expander("More samples", expanded=chosen >= THUMBNAILS_AT_FIRST):
+            _thumbnails(range(THUMBNAILS_AT_FIRST, count), chosen, arrays, meta)
     return chosen
+
+
+def _thumbnails(indices: range, chosen: int, arrays: dict[str, npt.NDArray[Any]], meta: Any) -> None:
+    """Draw samples in rows as wide as the page; a button below each puts its index into the address."""
+    row = st.container(horizontal=True, gap="small")
+    for index in indices:
+        with row.container(width=CELL_PIXELS, gap="xsmall"):
+            picture = resized(rgb(arrays["images"][index]), THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)
+            st.image(picture, width=THUMBNAIL_PIXELS, output_format="PNG")
+            name = markdown_text(class_name(meta, int(arrays["labels"][index])))
+            look: Literal["primary", "secondary"] = "primary" if index == chosen else "secondary"
+            if st.button(f"#{index} · {name}", key=f"sample-{index}", type=look, width="stretch"):
+                st.query_params[SAMPLE] = str(index)
+                st.rerun()
 
 
 def _order_explanation(store: Store, run: Run, sample: int, meta: Any) -> None:
@@ -127,16 +136,3 @@ def _newest_of_each_method(found: Sequence[Artifact]) -> list[Artifact]:
     newest = {str(artifact.meta.get("method")): artifact for artifact in found}
     order = list(METHOD_NAMES)
     return sorted(newest.values(), key=lambda one: order.index(m) if (m := one.meta.get("method")) in order else 99)
-
-
-def _order_training(store: Store) -> None:
-    with st.expander("Train a reference model"), st.form("train", border=False):
-        models = {model.name: model for model in available()}
-        model, epochs, run, start = st.columns([2, 1, 2, 1], vertical_alignment="bottom")
-        name = model.selectbox("Model", list(models), format_func=lambda key: f"{models[key].title} ({key})")
-        count = epochs.number_input("Epochs", min_value=1, max_value=100, value=models[name].defaults.epochs)
-        run_name = run.text_input("Run name", placeholder=name, max_chars=120)
-        if start.form_submit_button("Train", width="stretch"):
-            arguments = ["train", name, "--epochs", str(count), f"--run={run_name.strip() or name}"]
-            job_panel.start(f"Train {name}", [*arguments, "--store", str(store.path)])
-            st.rerun()

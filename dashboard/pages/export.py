@@ -13,6 +13,7 @@ import streamlit as st
 from torchglass.charts import file_name
 from torchglass.dashboard import notices
 from torchglass.dashboard.source import every_point
+from torchglass.report import export_report
 from torchglass.store import Run, Series, Store, open_store
 
 
@@ -54,8 +55,6 @@ def _label(series: Series) -> str:
 
 def _report(path: Path, run: str) -> bytes:
     """Build the report when its button is pressed, which is after the page has closed its own store."""
-    from torchglass.report import export_report
-
     with open_store(path, read_only=True) as store, tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "report.html"
         export_report(store, run, target)

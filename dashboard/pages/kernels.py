@@ -45,7 +45,7 @@ def _phase_note(store: Store, run: Run) -> None:
     fact = next((fact.value for fact in store.facts(run.id) if fact.key == "phases" and fact.rank == 0), None)
     if not isinstance(fact, Mapping):
         return
-    if fact.get("clock") == "host":
+    if fact.get("clock") == "host" and str(fact.get("device", "")).startswith("cuda"):
         st.caption("Measured by the host's clock: on a GPU, a phase is the time to launch its work, not to do it.")
     if fact.get("note"):
         st.text(plain_text(fact["note"], 300))

@@ -9,6 +9,8 @@ import numpy as np
 import streamlit as st
 
 from torchglass.charts.units import duration
+from torchglass.dashboard import job_panel
+from torchglass.dashboard.training_order import order_training
 from torchglass.store import Run, Series, Store, open_store
 
 REFRESH_SECONDS = 3.0
@@ -25,6 +27,7 @@ STATUS_MARKS: Mapping[str, str] = {
 }
 COLUMNS = {
     "Run": st.column_config.TextColumn(width="medium"),
+    "Status": st.column_config.TextColumn(width=110),
     "Steps": st.column_config.NumberColumn(format="localized"),
     "Loss": st.column_config.LineChartColumn(help="Course of the loss, from the first step to the last"),
     "Last loss": st.column_config.NumberColumn(format="%.4g"),
@@ -40,6 +43,8 @@ def show(store: Store, open_run: OpenRun) -> None:
     st.header("Runs", anchor=False)
     st.caption("Click a row to open the run.")
     st.fragment(_table, run_every=REFRESH_SECONDS)(str(store.path), len(store.runs()), open_run)
+    order_training(store)
+    job_panel.show()
 
 
 def _table(path: str, known: int, open_run: OpenRun) -> None:
@@ -57,6 +62,7 @@ def _table(path: str, known: int, open_run: OpenRun) -> None:
         on_select="rerun",
         selection_mode=["single-row", "single-cell"],
         key="runs_table",
+        placeholder="–",
     )
     if len(found) > MAX_ROWS:
         st.caption(f"The newest {MAX_ROWS} of {len(found)} runs; the picker in the sidebar has all of them.")
