@@ -53,7 +53,7 @@ def operator_rows(spans: Iterable[Span]) -> list[ProfilerRow]:
             lanes[span.lane].append(span)
     totals: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for lane in lanes.values():
-        for span, self_ns in zip(lane, _self_times(lane), strict=True):
+        for span, self_ns in _calls(lane):
             entry = totals[span.name]
             entry[0] += 1
             entry[1] += self_ns
@@ -76,20 +76,39 @@ def kernel_rows(spans: Iterable[Span]) -> list[ProfilerRow]:
     return _capped([ProfilerRow("kernel", name, calls, ns / 1e9, ns / 1e9) for name, (calls, ns) in totals.items()])
 
 
-def _self_times(lane: list[Span]) -> list[int]:
-    """Nanoseconds of each span that no span nested in it covers; the lane is sorted in place, parents first."""
+def _calls(lane: list[Span]) -> list[tuple[Span, int]]:
+    """The calls of one thread, each with the nanoseconds that no call nested in it covers.
+
+    A call whose only nested call has its own name is one call, as torch.profiler counts: an operator that a dispatch
+    key wraps appears twice.
+    """
     lane.sort(key=lambda span: (span.start_ns, -span.duration_ns))
+    parents = _parents(lane)
     self_ns = [span.duration_ns for span in lane]
+    children = [0] * len(lane)
+    for index, parent in enumerate(parents):
+        if parent is not None:
+            children[parent] += 1
+            # Clipped: a child that outlives its parent (clock jitter) takes no more than the parent had.
+            self_ns[parent] -= min(_end(lane[index]), _end(lane[parent])) - lane[index].start_ns
+    stands_for = list(range(len(lane)))
+    for index, parent in enumerate(parents):
+        if parent is not None and children[parent] == 1 and lane[index].name == lane[parent].name:
+            stands_for[index] = stands_for[parent]
+            self_ns[stands_for[parent]] += self_ns[index]
+    return [(span, self_ns[index]) for index, span in enumerate(lane) if stands_for[index] == index]
+
+
+def _parents(lane: list[Span]) -> list[int | None]:
+    """Index of the innermost span that each begins in; the lane is sorted, parents first."""
+    parents: list[int | None] = []
     open_spans: list[int] = []
     for index, span in enumerate(lane):
         while open_spans and _end(lane[open_spans[-1]]) <= span.start_ns:
             open_spans.pop()
-        if open_spans:
-            parent = open_spans[-1]
-            # Clipped: a child that outlives its parent (clock jitter) takes no more than the parent had.
-            self_ns[parent] -= min(_end(span), _end(lane[parent])) - span.start_ns
+        parents.append(open_spans[-1] if open_spans else None)
         open_spans.append(index)
-    return self_ns
+    return parents
 
 
 def _end(span: Span) -> int:

@@ -203,8 +203,8 @@ class Run:
         if self._monitor is not None:
             self._monitor.stop()
         lost = self._writer.stop(FINISH_SECONDS - 2 * CLOSING_SECONDS) + self._buffer.dropped
-        self._store.limit_waiting(CLOSING_SECONDS)
         try:
+            self._store.limit_waiting(CLOSING_SECONDS)
             self._tell_lost(lost)
             self._store.end_run(self.id, status, error)
         except StoreError as failure:

@@ -133,7 +133,7 @@ class Connections:
     def _close_those_of_ended_threads(self) -> None:
         """Close what ended threads left open: a page runs each of its scripts in a new thread."""
         with self._lock:
-            ended = [each for each in self._opened if each.pid == os.getpid() and not each.thread.is_alive()]
+            ended = [each for each in self._opened if each.pid == os.getpid() and _has_ended(each.thread)]
             self._opened = [each for each in self._opened if each not in ended]
         for each in ended:
             each.connection.close()
@@ -170,6 +170,11 @@ class Connections:
                 f"{self._path} was written by a newer torchglass (schema {version}, this one reads up to "
                 f"{SCHEMA_VERSION}): upgrade torchglass"
             )
+
+
+def _has_ended(thread: threading.Thread) -> bool:
+    # Python calls the main thread ended while it still runs what was registered to run at exit.
+    return thread is not threading.main_thread() and not thread.is_alive()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
