@@ -32,8 +32,8 @@ _NO_PHASES = "No phase was timed: attach with the model and its optimizer, and f
 class PhasesData(NamedTuple):
     """Seconds (k, n) of k phases at n steps, and each phase's total seconds (k,) and share (k,) of their sum.
 
-    `step_seconds` (n,) is the whole step, NaN where it was not timed. With `steps_per_column` over 1 a value is the
-    mean of its steps.
+    `step_seconds` (n,) is the whole step, NaN where it was not timed; `step_count` steps were timed in all. With
+    `steps_per_column` over 1 a value is the mean of its steps.
     """
 
     phases: tuple[str, ...]
@@ -42,6 +42,7 @@ class PhasesData(NamedTuple):
     step_seconds: Floats
     totals: Floats
     shares: Floats
+    step_count: int
     steps_per_column: int
 
 
@@ -61,6 +62,7 @@ def phases_data(records: Sequence[Recorded]) -> PhasesData:
         step_seconds=columns.values[-1] if whole else np.full(len(columns.steps), np.nan),
         totals=totals,
         shares=totals / total if total > 0 else np.full(len(parts), np.nan),
+        step_count=max((len(points.steps) for points in found.values()), default=0),
         steps_per_column=columns.width,
     )
 
@@ -82,9 +84,9 @@ def phases_figure(data: PhasesData, *, title: str = "", dark: bool = False, reas
             line={"width": 0.5, "color": _color(name)},
             hovertemplate=f"%{{y:.3g}} {scale.unit}",
         )
-    averaged = f" (mean of {data.steps_per_column} steps)" if data.steps_per_column > 1 else ""
-    figure.update_xaxes(title_text="step")
-    figure.update_yaxes(title_text=f"{scale.unit} a step{averaged}", rangemode="tozero")
+    averaged = f" (each point the mean of {data.steps_per_column})" if data.steps_per_column > 1 else ""
+    figure.update_xaxes(title_text=f"step{averaged}")
+    figure.update_yaxes(title_text=f"{scale.unit} a step", rangemode="tozero")
     return figure
 
 
@@ -106,7 +108,8 @@ def phase_shares_figure(
             textposition="none",
             hovertemplate="%{x:.1f} %, %{text}",
         )
-    figure.update_xaxes(ticksuffix=" %", range=[0, 100])
+    figure.update_xaxes(ticksuffix=" %", range=[0, 100], dtick=25)
+    figure.update_layout(margin_r=28)  # room for the last tick
     figure.update_yaxes(visible=False)
     return figure
 

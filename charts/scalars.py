@@ -62,12 +62,14 @@ def scalars_data(
     *,
     x_axis: XAxis = "step",
     smoothing: float = 0.0,
+    smooth_from: int = 2,
     unit: str = "",
     nonfinite: Literal["marked", "missing"] = "marked",
 ) -> ScalarsData:
     """Place curves on an axis and smooth them; values in `unit` come out in the unit that suits the largest.
 
-    Non-finite values are marked, unless they only stand for values that are missing.
+    Lines of fewer than `smooth_from` points are not smoothed. Non-finite values are marked, unless they only stand for
+    values that are missing.
     """
     drawn = [curve for curve in curves if len(curve.points.steps)]
     kept = drawn[:MAX_LINES]
@@ -79,7 +81,8 @@ def scalars_data(
     for curve in kept:
         x = _place(curve, x_axis, clock.factor)
         values = curve.points.values * scale.factor
-        smooth = smoothed(curve.points.steps.astype(np.float64), values, smoothing) if smoothing > 0 else None
+        asked = smoothing > 0 and len(values) >= smooth_from
+        smooth = smoothed(curve.points.steps.astype(np.float64), values, smoothing) if asked else None
         told = np.nan_to_num(values) if nonfinite == "missing" else values
         lines.append(Line(curve.name, x, values, smooth, *_marks(x, told), _stretches(x, told)))
     title = {"step": "step", "relative": f"time since start ({clock.unit})", "wall": "time (UTC)"}[x_axis]

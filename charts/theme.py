@@ -87,7 +87,7 @@ def template(dark: bool) -> dict[str, Any]:
 
 def new_figure(*, dark: bool, title: str = "", height: int = HEIGHT, **layout: Any) -> go.Figure:
     """An empty figure in the house's look; `title` must have passed `plot_text`."""
-    top = 34 + (TITLE_HEIGHT if title else 0)
+    top = (24 if layout.get("showlegend") is False else 34) + (TITLE_HEIGHT if title else 0)
     figure = go.Figure(
         layout={
             "template": template(dark),

@@ -8,6 +8,8 @@ from typing import Any
 from torchglass.charts.units import number, quantity
 
 LOOSE_COMPLETENESS = 0.05  # attributions off by more than 5 % of what they should add up to
+FINEST = 1e-4  # what is smaller is rounding
+NEGATIVE_ACTIVATIONS = 0.3  # of a layer's mass: Grad-CAM reads an activation as "found here", which needs a ReLU
 WEAK_SURROGATE = 0.5  # a surrogate that explains less than half of the variance describes something else
 
 
@@ -26,7 +28,8 @@ def _completeness(checks: Mapping[str, Any]) -> str | None:
         return None if absolute is None else f"Adds up to the output within {number(absolute)}."
     if relative > LOOSE_COMPLETENESS:
         return f"Does not add up to the output: off by {number(100 * relative)} %."
-    return f"Adds up to the output within {number(100 * relative)} %."
+    bound = number(float(f"{100 * max(relative, FINEST):.2g}"))
+    return f"Adds up to the output within {bound} %."
 
 
 def _surrogate(checks: Mapping[str, Any]) -> str | None:
@@ -34,12 +37,20 @@ def _surrogate(checks: Mapping[str, Any]) -> str | None:
     if r2 is None:
         return None
     verdict = "A poor fit: the" if r2 < WEAK_SURROGATE else "The"
-    return f"{verdict} surrogate follows {100 * max(r2, 0.0):.0f} % of the model's variance nearby (R² {number(r2)})."
+    return f"{verdict} surrogate follows {100 * max(r2, 0.0):.0f} % of the model's variance nearby (R² {r2:.2f})."
 
 
 def _positive(checks: Mapping[str, Any]) -> str | None:
     share = _figure(checks, "positive_share")
-    return None if share is None else f"{100 * share:.0f} % of the map speaks for the class."
+    negative = _figure(checks, "negative_activation_share") or 0.0
+    if share is None:
+        return None
+    doubt = (
+        f" Doubtful: {100 * negative:.0f} % of the layer's activation is negative."
+        if negative >= NEGATIVE_ACTIVATIONS
+        else ""
+    )
+    return f"{100 * share:.0f} % of the map speaks for the class.{doubt}"
 
 
 def _cost(meta: Mapping[str, Any]) -> str:

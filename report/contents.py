@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, NamedTuple
 
 from torchglass.charts import (
@@ -36,6 +37,7 @@ MAX_HISTOGRAMS = 40
 MAX_EXPLAINED = 24
 
 SMOOTHING = 0.6
+SMOOTH_FROM = 100  # an average over a few evaluations hides what little there is
 SPLITS = ("train", "test", "val", "valid", "validation", "eval")
 LAYER_QUANTITIES: tuple[LayerQuantity, ...] = ("gradient_norm", "update_ratio", "weight_norm")
 
@@ -77,7 +79,8 @@ class Contents:
     missing_devices: tuple[tuple[str, str], ...]
     operators: KernelsData
     kernels: KernelsData
-    profiler_facts: Mapping[str, Any]
+    profiler_slowdown: float | None
+    profiler_notes: tuple[str, ...]
     explanations: tuple[ExplanationsData, ...]
     left_out: Mapping[str, str]
 
@@ -94,6 +97,7 @@ def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
     groups = _groups(read_series(store, run.id, kind="scalar", max_points=MAX_POINTS))
     keys = store.histogram_keys(run.id)
     windows = store.windows(run.id)
+    slowdowns = [float(told) for window in windows if isinstance(told := window.facts.get("slowdown"), int | float)]
     layers = read_series(store, run.id, kind="layer", max_points=MAX_POINTS)
     samples = _latest_explanations(store.artifacts(run.id, kind="explanation"))
     return Contents(
@@ -118,7 +122,10 @@ def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
         missing_devices=_missing(facts),
         operators=kernels_data(windows, "operator"),
         kernels=kernels_data(windows, "kernel"),
-        profiler_facts=windows[0].facts if windows else {},
+        profiler_slowdown=median(slowdowns) if slowdowns else None,
+        profiler_notes=tuple(
+            dict.fromkeys(str(window.facts["note"]) for window in windows if window.facts.get("note"))
+        ),
         explanations=tuple(_explain(store, artifacts) for artifacts in samples[-MAX_EXPLAINED:]),
         left_out=_left_out(len(groups), len(keys), len(samples)),
     )
@@ -138,7 +145,7 @@ def _groups(records: Sequence[Recorded]) -> dict[str, list[Recorded]]:
 def _curves(name: str, records: Sequence[Recorded], start: float) -> Curves:
     curves = [Curve(record.series.key, record.points, start) for record in records]
     smoothing = SMOOTHING if name != "learning_rate" else 0.0  # a schedule is exact: an average would only shift it
-    return Curves(name, scalars_data(curves, smoothing=smoothing))
+    return Curves(name, scalars_data(curves, smoothing=smoothing, smooth_from=SMOOTH_FROM))
 
 
 def _latest_explanations(artifacts: Sequence[Artifact]) -> list[list[Artifact]]:

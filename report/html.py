@@ -111,17 +111,16 @@ def _notes(contents: Contents) -> dict[str, list[str]]:
         notes["phases"].append(f"Timed with {clocks.get(str(clock), plain_text(clock))}.")
     for key, reason in contents.missing_devices:
         notes["devices"].append(f"{plain_text(key)}: {plain_text(reason, 300).rstrip('.')}.")
-    slowdown = contents.profiler_facts.get("slowdown")
     if contents.operators.step_count:
         windows = contents.operators.window_count
         notes["kernels"].append(
             f"{contents.operators.step_count} steps were profiled in {windows} window{'s' if windows != 1 else ''}."
         )
-    if isinstance(slowdown, int | float):
-        notes["kernels"].append(f"Profiled steps took {number(slowdown)} times as long as others.")
-    for section, facts in (("phases", contents.phase_facts), ("kernels", contents.profiler_facts)):
-        if facts.get("note"):
-            notes[section].append(plain_text(facts["note"], 300))
+    if contents.profiler_slowdown is not None:
+        notes["kernels"].append(f"Profiled steps took {contents.profiler_slowdown:.2f} times as long as others.")
+    notes["kernels"] += [plain_text(note, 300) for note in contents.profiler_notes]
+    if contents.phase_facts.get("note"):
+        notes["phases"].append(plain_text(contents.phase_facts["note"], 300))
     return notes
 
 

@@ -63,7 +63,7 @@ def _with_unit(series: Series, value: float | None) -> str:
 
 def phase_rows(phases: PhasesData) -> list[Row]:
     """Phase, its share, its mean a step, its total."""
-    steps = max(len(phases.steps) * phases.steps_per_column, 1)
+    steps = max(phases.step_count, 1)
     return [
         Row((plain_text(name), f"{100 * share:.1f} %", quantity(total / steps, "s"), duration(total)))
         for name, total, share in zip(phases.phases, phases.totals.tolist(), phases.shares.tolist(), strict=True)
@@ -111,7 +111,7 @@ def tiles(contents: Contents) -> list[tuple[str, str]]:
     found = [("Duration", duration(contents.duration_seconds))]
     if contents.step is not None:
         found.append(("Steps", number(contents.step)))
-    steps = len(contents.phases.steps) * contents.phases.steps_per_column
+    steps = contents.phases.step_count
     if steps:
         found.append(("Mean step", quantity(float(contents.phases.totals.sum()) / steps, "s")))
     last = {series.key: series for series in contents.summaries if series.last is not None}

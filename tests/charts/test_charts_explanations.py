@@ -94,7 +94,13 @@ def test_a_hostile_class_name_is_inert() -> None:
         ({"completeness_error": 0.5, "completeness_error_relative": 0.001}, "Adds up to the output within 0.1 %."),
         ({"completeness_error_relative": 0.4}, "Does not add up to the output: off by 40 %."),
         ({"surrogate_r2": 0.81}, "The surrogate follows 81 % of the model's variance nearby (R² 0.81)."),
-        ({"surrogate_r2": 0.2}, "A poor fit: the surrogate follows 20 % of the model's variance nearby (R² 0.2)."),
+        ({"surrogate_r2": 0.2}, "A poor fit: the surrogate follows 20 % of the model's variance nearby (R² 0.20)."),
+        ({"completeness_error_relative": 3e-9}, "Adds up to the output within 0.01 %."),
+        ({"positive_share": 0.38, "negative_activation_share": 0.1}, "38 % of the map speaks for the class."),
+        (
+            {"positive_share": 0.38, "negative_activation_share": 0.7},
+            "38 % of the map speaks for the class. Doubtful: 70 % of the layer's activation is negative.",
+        ),
         ({}, "No numerical check exists for this method."),
     ],
 )

@@ -60,6 +60,13 @@ def test_smoothing_draws_over_the_raw_line_in_the_same_colour() -> None:
     assert line.y[1] == pytest.approx(1 / 3 + 2 * 3 / 3)
 
 
+def test_short_lines_can_be_left_as_they_are() -> None:
+    curves = [Curve("test/loss", points([1, 3])), Curve("loss", points([1, 3, 2]))]
+    short, long = scalars_data(curves, smoothing=0.5, smooth_from=3).lines
+    assert short.smooth is None
+    assert long.smooth is not None
+
+
 def test_seconds_are_drawn_in_the_unit_that_suits_the_largest() -> None:
     data = scalars_data([Curve("a", points([0.0005, 0.002]))], unit="s")
     assert data.unit == "ms"

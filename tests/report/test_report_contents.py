@@ -13,7 +13,7 @@ from torchglass.report import contents as reported
 from torchglass.report.contents import Contents, read_contents
 from torchglass.report.html import render
 from torchglass.report.tables import kernel_rows, phase_rows, scalar_rows, setting_rows, tiles
-from torchglass.store import ArtifactBlock, Batch, SeriesBlock, Store
+from torchglass.store import ArtifactBlock, Batch, ProfilerWindow, SeriesBlock, Store
 
 START = 1_800_000_000.0
 
@@ -167,3 +167,14 @@ def test_a_failed_run_shows_its_error(store: Store) -> None:
     store.end_run(run.id, "failed", "Traceback\n  RuntimeError: shapes <4> and <5>")
     text = render(read_contents(store, store.run("broken"), written_at=START))
     assert "RuntimeError: shapes &lt;4&gt; and &lt;5&gt;" in text
+
+
+def test_the_slowdown_is_the_median_of_all_windows(store: Store) -> None:
+    run = store.start_run("profiled", {}, host="h", pid=1)
+    windows = [
+        ProfilerWindow(step, START, 2, 1.0, {"slowdown": slowdown, "note": None}, ())
+        for step, slowdown in ((1, 9.0), (2, None), (3, 1.5), (4, 1.25))
+    ]
+    store.write(run.id, 0, Batch(windows=windows))
+    read = read_contents(store, run, written_at=START)
+    assert read.profiler_slowdown == 1.5
