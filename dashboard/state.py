@@ -14,11 +14,13 @@ _IN_URL = "run_in_url"
 def choose_run(names: Sequence[str]) -> str | None:
     """Show the picker and return the name of the chosen run, which may be one that the store does not hold.
 
-    A URL that has changed since the last look (a shared link, a row that was clicked) wins over the picker; otherwise
-    the picker is written into the URL. Without either, the newest run is chosen.
+    A URL that has changed since the last look (a shared link, a row that was clicked), or that names a run which is
+    still to come, wins over the picker; otherwise the picker is written into the URL. Without either, the newest run
+    is chosen.
     """
     asked = st.query_params.get(PARAMETER)
-    if asked is not None and asked != st.session_state.get(_IN_URL):
+    has_changed = asked != st.session_state.get(_IN_URL)
+    if asked is not None and (has_changed or st.session_state.get(_PICKED) is None):
         st.session_state[_PICKED] = asked if asked in names else None
     elif st.session_state.get(_PICKED) not in names:
         st.session_state[_PICKED] = names[0] if names else None
