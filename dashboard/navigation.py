@@ -110,6 +110,6 @@ def _show_run(page: RunPage, visit: Visit) -> None:
     try:
         run = visit.store.run(visit.run_name)
     except RunNotFoundError:
-        notices.run_not_found(visit.run_name, visit.known_names)
+        notices.run_not_found(visit.store.path, visit.run_name, visit.known_names)
         return
     page(visit.store, run)

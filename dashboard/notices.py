@@ -55,12 +55,16 @@ def broken_store(reason: str) -> None:
     st.code("python -m torchglass ui --store path/to/torchglass.db", language="bash")
 
 
-def run_not_found(name: str, known: Sequence[str]) -> None:
-    """The URL names a run that is not there."""
-    st.warning("The run in this address is not in the store. Choose one in the sidebar.", icon=":material/search_off:")
+def run_not_found(path: Path, name: str, known: Sequence[str]) -> None:
+    """The URL names a run that is not there, or not yet: a link may be opened before training begins to record."""
+    st.warning(
+        "The run in this address is not in the store. It opens here as soon as it is; or choose one in the sidebar.",
+        icon=":material/search_off:",
+    )
     st.text(f"Asked for: {name}")
     if known:
         st.text("The newest are: " + ", ".join(known[:SHOWN_NAMES]))
+    _go_on_when(partial(_has_run, path, name))
 
 
 def nothing_recorded(what: str, code: str, reason: str | None = None) -> None:
@@ -126,6 +130,11 @@ def _go_on_when(is_ready: Callable[[], bool]) -> None:
             st.rerun()
 
     st.fragment(look, run_every=LOOK_AGAIN_SECONDS)()
+
+
+def _has_run(path: Path, name: str) -> bool:
+    with open_store(path, read_only=True) as store:
+        return any(run.name == name for run in store.runs())
 
 
 def _has_runs(path: Path) -> bool:

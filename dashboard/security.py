@@ -14,13 +14,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from torchglass.dashboard import base_address
+
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def _hashes_of_inline_scripts() -> str:
-    """The scripts inside Streamlit's own page, by their hash: those run, and no other inline script does."""
+    """The scripts inside Streamlit's own page and the one we add, by their hash: no other inline script runs."""
     page = (importlib.resources.files("streamlit") / "static" / "index.html").read_text(encoding="utf-8")
-    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    scripts = [*re.findall(r"<script>(.*?)</script>", page, re.DOTALL), base_address.SCRIPT]
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     return "".join(f" 'sha256-{digest}'" for digest in digests)
 

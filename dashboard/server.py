@@ -19,6 +19,7 @@ from starlette.middleware import Middleware
 from streamlit import config
 
 from torchglass.dashboard import api, jobs, notices
+from torchglass.dashboard.base_address import BaseAddress
 from torchglass.dashboard.security import Guard, is_loopback
 from torchglass.errors import OptionError
 
@@ -73,7 +74,7 @@ def app_parts(*, open_browser: bool = False) -> dict[str, Any]:
     return {
         "script_path": ENTRY_SCRIPT,
         "routes": api.routes(),
-        "middleware": [Middleware(Guard)],
+        "middleware": [Middleware(Guard), Middleware(BaseAddress)],
         "lifespan": _lifespan(open_browser=open_browser),
         "on_script_error": notices.page_failed,
     }

@@ -46,7 +46,14 @@ def run_demo(location: Path | None, report: Path, *, serve: bool, port: int, dev
         if page is None:
             return 0
         print(f"The page stays at http://127.0.0.1:{port}/training?run={run.name} until Ctrl-C.", flush=True)
+        return _serve_until_interrupted(page)
+
+
+def _serve_until_interrupted(page: subprocess.Popen[bytes]) -> int:
+    try:
         return page.wait()
+    except KeyboardInterrupt:
+        return 0  # the way to end the tour, as announced
 
 
 def _finished_run(store: Store) -> Run | None:
