@@ -49,12 +49,14 @@ def test_an_address_that_changes_wins_over_the_picker() -> None:
 
 
 def test_a_run_that_is_not_there_stays_asked_for_until_it_is() -> None:
-    app = visit("newest", asked="to come")
+    names = ["newest"]
+    app = AppTest.from_function(page, kwargs={"names": names})
+    app.query_params["run"] = "to come"
+    app.run()
     assert (chosen(app), app.selectbox[0].value) == ("to come", None)
     app.run()
     assert (chosen(app), app.selectbox[0].value) == ("to come", None)
-    app.kwargs["names"].insert(0, "to come")
-    app.kwargs["names"].insert(0, "even newer")
+    names[:] = ["even newer", "to come", "newest"]
     app.run()
     assert chosen(app) == app.selectbox[0].value == "to come"
 
