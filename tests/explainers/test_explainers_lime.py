@@ -78,6 +78,19 @@ def test_r2_is_the_weighted_fit_of_the_surrogate_to_its_samples() -> None:
     np.testing.assert_allclose(found.relevance(0)[::8, ::8].ravel(), ridge.coef_, rtol=1e-4)
 
 
+def test_each_sample_draws_its_fill_from_the_background() -> None:
+    """Hidden squares show 0 or 0.5 at random, so a square of 1 is worth three quarters of its weight on average."""
+    linear = nn.Linear(16, 2)
+    model = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), linear)
+    with torch.no_grad():
+        linear.weight.copy_(torch.arange(32.0).reshape(2, 16))
+    fills = torch.tensor([0.0, 0.5]).reshape(2, 1, 1, 1).expand(2, 1, 32, 32)
+    asked: dict[str, Any] = {"target": 1, "method": "lime", "background": fills, "segments": 16, "samples": 4000}
+    found = explain(model, torch.ones(1, 1, 32, 32), segmentation="grid", **asked)
+    np.testing.assert_allclose(found.relevance(0)[::8, ::8].ravel(), 0.75 * np.arange(16.0, 32.0), rtol=0.12)
+    assert found.checks["surrogate_r2"] < 0.95
+
+
 @pytest.mark.parametrize("side", [28, 32, 64])
 @pytest.mark.parametrize("kind", ["digit-like", "flat", "noise", "colour"])
 @pytest.mark.parametrize("segmentation", ["slic", "grid"])

@@ -213,9 +213,13 @@ def test_an_activation_whose_overwriting_the_model_relies_on_stays_in_place() ->
 
     model = ReadsAgain().eval()
     x = torch.rand(2, 1, 16, 16)
+    with torch.no_grad():
+        wanted = float(model(torch.full((1, 1, 16, 16), 0.5))[0, 1])
     for method in ("gradcam", "shap", "lime"):
-        found = explain(model, x, target=1, method=method)
+        found = explain(model, x, target=1, method=method, background=0.5)
         np.testing.assert_allclose(found.outputs, model(x)[:, 1].detach(), rtol=1e-6)
+        if method == "shap":
+            assert found.base_values == pytest.approx([wanted] * 2, rel=1e-5)
 
 
 def test_weights_computed_by_a_hook_of_torch_stay_right() -> None:
