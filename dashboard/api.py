@@ -16,15 +16,16 @@ from starlette.routing import BaseRoute, Route
 
 import torchglass
 from torchglass.dashboard import source, wire
-from torchglass.dashboard.live_kinds import LIVE_KINDS, TIMED_KINDS
 from torchglass.dashboard.token import HEADER, is_token
 from torchglass.errors import RunNotFoundError, StoreError, TorchglassError
 from torchglass.store import Points, Run, Series, Store, open_store
+from torchglass.store.records import TIMED_KINDS
 
 SERIES_PATH = "/api/v1/series"
 WINDOW_PATH = "/api/v1/window"
 HEALTH_PATH = "/api/v1/health"
 PLOTLY_PATH = f"/api/v1/plotly-{get_plotlyjs_version()}.js"
+LIVE_KINDS = frozenset({"scalar", "layer", "phase", "device", "self"})
 MAX_SERIES = 64  # of one request: a page draws at most 24 charts at once, and some have a line for each rank
 MAX_QUERY_CHARACTERS = 4096
 MAX_DIGITS = 15  # more would not be exact as a float64

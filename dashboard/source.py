@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from torchglass.dashboard.live_kinds import TIMED_KINDS
 from torchglass.store import Points, Series, Store
 from torchglass.store.downsample import worth_drawing
+from torchglass.store.records import TIMED_KINDS
 
 MAX_POINTS = 2000  # a trace in SVG stays smooth up to about this many
 NOTHING_YET = -1  # the cursor of a reader that has no point
@@ -30,20 +30,13 @@ def news(store: Store, series: Series, cursor: int) -> tuple[Points, bool]:
 
 def whole(store: Store, series: Series) -> Points:
     """All of a series, reduced to what is worth drawing."""
-    if series.kind in TIMED_KINDS:
-        return _reduced(every_point(store, series))
     return store.points(series.id, max_points=MAX_POINTS)
-
-
-def every_point(store: Store, series: Series) -> Points:
-    """All of a series as it was recorded: each sample of a clock, the last write of each step otherwise."""
-    return store.tail(series.id, 0) if series.kind in TIMED_KINDS else store.points(series.id)
 
 
 def window(store: Store, series: Series, first: float, last: float) -> Points:
     """A series from `first` to `last`, both included: steps, or seconds since the epoch if sampled by the clock."""
     if series.kind in TIMED_KINDS:
-        points = every_point(store, series)
+        points = store.points(series.id)
         inside = np.flatnonzero((points.times >= first) & (points.times <= last))
         return _reduced(_at(points, inside))
     return store.points(series.id, window=(int(np.floor(first)), int(np.ceil(last))), max_points=MAX_POINTS)

@@ -14,6 +14,8 @@ Integers = npt.NDArray[np.int64]
 
 RunStatus = Literal["running", "finished", "failed", "interrupted", "lost"]
 SeriesKind = Literal["scalar", "layer", "phase", "device", "self"]
+# Sampled by the clock: several samples may carry the same training step, and each of them counts.
+TIMED_KINDS = frozenset({"device", "self"})
 RowKind = Literal["operator", "kernel"]
 
 

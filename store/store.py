@@ -20,6 +20,7 @@ from torchglass.store.codec import decode_arrays, decode_chunk, decode_counts
 from torchglass.store.connection import Connections, resolve_path
 from torchglass.store.downsample import worth_drawing
 from torchglass.store.records import (
+    TIMED_KINDS,
     Artifact,
     ArtifactBlock,
     Batch,
@@ -204,23 +205,22 @@ class Store:
         return next((series for series in self.series_of(run_id, rank=rank) if series.key == key), None)
 
     def points(self, series_id: int, *, window: tuple[int, int] | None = None, max_points: int | None = None) -> Points:
-        """Points of a series in order of step, the last write of a step winning.
+        """Points of a series in order of step, the last write of a step winning; of kinds sampled by the clock, each.
 
         `window` keeps steps from its first to its last, both included. With `max_points` the points are reduced to
         about that many so that every spike and every non-finite stretch stays visible.
         """
         low, high = window if window is not None else (None, None)
         with self._connections.reading() as connection:
-            (cursor,) = connection.execute(
-                "SELECT coalesce(max(first_index + count), 0) FROM chunks WHERE series_id = ?", (series_id,)
-            ).fetchone()
+            head = connection.execute("SELECT kind, count FROM series WHERE id = ?", (series_id,)).fetchone()
+            kind, cursor = head or ("scalar", 0)
             rows = connection.execute(
                 "SELECT payload FROM chunks WHERE series_id = ? AND last_step >= coalesce(?, last_step) "
                 "AND first_step <= coalesce(?, first_step) ORDER BY first_index",
                 (series_id, low, high),
             ).fetchall()
         steps, times, values = _join_chunks([row[0] for row in rows])
-        keep = _last_write_of_each_step(steps)
+        keep = np.arange(len(steps)) if kind in TIMED_KINDS else _last_write_of_each_step(steps)
         if window is not None:
             keep = keep[(steps[keep] >= window[0]) & (steps[keep] <= window[1])]
         total = len(keep)

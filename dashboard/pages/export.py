@@ -12,7 +12,6 @@ import streamlit as st
 
 from torchglass.charts import file_name
 from torchglass.dashboard import notices
-from torchglass.dashboard.source import every_point
 from torchglass.report import export_report
 from torchglass.store import Run, Series, Store, open_store
 
@@ -63,7 +62,7 @@ def _report(path: Path, run: str) -> bytes:
 
 def _table(path: Path, series: Series) -> str:
     with open_store(path, read_only=True) as store:
-        points = every_point(store, series)
+        points = store.points(series.id)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("step", "time", "value"))

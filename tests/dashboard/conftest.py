@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browsing import Watched
-from driving import ROOT, SETTLED, Server, by_streamlit_run, by_torchglass_ui, free_port, is_failure, running
+from driving import ROOT, SETTLED, Server, by_streamlit_run, by_torchglass_ui, free_port, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -46,9 +46,7 @@ def visit(page: Page, watched: Watched) -> Callable[[str], None]:
     watched.errors.clear()
     page.on(
         "response",
-        lambda answer: (
-            watched.errors.append(f"{answer.status} {answer.url}") if is_failure(answer.status, answer.url) else None
-        ),
+        lambda answer: watched.errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
     )
 
     def open_page(address: str) -> None:

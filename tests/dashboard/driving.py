@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browsing import Watched
 
 from torchglass.store import Store, open_store
 
@@ -28,9 +27,6 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS = 90
 READY = "torchglass is at "
 SETTLED = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]'
-
-# Streamlit looks for itself below a deep link first and finds itself at the root: two answers of 404 that it expects.
-PROBES = ("/_stcore/health", "/_stcore/host-config")
 
 
 @dataclass(frozen=True)
@@ -96,16 +92,6 @@ def by_streamlit_run(port: int) -> list[str]:
 def by_torchglass_ui(port: int) -> list[str]:
     """The door for people with the package."""
     return [sys.executable, "-m", "torchglass", "ui", "--port", str(port)]
-
-
-def is_failure(status: int, url: str) -> bool:
-    """Whether an answer is one that the page should not have got."""
-    return status >= 400 and not url.endswith(PROBES)
-
-
-def complaints(watched: Watched) -> list[str]:
-    """Console errors and failed requests, less the browser's unnamed echo of a 404 (the request itself is recorded)."""
-    return [error for error in watched.errors if not error.startswith("Failed to load resource")]
 
 
 def wait_until(page: Page, expression: str, wanted: str = "") -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browsing import Watched
-from driving import Server, complaints, wait_until
+from driving import Server, wait_until
 from recorded import record_example_run
 
 from torchglass.store import ArtifactBlock, Batch, Fact, SeriesBlock, Store
@@ -221,6 +221,6 @@ def assert_calm(page: Page, watched: Watched) -> None:
     """No exception on the page, none in the console, no dialog, no request to another machine."""
     assert page.get_by_test_id("stException").count() == 0
     assert page.get_by_text("This page failed").count() == 0
-    assert complaints(watched) == []
+    assert watched.errors == []
     assert watched.dialogs == []
     assert watched.foreign_requests == []

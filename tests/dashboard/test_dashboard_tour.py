@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browsing import Watched
-from driving import ROOT, complaints, free_port, wait_until
+from driving import ROOT, free_port, wait_until
 
 from torchglass.store import open_store
 
@@ -96,7 +96,7 @@ def test_the_page_is_up_before_training_and_every_page_shows_what_was_recorded(
             page.wait_for_timeout(2500)
             assert page.get_by_test_id("stException").count() == 0, name
             _keep_screenshot(page, name or "runs")
-        assert complaints(watched) == []
+        assert watched.errors == []
         assert watched.foreign_requests == []
     assert running.process.returncode in (0, 130)
     assert not [line for line in running.errors if "Traceback" in line]

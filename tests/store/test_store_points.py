@@ -57,6 +57,15 @@ def test_steps_come_back_however_irregular_and_in_order(store: Store, steps: lis
     assert [steps[int(value)] for value in read.values] == sorted(steps)
 
 
+def test_of_a_series_sampled_by_the_clock_every_sample_of_a_step_is_kept(store: Store) -> None:
+    run = start(store)
+    samples = block([4, 4, 4, 5], [10.0, 20.0, 15.0, 5.0], "host/cpu_utilization_percent")
+    store.write(run, 0, Batch(series=[samples._replace(kind="device")]))
+    read = store.points(series_id(store, run, "host/cpu_utilization_percent"))
+    assert read.values.tolist() == [10.0, 20.0, 15.0, 5.0]
+    assert read.steps.tolist() == [4, 4, 4, 5]
+
+
 def test_the_last_write_of_a_step_wins_within_a_block_and_across_blocks(store: Store) -> None:
     run = start(store)
     store.write(run, 0, one([5, 5, 6], [1.0, 2.0, 3.0]))
