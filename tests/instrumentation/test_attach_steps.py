@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from training import Small, batches, facts, recorded, seeded, train_step
+from training import Small, batches, facts, read, recorded, seeded, train_step
 
 import torchglass
 from torchglass.instrumentation import Run
@@ -90,6 +90,8 @@ def test_a_step_whose_class_calls_its_base_counts_once(tmp_path: Path) -> None:
             assert run.current_step == index
     assert list(recorded(tmp_path / "s.db", "phase/step")) == [0, 1, 2]
     assert list(recorded(tmp_path / "s.db", "layers/first.weight/update_ratio")) == [0, 1, 2]
+    store, stored = read(tmp_path / "s.db")
+    assert {series.count for series in store.series_of(stored.id, kind="phase")} == {3}
 
 
 def test_an_optimizer_step_that_raises_is_no_step_and_the_next_one_counts(attached: Attached) -> None:

@@ -212,6 +212,27 @@ def test_events_are_used_again_and_never_while_a_step_still_needs_them(device: D
     assert [round(delivered[step]["backward"] * 1e3) for step in range(200)] == [3 + step for step in range(200)]
 
 
+def test_a_long_step_that_is_added_up_midway_leaves_the_step_before_it_right(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phases_module, "MAX_OPEN_STAMPS", 4)
+    timeline, delivered = timeline_on(device)
+    one_step(timeline, device, 0)
+    device.catch_up()
+    for _ in range(30):
+        device.work(1)
+        timeline.mark("forward")
+        device.work(2)
+        timeline.mark("backward")
+        device.catch_up()
+    timeline.close_step(1, 0.0)
+    timeline.poll()
+    assert delivered[0]["step"] == pytest.approx(0.005)
+    assert delivered[1]["forward"] == pytest.approx(0.030)
+    assert delivered[1]["backward"] == pytest.approx(0.060)
+    assert device.made < 12
+
+
 def test_steps_of_a_device_that_never_catches_up_are_given_up_and_counted(device: Device) -> None:
     timeline, delivered = timeline_on(device)
     for step in range(MAX_OPEN_STEPS + 10):
