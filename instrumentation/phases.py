@@ -21,7 +21,7 @@ from torchglass.instrumentation.transfer import is_capturing
 
 Phase = Literal["data", "forward", "backward", "optimizer", "torchglass", "other"]
 PHASES: tuple[Phase, ...] = ("data", "forward", "backward", "optimizer", "torchglass", "other")
-MAX_OPEN_STAMPS = 1000  # of the running step; then what can be read is added up, so that a step may last for ever
+MAX_OPEN_STAMPS = 1000  # of the running step; beyond, its older half is added up: a step may last for ever
 MAX_OPEN_STEPS = 32  # steps whose device stamps may be outstanding before the oldest is given up
 
 
@@ -169,11 +169,12 @@ class Timeline:
             self._stamps = [self.clock.stamp()]
 
     def _add_up_so_far(self) -> None:
-        if self.clock.is_ready(self._stamps[-1]):
+        half = len(self._stamps) // 2  # the newest ones are seldom readable yet: a device lags behind
+        if self.clock.is_ready(self._stamps[half]):
             self.poll()  # the step before ends at our first boundary: it must be read before that is given back
-            self._add_up(self._stamps, self._phases, self._seconds)
-            self._release(self._stamps)
-            self._stamps, self._phases = [self._stamps[-1]], []
+            self._add_up(self._stamps[: half + 1], self._phases[:half], self._seconds)
+            self._release(self._stamps[: half + 1])
+            self._stamps, self._phases = self._stamps[half:], self._phases[half:]
 
     def _add_up(self, stamps: list[Any], phases: list[Phase], seconds: dict[str, float]) -> None:
         for phase, first, second in zip(phases, stamps[:-1], stamps[1:], strict=True):
