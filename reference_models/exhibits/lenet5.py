@@ -69,6 +69,6 @@ EXHIBIT = ReferenceModel(
         ),
     ),
     quality_bar=0.97,
-    explain_layer="conv2",
+    explain_layer="relu2",
     explain_baseline=0.0,
 )

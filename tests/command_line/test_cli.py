@@ -103,7 +103,10 @@ BAD_REQUESTS = {
     "a missing weights file": (["explain", "short", "--weights", "{tmp}/none.pt"], "none.pt"),
     "an unknown model": (["train", "lenet6"], "lenet6"),
     "an unknown data set": (["train", "lenet5", "--dataset", "cats"], "cats"),
-    "a data set that is not there": (["train", "lenet5", "--dataset", "mnist", "--cache", "{tmp}/none"], "mnist"),
+    "a data set that is not there": (
+        ["train", "lenet5", "--dataset", "mnist", "--cache", "{tmp}/none"],
+        "train-images",
+    ),
     "a device that is not there": (["train", "lenet5", "--device", "cuda:7"], "cuda:7"),
     "no epochs": (["train", "lenet5", "--epochs", "0"], "epochs"),
     "a report into a missing folder": (["report", "short", "-o", "{tmp}/no/such/x.html"], "x.html"),

@@ -63,7 +63,7 @@ def test_a_map_is_the_sum_of_feature_maps_weighed_by_their_mean_gradients() -> N
 
 
 def test_the_map_equals_captums_own_for_every_picture_and_class(lenet: nn.Module, pictures: Tensor) -> None:
-    found = explain(lenet, pictures, target=[2, 7, 2], layer="features.3")
+    found = explain(lenet, pictures, target=[2, 7, 2], layer="features.3", placement="stretched")
     layer = lenet.get_submodule("features.3")
     small = LayerGradCam(lenet, layer).attribute(pictures, target=[2, 7, 2])
     wanted = LayerAttribution.interpolate(small, (32, 32), interpolate_mode="bilinear")
@@ -103,7 +103,7 @@ def test_a_layer_that_runs_twice_is_read_at_its_last_run() -> None:
     first = F.relu(model.first(picture))
     maps = F.relu(first + model.second(first))
     score = model.head(maps.mean((2, 3)))[:, 1].sum()
-    found = explain(model, picture, target=1)
+    found = explain(model, picture, target=1, placement="stretched")
     assert found.layer == "relu"
     np.testing.assert_allclose(found.attributions, by_hand(maps, score, (9, 9)), rtol=1e-5, atol=1e-8)
 
