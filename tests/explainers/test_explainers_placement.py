@@ -1,13 +1,14 @@
 """A map lies where its units look, measured on networks whose receptive fields are known."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchglass.errors import OptionError
-from torchglass.explainers import explain
+from torchglass.explainers import Explanation, explain
 from torchglass.explainers.gradcam import PLACEMENTS
 from torchglass.explainers.placement import Axis, Placement, find_placement, place
 from torchglass.explainers.scored_model import ScoredModel
@@ -29,6 +30,11 @@ class SpotFinder(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         maps: Tensor = F.relu(self.last(self.pool(F.relu(self.first(pictures)))))
         return torch.stack([maps.amax((1, 2, 3)), maps.mean((1, 2, 3))], dim=1)
+
+
+def peak(explanation: Explanation) -> npt.NDArray[np.int64]:
+    relevance = explanation.relevance(0)
+    return np.array(np.unravel_index(relevance.argmax(), relevance.shape))
 
 
 @pytest.mark.parametrize(
