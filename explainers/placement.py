@@ -85,7 +85,7 @@ def _centre(outputs: Tensor, noise: Tensor, along: int) -> float | None:
     seen = torch.nonzero(influence > SEEN * influence.max()).flatten().tolist()
     if not seen or seen[0] == 0 or seen[-1] == len(influence) - 1:
         return None
-    return (seen[0] + seen[-1]) / 2
+    return float(seen[0] + seen[-1]) / 2
 
 
 def _weights(pixels: int, units: int, axis: Axis) -> Tensor:
