@@ -23,6 +23,7 @@ from torchglass.store.records import Floats, Integers
 
 _HEADER = struct.Struct("<BBBBIqqd")
 _VERSION = 1
+_NO_DIFFERENCE = bytes(8)
 
 
 def encode_chunk(steps: Integers, times: Floats, values: Floats) -> bytes:
@@ -47,12 +48,27 @@ def encode_chunk(steps: Integers, times: Floats, values: Floats) -> bytes:
     return header + (packed if smaller else plain)
 
 
+def encode_point(step: int, time: float, value: float) -> bytes:
+    """Pack one point, the plain way: for a chunk of one, compression has nothing to gain."""
+    wide = struct.pack("<d", value)
+    try:
+        narrow = struct.pack("<f", value)
+        fits = struct.pack("<d", *struct.unpack("<f", narrow)) == wide
+    except OverflowError:
+        fits = False
+    header = _HEADER.pack(_VERSION, 4 if fits else 8, 0, 0, 1, step, 1, time)
+    return header + _NO_DIFFERENCE + (narrow if fits else wide)
+
+
 def decode_chunk(payload: bytes) -> tuple[Integers, Floats, Floats]:
     """Steps (n,), times (n,) to the microsecond, values (n,) bit for bit."""
     version, width, listed, compressed, count, first_step, stride, first_time = _HEADER.unpack_from(payload)
     if version != _VERSION:
         raise StoreError(f"chunk of format {version}; this torchglass reads format {_VERSION}: upgrade torchglass")
     body = payload[_HEADER.size :]
+    if count == 1 and not listed and not compressed:
+        (value,) = struct.unpack_from("<f" if width == 4 else "<d", body, 8)
+        return np.array([first_step]), np.array([first_time]), np.array([value])
     if compressed:
         body = zlib.decompress(body)
     widths = ([8] if listed else []) + [8, width]

@@ -34,6 +34,7 @@ from torchglass.store.records import (
     Run,
     RunStatus,
     Series,
+    SeriesBlock,
 )
 
 LOST_AFTER_SECONDS = 15.0  # a running run beats once a second; so many missed beats mean its process is gone
@@ -63,6 +64,7 @@ class Store:
         self.path: Path = resolve_path(location)
         self._connections = Connections(self.path, create=create and not read_only, read_only=read_only)
         self._series_ids = writing.SeriesIds()
+        self._merge_turns = writing.MergeTurns()
         self._clock = clock
 
     def close(self) -> None:
@@ -152,11 +154,8 @@ class Store:
         """Store a batch in one transaction; it also counts as the run's heartbeat."""
         try:
             with self._connections.writing() as connection:
-                for block in batch.series:
-                    series_id = self._series_ids.get(
-                        connection, "series", run_id, rank, block.key, kind=block.kind, unit=block.unit
-                    )
-                    writing.append_points(connection, series_id, block)
+                blocks = [(self._series_id(connection, run_id, rank, block), block) for block in batch.series]
+                writing.append_points(connection, blocks, self._merge_turns)
                 for histogram in batch.histograms:
                     series_id = self._series_ids.get(connection, "histogram_series", run_id, rank, histogram.key)
                     writing.put_histogram(connection, series_id, histogram)
@@ -169,6 +168,9 @@ class Store:
         except BaseException:
             self._series_ids.forget()
             raise
+
+    def _series_id(self, connection: sqlite3.Connection, run_id: int, rank: int, block: SeriesBlock) -> int:
+        return self._series_ids.get(connection, "series", run_id, rank, block.key, kind=block.kind, unit=block.unit)
 
     def add_artifact(self, run_id: int, block: ArtifactBlock, rank: int = 0) -> int:
         """Store one artifact, of a run that may have ended, and return its id."""

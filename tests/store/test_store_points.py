@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchglass.store import Batch, SeriesBlock, Store
-from torchglass.store.codec import decode_chunk, encode_chunk
+from torchglass.store.codec import decode_chunk, encode_chunk, encode_point
 
 ODD_NAN = struct.unpack("<d", struct.pack("<Q", 0xFFF8_0000_DEAD_BEEF))[0]  # a payload that float32 has no room for
 AWKWARD = [0.1, float(np.float32(0.1)), np.nan, np.inf, -np.inf, -0.0, 0.0, 1e300, 5e-324, 2.0**-149, ODD_NAN, -1e308]
@@ -55,6 +55,14 @@ def test_steps_come_back_however_irregular_and_in_order(store: Store, steps: lis
     read = store.points(series_id(store, run))
     assert read.steps.tolist() == sorted(steps)
     assert [steps[int(value)] for value in read.values] == sorted(steps)
+
+
+@pytest.mark.parametrize("value", AWKWARD)
+def test_a_single_point_is_packed_as_a_chunk_of_one_and_comes_back_bit_for_bit(value: float) -> None:
+    payload = encode_point(INT64.max, START + 0.25, value)
+    steps, times, values = decode_chunk(payload)
+    assert (steps.tolist(), times.tolist()) == ([INT64.max], [START + 0.25])
+    assert bits(values) == bits(np.array([value]))
 
 
 def test_of_a_series_sampled_by_the_clock_every_sample_of_a_step_is_kept(store: Store) -> None:
