@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,10 @@ from browsing import Watched, find_chromium, stays_here
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page, Route
+
+# A shell's background job ignores Ctrl-C, and so would every process that a test starts in order to interrupt it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -109,7 +109,7 @@ BAD_REQUESTS = {
     ),
     "a device that is not there": (["train", "lenet5", "--device", "cuda:7"], "cuda:7"),
     "no epochs": (["train", "lenet5", "--epochs", "0"], "epochs"),
-    "a report into a missing folder": (["report", "short", "-o", "{tmp}/no/such/x.html"], "x.html"),
+    "a report into a missing folder": (["report", "short", "-o", "{tmp}/no/such/x.html"], "no/such"),
 }
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from torchglass.errors import OptionError
 from torchglass.reference_models import ReferenceModel, available, exhibits, get
@@ -72,8 +71,13 @@ def test_an_unknown_data_set_is_answered_with_the_known_ones(lenet: ReferenceMod
 def test_every_model_keeps_what_its_entry_promises(model: ReferenceModel) -> None:
     built = model.build()
     pictures = torch.rand(3, *model.input_shape)
+    maps: list[torch.Tensor] = []
+    if model.explain_layer is not None:
+        built.get_submodule(model.explain_layer).register_forward_hook(lambda _m, _i, output: maps.append(output))
     assert built(pictures).shape == (3, len(model.class_names))
-    assert model.explain_layer is None or isinstance(built.get_submodule(model.explain_layer), nn.Conv2d)
+    # Class activation maps read "found here": feature maps with places, and after the activation.
+    assert all(each.ndim == 4 and each.shape[2] > 1 and bool((each >= 0).all()) for each in maps)
+    assert len(maps) == (model.explain_layer is not None)
     assert 0.5 < model.quality_bar < 1
     assert not [name for name, part in built.named_modules() if getattr(part, "inplace", False)]
 
