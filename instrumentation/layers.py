@@ -49,10 +49,12 @@ class LayerStatistics:
         self._before: dict[str, torch.Tensor] = {}
 
     @torch.no_grad()
-    def read_gradients(self, step: int, time: float, *, norms: bool, histograms: bool) -> None:
-        """Read what only exists between backward and the update; gradients are as the optimizer sees them."""
+    def read_gradients(
+        self, step: int, time: float, *, norms: bool, histograms: bool, scale: torch.Tensor | None = None
+    ) -> None:
+        """Read what only exists between backward and the update: gradients, divided by `scale` where there is one."""
         gradients = {
-            name: parameter.grad
+            name: parameter.grad if scale is None else parameter.grad / scale.to(parameter.grad.device)
             for name, parameter in self._parameters.items()
             if parameter.grad is not None and parameter.grad.layout == torch.strided
         }
@@ -68,9 +70,9 @@ class LayerStatistics:
         weights = {name: parameter.detach() for name, parameter in self._parameters.items()}
         if norms:
             self._send_norms("weight_norm", weights, step, time)
-            moved = {name: weights[name] - before for name, before in self._before.items()}
-            self._send_update_ratios(moved, step, time)
-            self._before = {}
+            before, self._before = self._before, {}  # let go of whatever comes: it is as large as the model
+            moved = {name: weights[name] - was for name, was in before.items()}
+            self._send_update_ratios(moved, before, step, time)
         if histograms:
             self._send_histograms("weights", weights, step, time)
 
@@ -78,9 +80,11 @@ class LayerStatistics:
         for names, group in _by_device(tensors):
             self._send_row([f"layers/{name}/{what}" for name in names], _norms(group), step, time)
 
-    def _send_update_ratios(self, moved: Mapping[str, torch.Tensor], step: int, time: float) -> None:
+    def _send_update_ratios(
+        self, moved: Mapping[str, torch.Tensor], before: Mapping[str, torch.Tensor], step: int, time: float
+    ) -> None:
         for names, group in _by_device(moved):
-            norms = torch.stack([_norms(group), _norms([self._before[name] for name in names])])
+            norms = torch.stack([_norms(group), _norms([before[name] for name in names])])
             self._transfer.submit(norms, partial(self._deliver_update_ratios, names, step, time))
 
     def _deliver_update_ratios(self, names: Sequence[str], step: int, time: float, norms: np.ndarray) -> None:

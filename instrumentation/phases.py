@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -36,8 +36,8 @@ class StampClock(Protocol):
     def stamp(self) -> Any:
         """Mark now."""
 
-    def is_ready(self, stamp: Any) -> bool:
-        """Tell whether this stamp, and so every earlier one, can be read."""
+    def are_ready(self, stamps: Sequence[Any]) -> bool:
+        """Tell whether each of these stamps can be read."""
 
     def seconds(self, first: Any, second: Any) -> float:
         """Seconds from one readable stamp to another."""
@@ -63,7 +63,7 @@ class HostClock:
     def stamp(self) -> int:
         return self._now_ns()
 
-    def is_ready(self, stamp: int) -> bool:
+    def are_ready(self, stamps: Sequence[int]) -> bool:
         return True
 
     def seconds(self, first: int, second: int) -> float:
@@ -93,8 +93,9 @@ class CudaClock:
         event.record(torch.cuda.current_stream(self._device))
         return event
 
-    def is_ready(self, stamp: Any) -> bool:
-        return not is_capturing(self._device) and bool(stamp.query())
+    def are_ready(self, stamps: Sequence[Any]) -> bool:
+        # Each is asked, the newest first: where a step changes streams the last one says nothing of the others.
+        return not is_capturing(self._device) and all(stamp.query() for stamp in reversed(stamps))
 
     def seconds(self, first: Any, second: Any) -> float:
         return float(first.elapsed_time(second)) / 1e3
@@ -158,7 +159,7 @@ class Timeline:
 
     def poll(self) -> None:
         """Deliver the steps that can be read by now, oldest first."""
-        while self._closed and self.clock.is_ready(self._closed[0].stamps[-1]):
+        while self._closed and self.clock.are_ready(self._closed[0].stamps):
             closed = self._closed.popleft()
             self._add_up(closed.stamps, closed.phases, closed.seconds)
             self._deliver(closed.step, closed.time, {"step": sum(closed.seconds.values()), **closed.seconds})
@@ -170,7 +171,7 @@ class Timeline:
 
     def _add_up_so_far(self) -> None:
         half = len(self._stamps) // 2  # the newest ones are seldom readable yet: a device lags behind
-        if self.clock.is_ready(self._stamps[half]):
+        if self.clock.are_ready(self._stamps[: half + 1]):
             self.poll()  # the step before ends at our first boundary: it must be read before that is given back
             self._add_up(self._stamps[: half + 1], self._phases[:half], self._seconds)
             self._release(self._stamps[: half + 1])

@@ -230,6 +230,8 @@ class Run:
         for key, tensor in tensors.items():
             by_device.setdefault(tensor.device, []).append(key)
         for device, keys in by_device.items():
+            if not self._transfer.accepts(device):
+                continue
             # MPS has no float64; elsewhere it keeps every value exactly.
             dtype = torch.float32 if device.type == "mps" else torch.float64
             packed = torch.stack([tensors[key].detach().reshape(()).to(dtype) for key in keys])

@@ -34,13 +34,22 @@ class Transfer:
         self._pending: deque[_Pending] = deque()
         self.dropped = 0
 
+    def accepts(self, device: torch.device) -> bool:
+        """Tell whether `submit` would send a tensor of this device now; one that it would not send is counted.
+
+        Ask before computing what is to be sent: during a capture even that would become part of the user's graph.
+        """
+        if device.type == "cuda" and (is_capturing(device) or len(self._pending) >= MAX_PENDING):
+            self.dropped += 1
+            return False
+        return True
+
     def submit(self, tensor: torch.Tensor, deliver: Deliver) -> None:
         """Send a detached tensor on its way; `deliver` gets it as an array, now or at a later `poll`."""
         if tensor.device.type != "cuda":
             deliver(tensor.cpu().numpy().copy() if tensor.device.type == "cpu" else tensor.cpu().numpy())
             return
-        if is_capturing(tensor.device) or len(self._pending) >= MAX_PENDING:
-            self.dropped += 1
+        if not self.accepts(tensor.device):
             return
         with torch.cuda.device(tensor.device):
             # A destination that is not pinned would make this copy wait for the device.

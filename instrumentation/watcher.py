@@ -14,7 +14,7 @@ from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.layers import LayerStatistics
 from torchglass.instrumentation.phases import PHASES, CudaClock, HostClock, Phase, StampClock, Timeline
 from torchglass.instrumentation.profiling import ProfilerWindows
-from torchglass.instrumentation.transfer import Transfer
+from torchglass.instrumentation.transfer import Transfer, is_capturing
 from torchglass.store import Fact
 
 FORWARDS_WITHOUT_STEP = 200  # more than anybody accumulates or an initial loss scale costs
@@ -114,7 +114,9 @@ class StepWatcher:
         self._begin_step_if_over()
         self._mark("other")
         if self._is_due():
-            self._layers.read_gradients(self.step, self._clock(), **self._due())
+            # A fused optimizer unscales within its step: GradScaler lends it the scale for that time.
+            scale = getattr(self._optimizer, "grad_scale", None)
+            self._layers.read_gradients(self.step, self._clock(), **self._due(), scale=scale)
             self._mark("torchglass")
         self._in_optimizer = True
 
@@ -150,7 +152,8 @@ class StepWatcher:
         self._forwards = 0
         self._transfer.poll()
         self._put_own_cost()
-        self._profiler.step_ended(self.step)
+        if not is_capturing():  # a window opens and closes by waiting for the device, which would end the capture
+            self._profiler.step_ended(self.step)
 
     def finish(self) -> None:
         """Deliver what the device still owes; may wait for it, the loop is over."""
@@ -190,7 +193,8 @@ class StepWatcher:
             self.step += 1
 
     def _is_due(self) -> bool:
-        return any(self._due().values())
+        # Not during a capture: what we compute would become part of the user's graph, and run at each replay.
+        return any(self._due().values()) and not is_capturing()
 
     def _due(self) -> dict[str, bool]:
         return {
@@ -228,6 +232,8 @@ class StepWatcher:
             self._put(ScalarRow(self.step, self._clock(), values))
 
     def _send_learning_rate(self, key: str, rate: torch.Tensor) -> None:
+        if not self._transfer.accepts(rate.device):
+            return
         step, time = self.step, self._clock()
 
         def deliver(array: np.ndarray) -> None:

@@ -230,6 +230,24 @@ def test_gradients_are_read_as_the_optimizer_sees_them_after_unscaling(tmp_path:
     assert recorded(tmp_path / "s.db", "layers/first.weight/gradient_norm")[0] == pytest.approx(expected, rel=1e-6)
 
 
+def test_gradients_that_a_fused_optimizer_unscales_itself_are_read_unscaled(tmp_path: Path) -> None:
+    model = seeded()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5, fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, every=1, histograms=1) as run:
+        scaler.scale(model(batches(1)[0]).sum()).backward()
+        scaler.step(optimizer)
+    twin = seeded()
+    twin(batches(1)[0]).sum().backward()
+    expected = dict(twin.named_parameters())["first.weight"].grad
+    assert expected is not None
+    norm = recorded(tmp_path / "s.db", "layers/first.weight/gradient_norm")[0]
+    assert norm == pytest.approx(float(expected.norm()), rel=1e-6)
+    store, _ = read(tmp_path / "s.db")
+    (histogram,) = store.histograms(run.id, "gradients/first.weight")
+    assert histogram.maximum == pytest.approx(float(expected.max()), rel=1e-6)
+
+
 def test_an_optimizer_that_never_steps_is_told_about_once_and_costs_bounded_memory(tmp_path: Path) -> None:
     model, path = seeded(), tmp_path / "s.db"
     idle = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from training import Small, recorded
+from torch.utils._python_dispatch import TorchDispatchMode
+from training import Small, batches, facts, recorded, train_step
 
 import torchglass
 from torchglass.instrumentation import phases as phases_module
 from torchglass.instrumentation import transfer as transfer_module
+from torchglass.instrumentation import watcher as watcher_module
 from torchglass.instrumentation.phases import MAX_OPEN_STEPS, CudaClock, Timeline
 from torchglass.instrumentation.transfer import Transfer
 
@@ -90,7 +92,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     monkeypatch.setattr(torch.cuda, "device", lambda _device: nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _device: None)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: device.catch_up())
-    for module in (transfer_module, phases_module):
+    for module in (transfer_module, phases_module, watcher_module):
         monkeypatch.setattr(module, "is_capturing", lambda _device=None: device.capturing)
     plain = torch.empty
 
@@ -172,6 +174,60 @@ def test_logging_tensors_on_a_gpu_waits_for_none_of_them_and_all_arrive(tmp_path
     assert recorded(tmp_path / "s.db", "accuracy") == {0: 0.0, 1: 1.0, 2: 2.0}
 
 
+class Operations(TorchDispatchMode):
+    """Notes the operators that reach the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def operations_of_a_step(path: Path, *, mode: Literal["on", "disabled"], device: Device) -> list[str]:
+    model = Small()
+    other = {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": on_gpu(0.1)}
+    optimizer = torch.optim.SGD([{"params": list(model.parameters())}, other], lr=0.1, foreach=False)
+    loss, inputs = on_gpu(3.0), batches(1)[0]
+    with torchglass.attach(model, optimizer, store=path, devices=False, every=1, histograms=1, mode=mode) as run:
+        device.capturing = True
+        with Operations() as operations:
+            train_step(model, optimizer, inputs)
+            run.log(loss=loss)
+        device.capturing = False
+    return operations.names
+
+
+def test_nothing_of_ours_becomes_part_of_a_graph_that_the_user_captures(tmp_path: Path, device: Device) -> None:
+    path = tmp_path / "s.db"
+    watched = operations_of_a_step(path, mode="on", device=device)
+    assert watched == operations_of_a_step(path, mode="disabled", device=device)
+    assert facts(path)["warnings/device values"].startswith("2 device values were given up")
+
+
+@pytest.mark.parametrize(
+    ("captured", "is_open_after"),
+    [(set(), {4, 5, 6}), ({4}, set()), ({5, 7, 8}, {4, 5, 6, 7, 8, 9})],
+    ids=["none", "where it would open", "where it would close"],
+)
+def test_no_profiler_window_opens_or_closes_during_a_capture(
+    tmp_path: Path, device: Device, captured: set[int], is_open_after: set[int]
+) -> None:
+    model = Small()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    window = torchglass.every(100, steps=2)
+    opened = set()
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, profile=window) as run:
+        for step, inputs in enumerate(batches(12)):
+            device.capturing = step in captured
+            train_step(model, optimizer, inputs)
+            if run._watcher._profiler._profiler is not None:
+                opened.add(step)
+    assert opened == is_open_after
+
+
 def timeline_on(device: Device) -> tuple[Timeline, dict[int, dict[str, float]]]:
     delivered: dict[int, dict[str, float]] = {}
     clock = CudaClock(torch.device("cuda", 0))
@@ -231,6 +287,22 @@ def test_a_long_step_that_is_added_up_midway_leaves_the_step_before_it_right(
     assert delivered[1]["forward"] == pytest.approx(0.030)
     assert delivered[1]["backward"] == pytest.approx(0.060)
     assert device.made < 12
+
+
+def test_a_step_that_changes_streams_is_read_once_both_are_done(device: Device) -> None:
+    timeline, delivered = timeline_on(device)
+    device.work(2)
+    timeline.mark("forward")
+    behind = timeline._stamps[-1]
+    behind.at = 50.0  # on a stream of its own, which has more to do
+    timeline.mark("backward")
+    timeline.close_step(0, 0.0)
+    device.done_until = 10.0
+    timeline.poll()
+    assert delivered == {}
+    device.done_until = 60.0
+    timeline.poll()
+    assert list(delivered) == [0]
 
 
 def test_steps_of_a_device_that_never_catches_up_are_given_up_and_counted(device: Device) -> None:
