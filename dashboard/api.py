@@ -101,7 +101,7 @@ def _guarded(answer: Callable[[Request, Store], Response]) -> Callable[[Request]
 
     def endpoint(request: Request) -> Response:
         if not is_token(request.headers.get(HEADER)):
-            return _refusal(403, f"this route needs the page's token in {HEADER}")
+            return _refusal(403, f"{HEADER} does not hold this server's token: reload the page")
         if len(request.url.query) > MAX_QUERY_CHARACTERS:
             return _refusal(414, f"the query has more than {MAX_QUERY_CHARACTERS} characters")
         try:

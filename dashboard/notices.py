@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from torchglass.charts.text import markdown_text, plain_text
+from torchglass.errors import StoreError
 from torchglass.store import Run, Store, open_store
 
 ATTACH = """import torchglass
@@ -126,7 +127,11 @@ def _go_on_when(is_ready: Callable[[], bool]) -> None:
     """Run the whole page again as soon as there is something to show."""
 
     def look() -> None:
-        if is_ready():
+        try:
+            ready = is_ready()
+        except StoreError:
+            ready = True  # the store went away or broke; the whole page says which
+        if ready:
             st.rerun()
 
     st.fragment(look, run_every=LOOK_AGAIN_SECONDS)()

@@ -6,11 +6,12 @@ import { loadPlotly } from "./plotly.js";
 import { Poller } from "./poller.js";
 import { readTheme } from "./theme.js";
 import { buildToolbar, element } from "./toolbar.js";
-import { ask } from "./wire.js";
+import { ask, REFUSED_TOKEN } from "./wire.js";
 
 const CHARTS_AT_FIRST = 24;
 const SERIES_PER_QUESTION = 64; // what the server allows (api.py)
 const GROUP_TITLES = { "": "General", host: "Host", torchglass: "torchglass itself" };
+const REFUSED_MEMORY = "torchglass.refused";
 const pages = new WeakMap();
 
 export default function (component) {
@@ -104,14 +105,19 @@ class LivePage {
     return header.run.status;
   }
 
-  askSeries(lines) {
+  async askSeries(lines) {
     const query = {
       run: this.data.run,
       kinds: this.data.kinds.join(","),
       known: this.seriesKnown,
       series: lines.map((line) => `${line.series.id}:${line.cursor}`).join(","),
     };
-    return ask(this.data.paths.series, query, this.data.token);
+    try {
+      return await ask(this.data.paths.series, query, this.data.token);
+    } catch (error) {
+      if (error.status === REFUSED_TOKEN) reloadOnce(this.data.token);
+      throw error;
+    }
   }
 
   async askWindow(id, first, last) {
@@ -143,7 +149,9 @@ class LivePage {
       frame.dataset.key = key;
       const plot = element("div", "tg-plot");
       frame.append(element("figcaption", "tg-caption", key), plot);
-      this.gridOf(key).append(frame);
+      const grid = this.gridOf(key);
+      if (isLoss(key)) grid.insertBefore(frame, [...grid.children].find((other) => !isLoss(other.dataset.key)) ?? null);
+      else grid.append(frame);
       const chart = new Chart(plot, this.view, (...window) => this.askWindow(...window));
       chart.frame = frame;
       this.charts.set(key, chart);
@@ -212,6 +220,11 @@ class LivePage {
   }
 }
 
+// What a reader looks for first stands first, whatever was logged before it.
+function isLoss(key) {
+  return key.slice(key.lastIndexOf("/") + 1) === "loss";
+}
+
 function titleOf(prefix) {
   if (Object.hasOwn(GROUP_TITLES, prefix)) return GROUP_TITLES[prefix];
   const gpu = /^gpu(\d+)$/.exec(prefix);
@@ -233,6 +246,17 @@ function remember(data, { axis, isLog, smoothing }) {
   } catch {
     // storage is full or switched off: the choice lasts until the page is left
   }
+}
+
+// A server that was started again has another token, and Streamlit's script, which brings it, does not run by itself.
+function reloadOnce(token) {
+  try {
+    if (sessionStorage.getItem(REFUSED_MEMORY) === token) return;
+    sessionStorage.setItem(REFUSED_MEMORY, token);
+  } catch {
+    return; // without storage there is no telling whether this would go on for ever
+  }
+  window.location.reload();
 }
 
 function memoryOf(data) {

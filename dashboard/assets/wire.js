@@ -3,6 +3,8 @@
 const TIMEOUT_MS = 15000;
 const LENGTH_BYTES = 4;
 
+export const REFUSED_TOKEN = 403;
+
 export class RefusedError extends Error {
   constructor(status, reason) {
     super(reason);

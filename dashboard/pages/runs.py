@@ -11,6 +11,7 @@ import streamlit as st
 from torchglass.charts.units import duration
 from torchglass.dashboard import job_panel
 from torchglass.dashboard.training_order import order_training
+from torchglass.errors import StoreError
 from torchglass.store import Run, Series, Store, open_store
 
 REFRESH_SECONDS = 3.0
@@ -28,10 +29,12 @@ STATUS_MARKS: Mapping[str, str] = {
 COLUMNS = {
     "Run": st.column_config.TextColumn(width="medium"),
     "Status": st.column_config.TextColumn(width=110),
-    "Steps": st.column_config.NumberColumn(format="localized"),
+    "Last step": st.column_config.NumberColumn(format="localized"),
     "Loss": st.column_config.LineChartColumn(help="Course of the loss, from the first step to the last"),
     "Last loss": st.column_config.NumberColumn(format="%.4g"),
-    "Best test accuracy": st.column_config.NumberColumn(format="%.4g"),
+    "Best accuracy": st.column_config.NumberColumn(
+        format="%.4g", help=f"Largest value of the first that the run logged of {', '.join(ACCURACY_KEYS)}"
+    ),
     "Error": st.column_config.TextColumn(width="large"),
 }
 
@@ -49,9 +52,12 @@ def show(store: Store, open_run: OpenRun) -> None:
 
 def _table(path: str, known: int, open_run: OpenRun) -> None:
     """Draw the table. A fragment runs without the rest of the page, so it opens the store itself."""
-    with open_store(path, read_only=True) as store:
-        found = store.runs()
-        rows = [_row(store, run) for run in found[:MAX_ROWS]]
+    try:
+        with open_store(path, read_only=True) as store:
+            found = store.runs()
+            rows = [_row(store, run) for run in found[:MAX_ROWS]]
+    except StoreError:
+        st.rerun()  # the store went away; the whole page says so
     if len(found) != known:
         st.rerun()
     event = st.dataframe(
@@ -85,10 +91,10 @@ def _row(store: Store, run: Run) -> dict[str, Any]:
     return {
         "Run": run.name,
         "Status": STATUS_MARKS[run.status],
-        "Steps": max(steps, default=None),
+        "Last step": max(steps, default=None),
         "Loss": _spark(store, loss),
         "Last loss": None if loss is None else loss.last,
-        "Best test accuracy": None if accuracy is None else accuracy.maximum,
+        "Best accuracy": None if accuracy is None else accuracy.maximum,
         "Duration": duration(ended_at - run.created_at),
         "Error": run.error or "",
     }

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from driving import wait_until
+from driving import by_torchglass_ui, free_port, running, wait_until
 
 from torchglass.store import Batch, Run, SeriesBlock, Store, open_store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from driving import Server
     from playwright.sync_api import Page
 
@@ -23,7 +25,6 @@ pytestmark = pytest.mark.browser
 
 LOSS = '.tg-chart[data-key="loss"] .tg-plot'
 DRAWN = f"document.querySelector('{LOSS}')?.data?.[0]?.x.length"
-POINTS = f"(({{x, y}}) => [[...x], [...y]])(document.querySelector('{LOSS}').data[0])"
 Visit = Callable[[str], None]
 
 
@@ -122,6 +123,21 @@ def test_a_series_that_is_new_shows_up_by_itself(server: Server, page: Page, vis
         write(store, run, "test/accuracy", [1], [0.5])
         page.wait_for_selector('.tg-chart[data-key="test/accuracy"] .main-svg')
         assert page.locator(".tg-title").all_text_contents() == ["General", "test"]
+
+
+def test_the_loss_stands_first_whatever_was_logged_before_it(server: Server, page: Page, visit: Visit) -> None:
+    with server.fresh_store() as store:
+        run = store.start_run("live", {}, host="here", pid=1)
+        write(store, run, "learning_rate", [1], [0.1])
+        write(store, run, "epoch", [1], [1.0])
+        write(store, run, "test/accuracy", [1], [0.5])
+        visit(f"{server.url}/training?run=live")
+        page.wait_for_selector('.tg-chart[data-key="learning_rate"] .main-svg')
+        for key in ("loss", "test/loss"):
+            write(store, run, key, [1], [2.5])
+            page.wait_for_selector(f'.tg-chart[data-key="{key}"] .main-svg')
+        drawn = page.locator(".tg-caption").all_text_contents()
+        assert drawn == ["loss", "learning_rate", "epoch", "test/loss", "test/accuracy"]
 
 
 def test_a_value_that_is_not_finite_is_marked_and_not_drawn(server: Server, page: Page, visit: Visit) -> None:
@@ -226,3 +242,18 @@ def test_the_page_says_itself_that_the_server_is_lost(server: Server, page: Page
         page.get_by_text("Server lost").wait_for()
         page.unroute("**/api/v1/series*")
         page.wait_for_selector('.tg-pill[data-state="live"]', timeout=15_000)
+
+
+def test_a_page_goes_on_when_its_server_was_started_again(tmp_path: Path, page: Page) -> None:
+    command, path = by_torchglass_ui(free_port()), tmp_path / "runs.db"
+    with open_store(path) as store:
+        run = store.start_run("live", {}, host="here", pid=1)
+        write(store, run, "loss", [1, 2], [2.0, 1.0])
+        with running(command, path, tmp_path) as server:
+            page.goto(f"{server.url}/training?run=live")
+            wait_until(page, f"{DRAWN} === 2")
+        page.get_by_text("Server lost").wait_for()
+        write(store, run, "loss", [3], [0.5])
+        with running(command, path, tmp_path):
+            page.wait_for_selector('.tg-pill[data-state="live"], .tg-pill[data-state="silent"]', timeout=60_000)
+            wait_until(page, f"{DRAWN} === 3")

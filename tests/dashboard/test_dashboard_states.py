@@ -74,6 +74,20 @@ def test_the_page_goes_on_by_itself_once_a_run_begins(server: Server, page: Page
         page.get_by_test_id("stDataFrame").wait_for()
 
 
+@pytest.mark.parametrize("has_run", [True, False])
+def test_a_store_that_is_deleted_under_an_open_page_is_said_to_be_gone(
+    server: Server, page: Page, visit: Visit, watched: Watched, has_run: bool
+) -> None:
+    with server.fresh_store() as store:
+        if has_run:
+            record_example_run(store, "example")
+    visit(server.url)
+    page.get_by_test_id("stDataFrame" if has_run else "stCode").first.wait_for()
+    server.clear()
+    page.get_by_text("No store here yet").wait_for()
+    assert_calm(page, watched)
+
+
 @pytest.mark.parametrize("status", ["finished", "running", "failed"])
 def test_every_page_of_a_run_draws_without_a_complaint(
     server: Server, page: Page, visit: Visit, watched: Watched, status: str
