@@ -4,7 +4,7 @@ from torchglass.charts.devices import DevicePanel, devices_data, devices_figure
 from torchglass.charts.explanations import Explained, ExplanationsData, explanations_data, explanations_figure
 from torchglass.charts.gradient_flow import GradientFlowData, gradient_flow_data, gradient_flow_figure
 from torchglass.charts.histograms import HistogramsData, histograms_data, histograms_figure, percentiles_figure
-from torchglass.charts.kernels import KernelsData, kernels_data, kernels_figure
+from torchglass.charts.kernels import KernelsData, kernels_data, kernels_figure, profiler_slowdown
 from torchglass.charts.phases import PhasesData, phase_shares_figure, phases_data, phases_figure
 from torchglass.charts.records import MAX_POINTS, Recorded, read_series
 from torchglass.charts.samples import SamplesData, samples_data, samples_figure
@@ -44,6 +44,7 @@ __all__ = [
     "phases_figure",
     "plain_text",
     "plot_text",
+    "profiler_slowdown",
     "read_series",
     "samples_data",
     "samples_figure",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -62,6 +63,12 @@ def kernels_data(windows: Sequence[ProfilerWindow], kind: RowKind = "operator", 
         window_count=len(windows),
         step_count=sum(window.step_count for window in windows),
     )
+
+
+def profiler_slowdown(windows: Sequence[ProfilerWindow]) -> float | None:
+    """How many times as long steps took under the profiler: the median of what the windows say, None if none does."""
+    told = [float(said) for window in windows if isinstance(said := window.facts.get("slowdown"), int | float)]
+    return median(told) if told else None
 
 
 def kernels_figure(

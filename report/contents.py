@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, NamedTuple
 
 from torchglass.charts import (
@@ -24,6 +23,7 @@ from torchglass.charts import (
     histograms_data,
     kernels_data,
     phases_data,
+    profiler_slowdown,
     read_series,
     scalars_data,
 )
@@ -97,7 +97,6 @@ def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
     groups = _groups(read_series(store, run.id, kind="scalar", max_points=MAX_POINTS))
     keys = store.histogram_keys(run.id)
     windows = store.windows(run.id)
-    slowdowns = [float(told) for window in windows if isinstance(told := window.facts.get("slowdown"), int | float)]
     layers = read_series(store, run.id, kind="layer", max_points=MAX_POINTS)
     samples = _latest_explanations(store.artifacts(run.id, kind="explanation"))
     return Contents(
@@ -122,7 +121,7 @@ def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
         missing_devices=_missing(facts),
         operators=kernels_data(windows, "operator"),
         kernels=kernels_data(windows, "kernel"),
-        profiler_slowdown=median(slowdowns) if slowdowns else None,
+        profiler_slowdown=profiler_slowdown(windows),
         profiler_notes=tuple(
             dict.fromkeys(str(window.facts["note"]) for window in windows if window.facts.get("note"))
         ),
@@ -139,7 +138,7 @@ def _groups(records: Sequence[Recorded]) -> dict[str, list[Recorded]]:
         if parts[0] in SPLITS and len(parts) > 1:
             parts = parts[1:]
         groups.setdefault(parts[0], []).append(record)
-    return groups
+    return dict(sorted(groups.items(), key=lambda group: group[0] != "loss"))  # what a reader looks for first
 
 
 def _curves(name: str, records: Sequence[Recorded], start: float) -> Curves:

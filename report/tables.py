@@ -110,7 +110,7 @@ def tiles(contents: Contents) -> list[tuple[str, str]]:
     """The handful of figures that the report opens with."""
     found = [("Duration", duration(contents.duration_seconds))]
     if contents.step is not None:
-        found.append(("Steps", number(contents.step)))
+        found.append(("Last step", number(contents.step)))
     steps = contents.phases.step_count
     if steps:
         found.append(("Mean step", quantity(float(contents.phases.totals.sum()) / steps, "s")))

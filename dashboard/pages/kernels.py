@@ -7,7 +7,15 @@ from typing import Any
 
 import streamlit as st
 
-from torchglass.charts import kernels_data, kernels_figure, phase_shares_figure, phases_data, phases_figure, read_series
+from torchglass.charts import (
+    kernels_data,
+    kernels_figure,
+    phase_shares_figure,
+    phases_data,
+    phases_figure,
+    profiler_slowdown,
+    read_series,
+)
 from torchglass.charts.kernels import KernelsData
 from torchglass.charts.text import plain_text
 from torchglass.dashboard import notices
@@ -66,30 +74,29 @@ def _tables(windows: Sequence[ProfilerWindow]) -> None:
         hide_index=True,
         width="stretch",
         column_config={
-            "Share": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
-            "Calls": st.column_config.NumberColumn(format="localized"),
-            "Self time, ms": st.column_config.NumberColumn(format="%.3f"),
-            "Total time, ms": st.column_config.NumberColumn(format="%.3f"),
+            "Share": st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100),
+            "Calls a step": st.column_config.NumberColumn(format="%.4g"),
+            "Self, ms a step": st.column_config.NumberColumn(format="%.3f"),
+            "Total, ms a step": st.column_config.NumberColumn(format="%.3f"),
         },
     )
 
 
 def _rows(data: KernelsData) -> Mapping[str, Any]:
+    steps = max(data.step_count, 1)
     return {
         "Name": list(data.names),
-        "Share": data.shares.tolist(),
-        "Calls": data.calls.tolist(),
-        "Self time, ms": (1e3 * data.self_seconds).tolist(),
-        "Total time, ms": (1e3 * data.total_seconds).tolist(),
+        "Share": (100 * data.shares).tolist(),
+        "Calls a step": (data.calls / steps).tolist(),
+        "Self, ms a step": (1e3 * data.self_seconds / steps).tolist(),
+        "Total, ms a step": (1e3 * data.total_seconds / steps).tolist(),
     }
 
 
 def _window_notes(windows: Sequence[ProfilerWindow]) -> None:
     steps = sum(window.step_count for window in windows)
-    slowdowns = [
-        float(slowdown) for window in windows if isinstance(slowdown := window.facts.get("slowdown"), int | float)
-    ]
-    slower = f" Under the profiler steps took {max(slowdowns):.2g} times as long." if slowdowns else ""
-    st.caption(f"{len(windows)} profiler windows, {steps} steps in all.{slower}")
+    slowdown = profiler_slowdown(windows)
+    slower = "" if slowdown is None else f" Profiled steps took {slowdown:.2f} times as long as others."
+    st.caption(f"{steps} steps were profiled in {len(windows)} window{'s' if len(windows) != 1 else ''}.{slower}")
     for note in dict.fromkeys(str(window.facts["note"]) for window in windows if window.facts.get("note")):
         st.text(plain_text(note, 300))

@@ -61,6 +61,13 @@ def test_training_and_test_curves_of_one_quantity_share_a_chart(contents: Conten
     }
 
 
+def test_the_loss_is_the_first_chart_whatever_was_logged_before_it(store: Store) -> None:
+    run = store.start_run("order", {}, host="h", pid=1)
+    write_scalars(store, run.id, "learning_rate", "test/accuracy", "loss", "epoch")
+    read = read_contents(store, run, written_at=START)
+    assert [name for name, _ in read.curves] == ["loss", "learning_rate", "accuracy", "epoch"]
+
+
 def test_parts_of_a_quantity_share_its_chart(store: Store) -> None:
     run = store.start_run("parts", {}, host="h", pid=1)
     write_scalars(store, run.id, "loss/ce", "loss/kl", "learning_rate/group0", "learning_rate/group1", "train/loss/ce")
