@@ -19,6 +19,7 @@ from torchglass.store.records import Artifact, Floats
 
 METHOD_NAMES = {"gradcam": "Grad-CAM", "shap": "SHAP", "lime": "LIME"}
 ROW_HEIGHT = 290  # px a method
+TRUST_CHARACTERS = 50  # a line; a phone shows no more
 OVERLAY_STRENGTH = 0.8
 FOR, AGAINST = (240, 90, 60), (70, 150, 235)  # bright enough to be seen on black digits and on photographs
 
@@ -189,7 +190,7 @@ def _draw_row(figure: go.Figure, row: int, panel: MethodPanel, picture: Picture)
         figure.update_xaxes(title={"text": caption, "standoff": 4}, range=[-0.5, width - 0.5], col=column, **bare)
         figure.update_yaxes(range=[height - 0.5, -0.5], scaleanchor=_x_of(row, column), col=column, **bare)
     figure.add_annotation(
-        text=f"<b>{plot_text(panel.title, 160)}</b><br>{wrapped(plot_text(panel.trust, 240), 80)}",
+        text=f"<b>{plot_text(panel.title, 160)}</b><br>{wrapped(plot_text(panel.trust, 240), TRUST_CHARACTERS)}",
         x=0,
         y=high,
         xref="paper",
