@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torchglass.store import ArtifactBlock, Batch, Fact, HistogramBlock
 from torchglass.store.records import SeriesKind
 
-MAX_WAITING = 200_000  # records: minutes of a fast loop while the store is unreachable, some 100 MB at the most
+MAX_WAITING_BYTES = 100_000_000  # as estimated below: 200,000 single losses, minutes of a fast loop without its store
+RECORD_BYTES = 400  # about what an object, its dictionary and its times take
+NUMBER_BYTES = 100  # about what a name and a number in that dictionary take
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +30,53 @@ class Deferred:
     """Work that the writer does in place of the training thread; it adds its findings to the batch."""
 
     add_to: Callable[[Batch], None]
+    held_bytes: int = 0
 
 
 Record = ScalarRow | HistogramBlock | ArtifactBlock | Fact | Deferred
 
 
-class Buffer:
-    """A queue whose `put` costs an append: `deque` is atomic under the interpreter's lock."""
+def held_bytes(record: Record) -> int:
+    """Estimate the memory that a waiting record holds."""
+    match record:
+        case ScalarRow():
+            return RECORD_BYTES + NUMBER_BYTES * len(record.values)
+        case HistogramBlock():
+            return RECORD_BYTES + record.histogram.bins.nbytes + record.histogram.counts.nbytes
+        case ArtifactBlock():
+            return RECORD_BYTES + sum(array.nbytes for array in record.arrays.values())
+        case Deferred():
+            return RECORD_BYTES + record.held_bytes
+        case Fact():
+            return RECORD_BYTES + NUMBER_BYTES
 
-    def __init__(self, limit: int = MAX_WAITING) -> None:
-        self._records: deque[Record] = deque()
-        self._limit = limit
+
+class Buffer:
+    """A queue whose `put` costs an append, and which is full once what waits exceeds a number of bytes."""
+
+    def __init__(self, limit_bytes: int = MAX_WAITING_BYTES) -> None:
+        self._records: list[Record] = []
+        self._held_bytes = 0
+        self._limit_bytes = limit_bytes
+        # Held for an append or a swap, never across I/O; reentrant, because a signal handler may log too.
+        self._lock = threading.RLock()
         self.dropped = 0
 
     def put(self, record: Record) -> None:
-        """Add a record, or count it as dropped when the buffer is full; never waits."""
-        if len(self._records) >= self._limit:
-            self.dropped += 1
-        else:
-            self._records.append(record)
+        """Add a record, or count it as dropped when the buffer is full; a large one may exceed the limit once."""
+        size = held_bytes(record)
+        with self._lock:
+            if self._held_bytes >= self._limit_bytes:
+                self.dropped += 1
+            else:
+                self._held_bytes += size
+                self._records.append(record)
 
     def take(self) -> list[Record]:
-        """Remove and return all that was waiting when the call began."""
-        return [self._records.popleft() for _ in range(len(self._records))]
+        """Remove and return all that is waiting."""
+        with self._lock:
+            taken, self._records, self._held_bytes = self._records, [], 0
+            return taken
 
     def __len__(self) -> int:
         return len(self._records)

@@ -112,7 +112,7 @@ class LayerStatistics:
         def add_to(batch: Batch) -> None:
             batch.histograms.append(HistogramBlock(key, to_histogram(counted, step, time)))
 
-        self._put(Deferred(add_to))
+        self._put(Deferred(add_to, counted.nbytes))
 
 
 def _by_device(tensors: Mapping[str, torch.Tensor]) -> list[tuple[list[str], list[torch.Tensor]]]:

@@ -21,7 +21,7 @@ import torchglass
 from torchglass.instrumentation import every
 from torchglass.instrumentation import run as run_module
 from torchglass.instrumentation import writer as writer_module
-from torchglass.instrumentation.buffer import Buffer, Deferred, ScalarRow
+from torchglass.instrumentation.buffer import Buffer, Deferred, ScalarRow, held_bytes
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.writer import Writer
 from torchglass.store import ArtifactBlock, Batch, Fact, Store
@@ -106,7 +106,7 @@ def test_where_warnings_are_errors_ours_go_to_the_log_and_nothing_raises(caplog:
 
 
 def test_a_full_buffer_drops_counts_and_never_waits() -> None:
-    buffer = Buffer(limit=3)
+    buffer = Buffer(3 * held_bytes(ScalarRow(0, 0.0, {"a": 1.0})))
     for step in range(5):
         buffer.put(ScalarRow(step, 0.0, {"a": 1.0}))
     assert (len(buffer), buffer.dropped) == (3, 2)
@@ -115,10 +115,29 @@ def test_a_full_buffer_drops_counts_and_never_waits() -> None:
     assert (len(buffer), buffer.dropped) == (1, 2)
 
 
+def test_a_buffer_is_bounded_by_memory_and_not_by_records() -> None:
+    row = {f"layer{number}": 1.0 for number in range(5000)}
+    picture = np.zeros(250_000)
+    for large in (
+        ScalarRow(0, 0.0, row),
+        ArtifactBlock("gallery", "", 0, 0.0, {}, {"picture": picture}),
+        Deferred(lambda _batch: None, picture.nbytes),
+    ):
+        buffer = Buffer(1_000_000)
+        for _ in range(100):
+            buffer.put(large)
+        assert sum(map(held_bytes, buffer.take())) < 1_000_000 + held_bytes(large)
+        assert buffer.dropped > 90
+        buffer.put(large)
+        assert len(buffer) == 1, "a checkpoint larger than the limit is kept when nothing else waits"
+
+
 def test_what_a_full_buffer_dropped_is_a_series_a_fact_and_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torchglass.instrumentation.front_door.Buffer", lambda: Buffer(limit=50))
+    monkeypatch.setattr(
+        "torchglass.instrumentation.front_door.Buffer", lambda: Buffer(50 * held_bytes(ScalarRow(0, 0.0, {"a": 1.0})))
+    )
     monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 60.0)
     path = tmp_path / "s.db"
     run = torchglass.attach(Small(), store=path, devices=False)
