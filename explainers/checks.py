@@ -16,9 +16,13 @@ Target: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | npt.NDArray[np.int
 
 
 def checked_model(model: object) -> nn.Module:
-    """Accept an nn.Module."""
+    """Accept an nn.Module that has values and can be taken apart."""
     if not isinstance(model, nn.Module):
         raise ExplainError(f"model is a {type(model).__name__}: give a torch.nn.Module")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ExplainError("model is a ScriptModule, whose parts cannot be copied and hooked: give the original module")
+    if device_of(model).type == "meta":
+        raise ExplainError("model is on the device 'meta', where weights have no values: load it onto a real device")
     return model
 
 

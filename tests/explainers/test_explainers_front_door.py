@@ -56,6 +56,13 @@ def test_what_is_not_a_module_is_refused(model: Any) -> None:
         explain(model, PICTURE)
 
 
+def test_a_model_without_values_or_without_parts_is_refused() -> None:
+    with pytest.raises(ExplainError, match="on the device 'meta'"):
+        explain(LeNet().to("meta"), PICTURE)
+    with pytest.raises(ExplainError, match="is a ScriptModule"):
+        explain(torch.jit.trace(LeNet().eval(), PICTURE), PICTURE)  # type: ignore[no-untyped-call]
+
+
 @pytest.mark.parametrize(
     ("tail", "sentence"),
     [
