@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = verb("demo", _demo, "Train a reference model, explain test images, write a report and serve the page.")
     demo.add_argument("--no-ui", action="store_true", help="do all but serve the page, and end")
-    demo.add_argument("--port", type=int, default=8501, help="port of the page (8501)")
+    demo.add_argument("--port", type=_port, default=8501, help="port of the page (8501)")
     demo.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     demo.add_argument("--report", type=Path, default=Path("torchglass-report.html"), help="where the report goes")
 
@@ -161,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
 
     ui = verb("ui", _ui, "Serve the page.")
     ui.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1: this machine only)")
-    ui.add_argument("--port", type=int, default=8501)
+    ui.add_argument("--port", type=_port, default=8501)
     ui.add_argument("--open", action="store_true", help="open the page in a browser")
 
     runs = verb("runs", _runs, "List the runs in a store.")
@@ -192,6 +192,16 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 0,1,2") from None
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = 0
+    if not 1 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1 to 65535")
+    return port
 
 
 def _names(text: str) -> tuple[str, ...]:

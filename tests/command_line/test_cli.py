@@ -34,6 +34,18 @@ def test_train_records_a_finished_run_with_weights_that_load_as_tensors_only(tra
     assert sum(tensor.numel() for tensor in state.values()) == 61_706
 
 
+@pytest.mark.parametrize("verb", ["ui", "demo"])
+@pytest.mark.parametrize("port", ["99999", "0", "-1", "http"])
+def test_what_is_no_port_is_refused_before_anything_starts(
+    verb: str, port: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--store", str(tmp_path / "s.db"), f"--port={port}"])
+    assert caught.value.code == 2
+    assert f"{port!r} is no port: give a number from 1 to 65535" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_runs_and_show_speak_json(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "--json", "--store", str(trained)]) == 0
     listed = json.loads(capsys.readouterr().out)
