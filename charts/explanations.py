@@ -18,7 +18,7 @@ from torchglass.charts.units import number
 from torchglass.store.records import Artifact, Floats
 
 METHOD_NAMES = {"gradcam": "Grad-CAM", "shap": "SHAP", "lime": "LIME"}
-ROW_HEIGHT = 290  # px a method
+ROW_HEIGHT = 306  # px a method
 TRUST_CHARACTERS = 50  # a line; a phone shows no more
 OVERLAY_STRENGTH = 0.8
 FOR, AGAINST = (240, 90, 60), (70, 150, 235)  # bright enough to be seen on black digits and on photographs
@@ -148,9 +148,9 @@ def explanations_figure(
         return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
     rows = len(data.panels)
     figure = new_figure(dark=dark, title=plot_text(title), height=20 + ROW_HEIGHT * rows, showlegend=False)
-    gap = 82 / (ROW_HEIGHT * rows)
+    gap = 98 / (ROW_HEIGHT * rows)
     make_subplots(rows=rows, cols=3, figure=figure, horizontal_spacing=0.03, vertical_spacing=gap if rows > 1 else 0)
-    figure.update_layout(margin={"l": 8, "r": 8, "t": 60 + (26 if title else 0), "b": 26})
+    figure.update_layout(margin={"l": 8, "r": 8, "t": 76 + (26 if title else 0), "b": 26})
     for row, panel in enumerate(data.panels, start=1):
         _draw_row(figure, row, panel, data.picture)
     return figure

@@ -28,13 +28,12 @@ def read_series(
     kind: SeriesKind | None = None,
     prefix: str = "",
     rank: int | None = 0,
-    window: tuple[int, int] | None = None,
     max_points: int | None = MAX_POINTS,
 ) -> list[Recorded]:
     """Series of a run whose key begins with `prefix`, in the order in which they were first recorded."""
     found = [series for series in store.series_of(run_id, kind=kind, rank=rank) if series.key.startswith(prefix)]
     return [
-        Recorded(series, store.points(series.id, window=window, max_points=max_points))
+        Recorded(series, store.points(series.id, max_points=max_points))
         for series in sorted(found, key=lambda series: series.id)
     ]
 

@@ -39,11 +39,6 @@ def line_style(index: int) -> dict[str, str]:
     return {"color": PALETTE[index % len(PALETTE)], "dash": DASHES[index // len(PALETTE) % len(DASHES)]}
 
 
-def ink(dark: bool) -> str:
-    """Colour of text."""
-    return _INK[dark]
-
-
 def colorscale(colors: Colors) -> list[list[Any]]:
     """The colours, evenly spaced, as plotly takes them."""
     return [[place / (len(colors) - 1), f"rgb{color}"] for place, color in enumerate(colors)]
