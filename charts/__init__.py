@@ -7,7 +7,6 @@ from torchglass.charts.histograms import HistogramsData, histograms_data, histog
 from torchglass.charts.kernels import KernelsData, kernels_data, kernels_figure, profiler_slowdown
 from torchglass.charts.phases import PhasesData, phase_shares_figure, phases_data, phases_figure
 from torchglass.charts.records import MAX_POINTS, Recorded, read_series
-from torchglass.charts.samples import SamplesData, samples_data, samples_figure
 from torchglass.charts.scalars import Curve, ScalarsData, scalars_data, scalars_figure
 from torchglass.charts.text import file_name, markdown_text, plain_text, plot_text
 from torchglass.charts.theme import empty_figure
@@ -23,7 +22,6 @@ __all__ = [
     "KernelsData",
     "PhasesData",
     "Recorded",
-    "SamplesData",
     "ScalarsData",
     "devices_data",
     "devices_figure",
@@ -46,8 +44,6 @@ __all__ = [
     "plot_text",
     "profiler_slowdown",
     "read_series",
-    "samples_data",
-    "samples_figure",
     "scalars_data",
     "scalars_figure",
 ]

@@ -31,17 +31,6 @@ def resized(values: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[An
     return np.asarray(values[rows.astype(int)][:, columns.astype(int)])
 
 
-def contact_sheet(pictures: list[Picture], per_row: int, border: int = 2) -> Picture:
-    """Pictures of one size (H, W, 3) in rows, on mid-grey."""
-    height, width = pictures[0].shape[:2]
-    rows = -(-len(pictures) // per_row)
-    sheet = np.full((rows * (height + border) - border, per_row * (width + border) - border, 3), 128, np.uint8)
-    for index, picture in enumerate(pictures):
-        top, left = index // per_row * (height + border), index % per_row * (width + border)
-        sheet[top : top + height, left : left + width] = picture
-    return sheet
-
-
 def png_data_uri(picture: Picture) -> str:
     """The picture (H, W, 3) as `data:image/png;base64,…` (PNG specification, 8-bit truecolour, no filter)."""
     height, width = picture.shape[:2]

@@ -82,7 +82,7 @@ class Gpus:
             self._is_open = True
             count = pynvml.nvmlDeviceGetCount()
         except pynvml.NVMLError as error:
-            self.reason = f"NVML: {error}"
+            self.reason = f"no NVIDIA driver answers (NVML: {error})"
             return
         for index in range(count):
             try:

@@ -45,4 +45,7 @@ class Guard:
             self.armed = False
             message = f"torchglass stopped watching after a failure of its own: {type(error).__name__}: {error}"
             tell(message)
-            self._on_failure(message)
+            try:
+                self._on_failure(message)
+            except Exception as second:
+                tell(f"torchglass could not put everything back after that failure: {second!r}")

@@ -149,7 +149,10 @@ class Connections:
                 _switch_to_wal(connection)
                 _migrate(connection)
         except sqlite3.OperationalError as error:
-            raise StoreError(f"cannot open the store {self._path}: {error}") from error
+            reason = str(error)
+            if "readonly" in reason:
+                reason = "its folder cannot be written, and even a reader keeps files beside it: copy it elsewhere"
+            raise StoreError(f"cannot open the store {self._path}: {reason}") from error
         except sqlite3.DatabaseError as error:
             raise StoreError(f"{self._path} is not a torchglass store or is damaged: {error}") from error
         finally:

@@ -34,7 +34,8 @@ def show(store: Store, run: Run) -> None:
     windows = store.windows(run.id)
     if not phases.phases and not windows:
         notices.nothing_recorded(
-            "This run recorded no phases and no profiler window.", "torchglass.attach(model, optimizer, profile=True)"
+            "This run recorded no phases and no profiler window.",
+            "torchglass.attach(model, optimizer, profile=torchglass.every(500, steps=3))",
         )
         return
     notices.offer_refresh(run)

@@ -61,12 +61,8 @@ EXHIBIT = ReferenceModel(
     class_names=("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
     builder=build_lenet5,
     sources=(
-        DataSource(
-            "digits", digits.load_digits_split, Recipe(40, 64, 4e-3, weight_decay=0.01, augment=True, cpu_threads=1)
-        ),
-        DataSource(
-            "mnist", mnist.load_mnist_split, Recipe(4, 64, 4e-3, weight_decay=0.01, augment=False, cpu_threads=1)
-        ),
+        DataSource("digits", digits.load_digits_split, DIGITS_RECIPE),
+        DataSource("mnist", mnist.load_mnist_split, MNIST_RECIPE),
     ),
     quality_bar=0.97,
     explain_layer="relu2",

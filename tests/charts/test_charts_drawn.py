@@ -41,8 +41,6 @@ def all_figures(store: Store, run_id: int, start: float) -> Iterator[go.Figure]:
         for artifact in store.artifacts(run_id, kind="explanation", key="test/7")
     ]
     yield charts.explanations_figure(charts.explanations_data(explained))
-    (samples,) = store.artifacts(run_id, kind="samples")
-    yield charts.samples_figure(charts.samples_data(store.arrays(samples.id), samples.meta))
     yield charts.empty_figure("because")
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from recorded import digit_picture, record_example_run
+from recorded import record_example_run
 
 from torchglass.charts.explanations import Explained, ExplanationsData, explanations_data, explanations_figure
 from torchglass.charts.pictures import png_data_uri, resized, rgb
-from torchglass.charts.samples import samples_data, samples_figure
 from torchglass.charts.trust import trust_text
 from torchglass.store import Artifact, Store
 
@@ -127,17 +126,6 @@ def test_resizing_repeats_pixels() -> None:
 def test_no_explanation_says_so() -> None:
     assert explanations_data([]) is None
     assert "Nothing recorded" in explanations_figure(None).layout.annotations[0].text
-
-
-def test_samples_are_drawn_with_their_captions() -> None:
-    images = np.stack([digit_picture(digit) for digit in range(10)] * 7)[:, None]
-    labels = np.arange(70) % 10
-    data = samples_data({"images": images, "labels": labels}, {"class_names": [f"class {d}" for d in range(10)]})
-    assert data is not None
-    assert (len(data.captions), data.left_out) == (60, 10)
-    assert data.captions[12] == "12: class 2"
-    figure = samples_figure(data)
-    assert [trace.type for trace in figure.data] == ["image", "scatter"]
 
 
 def _explained(attributions: np.ndarray, *, method: str, class_names: list[str] | None = None) -> Explained:

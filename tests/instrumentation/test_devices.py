@@ -194,7 +194,7 @@ def test_without_the_drivers_library_the_reason_says_so(monkeypatch: pytest.Monk
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr(pynvml, "CDLL", no_library)
-    assert Gpus().reason == "NVML: NVML Shared Library Not Found"
+    assert Gpus().reason == "no NVIDIA driver answers (NVML: NVML Shared Library Not Found)"
 
 
 def test_the_host_is_read_in_bytes_and_percent() -> None:

@@ -92,6 +92,17 @@ def test_a_failure_ends_an_open_profiler_window_too(tmp_path: Path) -> None:
     run.finish()
 
 
+def test_tidying_up_after_a_failure_may_fail_too_and_still_raises_nothing() -> None:
+    def tidy_up(_message: str) -> None:
+        raise ValueError("the profiler is gone")
+
+    guard = Guard(tidy_up)
+    with pytest.warns(RuntimeWarning) as told:
+        assert guard.call(lambda: 1 / 0) is None
+    assert ["ZeroDivisionError" in str(told[0].message), "the profiler is gone" in str(told[1].message)] == [True, True]
+    assert guard.call(lambda: 1) is None
+
+
 def test_where_warnings_are_errors_ours_go_to_the_log_and_nothing_raises(caplog: pytest.LogCaptureFixture) -> None:
     told: list[str] = []
     guard = Guard(told.append)
