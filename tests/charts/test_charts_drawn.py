@@ -68,7 +68,7 @@ def test_plotly_draws_every_figure_without_a_complaint(tmp_path: Path, page: Pag
         }""",
         [figure.to_json() for figure in figures],
     )
-    assert len(drawn) == len(figures) >= 17
+    assert len(drawn) == len(figures) >= 16
     assert [_real(result["problems"]) for result in drawn] == [[]] * len(figures)
     assert all(result["height"] > 100 for result in drawn)
     assert watched.errors == []
