@@ -11,23 +11,23 @@ import torch
 from torch import nn
 
 import torchglass
-from torchglass.errors import OptionError
 from torchglass.instrumentation.buffer import Buffer
-from torchglass.instrumentation.cadence import Cadence, every, to_cadence
+from torchglass.instrumentation.cadence import every
 from torchglass.instrumentation.guard import Guard
 from torchglass.instrumentation.hooks import Hooks
 from torchglass.instrumentation.identity import Identity, identify
 from torchglass.instrumentation.layers import LayerStatistics, select_parameters
 from torchglass.instrumentation.monitor import DeviceMonitor
+from torchglass.instrumentation.options import Options, Steps, check_model, check_options, is_disabled
 from torchglass.instrumentation.profiling import ProfilerWindows
 from torchglass.instrumentation.run import DisabledRun, Run, WallClock
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.instrumentation.watcher import StepWatcher
 from torchglass.instrumentation.writer import Writer
-from torchglass.store import Fact, open_store
+from torchglass.store import Fact, Store, open_store
 
-# Chosen so that the defaults cost less than a percent of a 20 ms step: norms read every weight once, histograms a few
-# times, and a profiler window doubles the steps that it covers.
+# Norms read every weight, histograms several times, and a profiler window doubles the steps that it covers; `make bench`
+# shows what these defaults cost.
 DEFAULT_NORMS = every(50)
 DEFAULT_HISTOGRAMS = every(500)
 DEFAULT_PROFILE = every(1000, steps=3)
@@ -40,9 +40,9 @@ def attach(
     run: str | None = None,
     store: str | os.PathLike[str] | None = None,
     config: Mapping[str, Any] | None = None,
-    every: Cadence | int | None = DEFAULT_NORMS,
-    histograms: Cadence | int | None = DEFAULT_HISTOGRAMS,
-    profile: Cadence | int | None = DEFAULT_PROFILE,
+    every: Steps = DEFAULT_NORMS,
+    histograms: Steps = DEFAULT_HISTOGRAMS,
+    profile: Steps = DEFAULT_PROFILE,
     devices: bool = True,
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
@@ -67,36 +67,27 @@ def attach(
         OptionError: an argument cannot be used.
         StoreError: the store cannot be opened.
     """
-    if not isinstance(model, nn.Module):
-        raise OptionError(
-            f"attach got {type(model).__name__} as the model: give the torch.nn.Module that the loop calls"
-        )
-    if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
-        raise OptionError(
-            f"attach got {type(optimizer).__name__} as the optimizer: give a torch.optim.Optimizer, or None"
-        )
-    chosen = mode or os.environ.get("TORCHGLASS_MODE") or "on"
-    if chosen not in ("on", "disabled"):
-        raise OptionError(f"mode={chosen!r}: choose 'on' or 'disabled'")
-    if run is not None and not isinstance(run, str):
-        raise OptionError(f"run={run!r}: give a name, or None for the name of the model's class")
-    if config is not None and not isinstance(config, Mapping):
-        raise OptionError(f"config is a {type(config).__name__}: give a mapping from names to values")
-    for option, patterns in (("include", include), ("exclude", exclude)):
-        if isinstance(patterns, str) or not all(isinstance(each, str) for each in patterns or ()):
-            raise OptionError(f"{option}={patterns!r}: give a list of patterns such as ['conv*']")
-    cadences = {
-        name: to_cadence(name, value)
-        for name, value in {"every": every, "histograms": histograms, "profile": profile}.items()
-    }
-    if chosen == "disabled":
-        return DisabledRun(dict(config or {}))
+    check_model(model, optimizer)
+    options = check_options(
+        model,
+        run=run,
+        config=config,
+        every=every,
+        histograms=histograms,
+        profile=profile,
+        devices=devices,
+        include=include,
+        exclude=exclude,
+    )
+    return DisabledRun(options.config) if is_disabled(mode) else _record(model, optimizer, options, open_store(store))
+
+
+def _record(model: nn.Module, optimizer: torch.optim.Optimizer | None, options: Options, store: Store) -> Run:
+    """Put the parts together and start them."""
     identity = identify()
-    opened = open_store(store)
-    stored = opened.start_run(
-        run or type(model).__name__, dict(config or {}), host=identity.host, pid=identity.pid,
-        launch_id=identity.launch_id,
-    )  # fmt: skip
+    stored = store.start_run(
+        options.run, options.config, host=identity.host, pid=identity.pid, launch_id=identity.launch_id
+    )
     buffer = Buffer()
     clock = WallClock()
 
@@ -114,17 +105,17 @@ def attach(
         rank=identity.rank,
         guard=guard,
         transfer=transfer,
-        layers=LayerStatistics(select_parameters(model, include, exclude), transfer, buffer.put),
-        profiler=ProfilerWindows(cadences["profile"], identity.rank, buffer.put, clock),
-        norms_cadence=cadences["every"],
-        histograms_cadence=cadences["histograms"],
+        layers=LayerStatistics(select_parameters(model, options.include, options.exclude), transfer, buffer.put),
+        profiler=ProfilerWindows(options.profile, identity.rank, buffer.put, clock),
+        norms_cadence=options.norms,
+        histograms_cadence=options.histograms,
     )
     for key, value in _facts(model, identity).items():
         buffer.put(Fact(identity.rank, key, value, clock()))
-    writer = Writer(opened, stored.id, identity.rank, buffer, clock)
-    monitor = DeviceMonitor(buffer.put, identity.rank, lambda: watcher.step, clock) if devices else None
-    recording = Run(
-        opened,
+    writer = Writer(store, stored.id, identity.rank, buffer, clock)
+    monitor = DeviceMonitor(buffer.put, identity.rank, lambda: watcher.step, clock) if options.devices else None
+    run = Run(
+        store,
         stored,
         identity.rank,
         buffer=buffer,
@@ -139,7 +130,7 @@ def attach(
     writer.start()
     if monitor is not None:
         monitor.start()
-    return recording
+    return run
 
 
 def _count(parameters: Sequence[nn.Parameter]) -> int | None:

@@ -1,0 +1,86 @@
+"""What can be asked of `attach`, checked at the call and in the caller's words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from torchglass.errors import OptionError
+from torchglass.instrumentation.cadence import Cadence, to_cadence
+
+Steps = Cadence | int | None
+
+
+@dataclass(frozen=True)
+class Options:
+    """Arguments of `attach` that were found good."""
+
+    run: str
+    config: Mapping[str, Any]
+    norms: Cadence
+    histograms: Cadence
+    profile: Cadence
+    devices: bool
+    include: Sequence[str] | None
+    exclude: Sequence[str]
+
+
+def check_options(
+    model: nn.Module,
+    *,
+    run: str | None,
+    config: Mapping[str, Any] | None,
+    every: Steps,
+    histograms: Steps,
+    profile: Steps,
+    devices: bool,
+    include: Sequence[str] | None,
+    exclude: Sequence[str],
+) -> Options:
+    """Fill in what was left open, or raise OptionError."""
+    if run is not None and not isinstance(run, str):
+        raise OptionError(f"run={run!r}: give a name, or None for the name of the model's class")
+    if config is not None and not isinstance(config, Mapping):
+        raise OptionError(f"config is a {type(config).__name__}: give a mapping from names to values")
+    for option, patterns in (("include", include), ("exclude", exclude)):
+        if isinstance(patterns, str) or not all(isinstance(each, str) for each in patterns or ()):
+            raise OptionError(f"{option}={patterns!r}: give a list of patterns such as ['conv*']")
+    return Options(
+        run=run or type(model).__name__,
+        config=dict(config or {}),
+        norms=to_cadence("every", every),
+        histograms=to_cadence("histograms", histograms),
+        profile=to_cadence("profile", profile),
+        devices=devices,
+        include=include,
+        exclude=exclude,
+    )
+
+
+def check_model(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
+    """Refuse what carries no hooks.
+
+    Raises:
+        OptionError: the model is no module, or the optimizer none of torch's.
+    """
+    if not isinstance(model, nn.Module):
+        raise OptionError(
+            f"attach got {type(model).__name__} as the model: give the torch.nn.Module that the loop calls"
+        )
+    if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
+        raise OptionError(
+            f"attach got {type(optimizer).__name__} as the optimizer: give a torch.optim.Optimizer, or None"
+        )
+
+
+def is_disabled(mode: str | None) -> bool:
+    """Tell whether recording is off: by the argument, else by `TORCHGLASS_MODE`."""
+    chosen = mode or os.environ.get("TORCHGLASS_MODE") or "on"
+    if chosen not in ("on", "disabled"):
+        raise OptionError(f"mode={chosen!r}: choose 'on' or 'disabled'")
+    return chosen == "disabled"
