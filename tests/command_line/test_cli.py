@@ -204,9 +204,12 @@ def test_ctrl_c_ends_training_cleanly_and_the_run_reads_as_interrupted(tmp_path:
     process = subprocess.Popen(
         [*command, "--store", str(path)], stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
-    _wait_for_points(path, process)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    try:
+        _wait_for_points(path, process)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    finally:
+        process.kill()  # were it still training, it would do so for days
     assert process.returncode == 130
     assert "interrupted" in error
     assert "Traceback" not in error

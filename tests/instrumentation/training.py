@@ -102,8 +102,11 @@ def child(script: str, folder: Path, **environment: str) -> subprocess.Popen[str
 
 
 def end_of(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Exit code, output and errors of a child that is expected to end."""
-    out, err = process.communicate(timeout=120)
+    """Exit code, output and errors of a child that is expected to end; one that does not is killed."""
+    try:
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
     return process.returncode, out, err
 
 
