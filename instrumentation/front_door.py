@@ -26,8 +26,8 @@ from torchglass.instrumentation.watcher import StepWatcher
 from torchglass.instrumentation.writer import Writer
 from torchglass.store import Fact, Store, open_store
 
-# Norms read every weight, histograms several times, and a profiler window doubles the steps that it covers; `make bench`
-# shows what these defaults cost.
+# Norms read every weight, histograms several times, and a profiler window doubles the steps that it covers;
+# `make bench` shows what these defaults cost.
 DEFAULT_NORMS = every(50)
 DEFAULT_HISTOGRAMS = every(500)
 DEFAULT_PROFILE = every(1000, steps=3)
