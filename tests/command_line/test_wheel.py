@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
-import torch, torchglass, torchglass.dashboard, torchglass.instrumentation
+import torch, torchglass, torchglass.instrumentation, torchglass.report
 from torch import nn
 assert "site-packages" in torchglass.instrumentation.__file__, torchglass.instrumentation.__file__
 import instrumentation, dashboard
