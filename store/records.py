@@ -85,6 +85,25 @@ class SeriesBlock(NamedTuple):
     values: Floats
 
 
+class Column(NamedTuple):
+    """Which series a column of a `RowBlock` belongs to; kind and unit count when the series is first seen."""
+
+    key: str
+    kind: SeriesKind = "scalar"
+    unit: str = ""
+
+
+class RowBlock(NamedTuple):
+    """Values that were recorded together, in the order recorded: `columns` (k,), `steps` (n,), `times` (n,) seconds
+    since the epoch, `values` (n, k). No two columns share a key.
+    """
+
+    columns: tuple[Column, ...]
+    steps: Integers
+    times: Floats
+    values: Floats
+
+
 @dataclass(frozen=True)
 class Histogram:
     """Exact counts of one tensor's values in fixed, sign-aware bins (see `torchglass.store.bins`).
@@ -189,10 +208,11 @@ class Batch:
     """Everything that one write puts into a store, in one transaction."""
 
     series: list[SeriesBlock] = field(default_factory=list)
+    rows: list[RowBlock] = field(default_factory=list)
     histograms: list[HistogramBlock] = field(default_factory=list)
     windows: list[ProfilerWindow] = field(default_factory=list)
     artifacts: list[ArtifactBlock] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.series or self.histograms or self.windows or self.artifacts or self.facts)
+        return bool(self.series or self.rows or self.histograms or self.windows or self.artifacts or self.facts)

@@ -31,6 +31,7 @@ from torchglass.store.records import (
     Points,
     ProfilerRow,
     ProfilerWindow,
+    RowBlock,
     Run,
     RunStatus,
     Series,
@@ -154,7 +155,8 @@ class Store:
         """Store a batch in one transaction; it also counts as the run's heartbeat."""
         try:
             with self._connections.writing() as connection:
-                blocks = [(self._series_id(connection, run_id, rank, block), block) for block in batch.series]
+                series = [*batch.series, *(each for rows in batch.rows for each in _by_series(rows))]
+                blocks = [(self._series_id(connection, run_id, rank, block), block) for block in series]
                 writing.append_points(connection, blocks, self._merge_turns)
                 for histogram in batch.histograms:
                     series_id = self._series_ids.get(connection, "histogram_series", run_id, rank, histogram.key)
@@ -342,6 +344,13 @@ def _free_name(connection: sqlite3.Connection, wanted: str) -> str:
         number += 1
         name = f"{wanted}-{number}"
     return name
+
+
+def _by_series(rows: RowBlock) -> list[SeriesBlock]:
+    return [
+        SeriesBlock(column.key, column.kind, column.unit, rows.steps, rows.times, rows.values[:, index])
+        for index, column in enumerate(rows.columns)
+    ]
 
 
 def _join_chunks(payloads: list[bytes]) -> tuple[Integers, Floats, Floats]:
