@@ -1,4 +1,4 @@
-"""The one line: `attach(model, optimizer)`."""
+"""The one line: `attach(model, optimizer)`; and `start()`, for what has neither."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def attach(
     """
     check_model(model, optimizer)
     options = check_options(
-        model,
+        type(model).__name__,
         run=run,
         config=config,
         every=every,
@@ -82,7 +82,31 @@ def attach(
     return DisabledRun(options.config) if is_disabled(mode) else _record(model, optimizer, options, open_store(store))
 
 
-def _record(model: nn.Module, optimizer: torch.optim.Optimizer | None, options: Options, store: Store) -> Run:
+def start(
+    run: str | None = None,
+    *,
+    store: str | os.PathLike[str] | None = None,
+    config: Mapping[str, Any] | None = None,
+    devices: bool = True,
+    mode: Literal["on", "disabled"] | None = None,
+) -> Run:
+    """Record what is logged, without a model to watch: for scripts, other frameworks and loggers built on this.
+
+    The step is the one last given to `Run.log`, or counted by `with run.step():`.
+
+    Args:
+        run: name; default is "run". A name that is taken gets `-2`, `-3`, ...
+        store, config, devices, mode: as for `attach`.
+
+    Raises:
+        OptionError: an argument cannot be used.
+        StoreError: the store cannot be opened.
+    """
+    options = check_options("run", run=run, config=config, devices=devices)
+    return DisabledRun(options.config) if is_disabled(mode) else _record(None, None, options, open_store(store))
+
+
+def _record(model: nn.Module | None, optimizer: torch.optim.Optimizer | None, options: Options, store: Store) -> Run:
     """Put the parts together and start them."""
     identity = identify()
     stored = store.start_run(
@@ -105,7 +129,11 @@ def _record(model: nn.Module, optimizer: torch.optim.Optimizer | None, options: 
         rank=identity.rank,
         guard=guard,
         transfer=transfer,
-        layers=LayerStatistics(select_parameters(model, options.include, options.exclude), transfer, buffer.put),
+        layers=LayerStatistics(
+            select_parameters(model, options.include, options.exclude) if model is not None else {},
+            transfer,
+            buffer.put,
+        ),
         profiler=ProfilerWindows(options.profile, identity.rank, buffer.put, clock),
         norms_cadence=options.norms,
         histograms_cadence=options.histograms,
@@ -126,6 +154,7 @@ def _record(model: nn.Module, optimizer: torch.optim.Optimizer | None, options: 
         hooks=Hooks(model, optimizer, watcher, guard),
         writer=writer,
         monitor=monitor,
+        follows_log=model is None,
     )
     writer.start()
     if monitor is not None:
@@ -140,17 +169,18 @@ def _count(parameters: Sequence[nn.Parameter]) -> int | None:
     return sum(parameter.numel() for parameter in parameters)
 
 
-def _facts(model: nn.Module, identity: Identity) -> dict[str, Any]:
+def _facts(model: nn.Module | None, identity: Identity) -> dict[str, Any]:
+    environment: dict[str, Any] = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchglass": torchglass.__version__,
+        "host": identity.host,
+        "world_size": identity.world_size,
+    }
+    if model is None:
+        return {"environment": environment}
     parameters = list(model.parameters())
-    device = str(parameters[0].device) if parameters else "cpu"
     return {
-        "environment": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchglass": torchglass.__version__,
-            "device": device,
-            "host": identity.host,
-            "world_size": identity.world_size,
-        },
+        "environment": environment | {"device": str(parameters[0].device) if parameters else "cpu"},
         "model": {"class": type(model).__name__, "parameters": _count(parameters)},
     }

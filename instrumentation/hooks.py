@@ -31,19 +31,19 @@ class StepEvents(Protocol):
 
 
 class Hooks:
-    """The hooks on one model and one optimizer; `remove` leaves neither with a trace."""
+    """The hooks on one model and one optimizer, where there are such; `remove` leaves neither with a trace."""
 
     def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer | None, events: StepEvents, guard: Guard
+        self, model: nn.Module | None, optimizer: torch.optim.Optimizer | None, events: StepEvents, guard: Guard
     ) -> None:
         self._events = events
         self._guard = guard
         self._backward_is_open = False
         self._leaf_handle: RemovableHandle | None = None
-        self._handles: list[RemovableHandle] = [
-            model.register_forward_pre_hook(self._before_forward),
-            model.register_forward_hook(self._after_forward, always_call=True),
-        ]
+        self._handles: list[RemovableHandle] = []
+        if model is not None:
+            self._handles.append(model.register_forward_pre_hook(self._before_forward))
+            self._handles.append(model.register_forward_hook(self._after_forward, always_call=True))
         if optimizer is not None:
             self._handles.append(optimizer.register_step_pre_hook(self._before_optimizer))
             self._handles.append(optimizer.register_step_post_hook(self._after_optimizer))

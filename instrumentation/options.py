@@ -31,27 +31,27 @@ class Options:
 
 
 def check_options(
-    model: nn.Module,
+    default_run: str,
     *,
     run: str | None,
     config: Mapping[str, Any] | None,
-    every: Steps,
-    histograms: Steps,
-    profile: Steps,
     devices: bool,
-    include: Sequence[str] | None,
-    exclude: Sequence[str],
+    every: Steps = None,
+    histograms: Steps = None,
+    profile: Steps = None,
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
 ) -> Options:
-    """Fill in what was left open, or raise OptionError."""
+    """Fill in what was left open, or raise OptionError; a cadence that is left out is never due."""
     if run is not None and not isinstance(run, str):
-        raise OptionError(f"run={run!r}: give a name, or None for the name of the model's class")
+        raise OptionError(f"run={run!r}: give a name, or None for {default_run!r}")
     if config is not None and not isinstance(config, Mapping):
         raise OptionError(f"config is a {type(config).__name__}: give a mapping from names to values")
     for option, patterns in (("include", include), ("exclude", exclude)):
         if isinstance(patterns, str) or not all(isinstance(each, str) for each in patterns or ()):
             raise OptionError(f"{option}={patterns!r}: give a list of patterns such as ['conv*']")
     return Options(
-        run=run or type(model).__name__,
+        run=run or default_run,
         config=dict(config or {}),
         norms=to_cadence("every", every),
         histograms=to_cadence("histograms", histograms),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import operator
 import os
 import sys
@@ -20,12 +21,13 @@ import torch
 from torchglass.errors import OptionError, StoreError
 from torchglass.instrumentation.buffer import Buffer, ScalarRow
 from torchglass.instrumentation.guard import Guard, tell
+from torchglass.instrumentation.histograms import count_values, to_histogram
 from torchglass.instrumentation.hooks import Hooks
 from torchglass.instrumentation.monitor import DeviceMonitor
-from torchglass.instrumentation.transfer import Transfer
+from torchglass.instrumentation.transfer import Transfer, is_capturing
 from torchglass.instrumentation.watcher import StepWatcher
 from torchglass.instrumentation.writer import Writer
-from torchglass.store import ArtifactBlock, Fact, RunStatus, Store
+from torchglass.store import ArtifactBlock, Fact, HistogramBlock, RunStatus, Store
 from torchglass.store import Run as StoredRun
 
 FINISH_SECONDS = 10.0  # how long `finish` may wait for the store before it says what was lost
@@ -70,7 +72,7 @@ class Batches(Generic[Batch]):
 
 
 class Run:
-    """A run in progress, made by `torchglass.attach`; a context manager that finishes it.
+    """A run in progress, made by `torchglass.attach` or `torchglass.start`; a context manager that finishes it.
 
     Left by an exception the run reads as failed with its text, by Ctrl-C as interrupted. Without `with`, call `finish`;
     a process that ends without it finishes the run at exit.
@@ -90,6 +92,7 @@ class Run:
         hooks: Hooks,
         writer: Writer,
         monitor: DeviceMonitor | None,
+        follows_log: bool = False,
     ) -> None:
         self._store = store
         self._stored = stored
@@ -102,6 +105,7 @@ class Run:
         self._hooks = hooks
         self._writer = writer
         self._monitor = monitor
+        self._follows_log = follows_log  # nothing else counts the steps
         self._open = True
         self._warned_closed = False
         _live.add(self)
@@ -132,18 +136,27 @@ class Run:
         return self._watcher.step
 
     def log(
-        self, values: Mapping[str, Any] | None = None, /, *, step: SupportsIndex | None = None, **named: Any
+        self,
+        values: Mapping[str, Any] | None = None,
+        /,
+        *,
+        step: SupportsIndex | None = None,
+        time: float | None = None,
+        **named: Any,
     ) -> None:
         """Record numbers under names: `run.log(loss=loss)` or `run.log({"test/accuracy": 0.98}, step=7)`.
+
+        `time` is when, in seconds since the epoch; now if left out. Values named "step" or "time" go in the mapping.
 
         A value is a number or a tensor of one element; a tensor on a GPU is copied asynchronously and nothing waits
         for it. Nested mappings become names with slashes. NaN and infinities are kept. Any order of steps is accepted;
         of several values for one name and step the last counts.
 
         Raises:
-            OptionError: a value is not a number, a name is not text, or the step is not a whole number.
+            OptionError: a value is not a number, a name is not text, the step is not a whole number or the time none.
         """
         at = self._watcher.step if step is None else _whole_number(step)
+        when = self._clock() if time is None else _moment(time)
         numbers: dict[str, float] = {}
         tensors: dict[str, torch.Tensor] = {}
         for given in (values, named):
@@ -151,11 +164,26 @@ class Run:
                 _sort_out(given, "", numbers, tensors)
         if not self._accepts():
             return
-        when = self._clock()
+        if self._follows_log:
+            self._watcher.step = at
         if numbers:
             self._buffer.put(ScalarRow(at, when, numbers))
         if tensors:
             self._guard.call(self._send, tensors, at, when)
+
+    def log_histogram(self, name: str, values: Any, step: SupportsIndex | None = None) -> None:
+        """Count a tensor's or an array's values into the store's bins; NaN and infinities are counted apart.
+
+        A tensor on a GPU is counted there and nothing waits for it. Of no values nothing is recorded.
+
+        Raises:
+            OptionError: the values are not numbers, the name is not text, or the step is not a whole number.
+        """
+        _check_name(name)
+        at = self._watcher.step if step is None else _whole_number(step)
+        tensor = _as_tensor(name, values)
+        if self._accepts() and tensor.numel():
+            self._guard.call(self._send_histogram, name, tensor, at, self._clock())
 
     def batches(self, loader: Iterable[Batch]) -> Batches[Batch]:
         """Iterate over a loader so that the time spent waiting for it is named; nothing else changes."""
@@ -188,6 +216,15 @@ class Run:
         if self._accepts():
             at = self._watcher.step if step is None else _whole_number(step)
             self._buffer.put(ArtifactBlock(kind, key, at, self._clock(), dict(meta), copies))
+
+    def flush(self, timeout_seconds: float = 10.0) -> bool:
+        """Wait until everything recorded so far is in the store; False if that took longer or it was lost.
+
+        What is still on its way from a device is waited for, too: call it from the thread that trains.
+        """
+        if self._open and not is_capturing():
+            self._guard.call(self._transfer.drain)
+        return self._writer.flush(timeout_seconds)
 
     def finish(self, status: RunStatus = "finished", error: str | None = None) -> None:
         """Detach from the model, write what waits, and close the run; calling it again does nothing.
@@ -237,6 +274,14 @@ class Run:
             packed = torch.stack([tensors[key].detach().reshape(()).to(dtype) for key in keys])
             self._transfer.submit(packed, self._delivery(keys, step, when))
 
+    def _send_histogram(self, name: str, tensor: torch.Tensor, step: int, when: float) -> None:
+        def deliver(counted: npt.NDArray[Any]) -> None:
+            self._buffer.put(HistogramBlock(name, to_histogram(counted, step, when)))
+
+        if self._transfer.accepts(tensor.device):
+            with torch.no_grad():
+                self._transfer.submit(count_values(tensor), deliver)
+
     def _delivery(self, keys: list[str], step: int, when: float) -> Any:
         def deliver(array: npt.NDArray[Any]) -> None:
             self._buffer.put(ScalarRow(step, when, dict(zip(keys, array.tolist(), strict=True))))
@@ -278,8 +323,17 @@ class DisabledRun(Run):
         return self._config
 
     def log(
-        self, values: Mapping[str, Any] | None = None, /, *, step: SupportsIndex | None = None, **named: Any
+        self,
+        values: Mapping[str, Any] | None = None,
+        /,
+        *,
+        step: SupportsIndex | None = None,
+        time: float | None = None,
+        **named: Any,
     ) -> None:
+        """Do nothing."""
+
+    def log_histogram(self, name: str, values: Any, step: SupportsIndex | None = None) -> None:
         """Do nothing."""
 
     def batches(self, loader: Iterable[Batch]) -> Any:
@@ -292,6 +346,10 @@ class DisabledRun(Run):
 
     def save_arrays(self, *_arguments: Any, **_options: Any) -> None:
         """Do nothing."""
+
+    def flush(self, timeout_seconds: float = 10.0) -> bool:
+        """Do nothing: all that is recorded, nothing, is stored."""
+        return True
 
     def finish(self, status: RunStatus = "finished", error: str | None = None) -> None:
         """Do nothing."""
@@ -307,14 +365,33 @@ def _whole_number(step: SupportsIndex) -> int:
     return at
 
 
+def _moment(time: float) -> float:
+    if isinstance(time, int | float | np.integer | np.floating) and math.isfinite(time):
+        return float(time)
+    raise OptionError(f"time={time!r}: give seconds since the epoch, or None for now; a value goes in the mapping")
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str) or not _is_storable(name):
+        raise OptionError(f"log got {name!r} as a name: give text")
+
+
+def _as_tensor(name: str, values: Any) -> torch.Tensor:
+    if isinstance(values, torch.Tensor) and not values.is_meta:
+        return values.detach()
+    array = np.asarray(values) if not isinstance(values, torch.Tensor) else np.empty(0, object)
+    if array.dtype.kind not in "biuf":
+        raise OptionError(f"log_histogram({name!r}) got {_described(values)}: give an array or a tensor of numbers")
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32 if array.dtype == np.float32 else np.float64))
+
+
 def _sort_out(
     given: Mapping[str, Any], prefix: str, numbers: dict[str, float], tensors: dict[str, torch.Tensor]
 ) -> None:
     if not isinstance(given, Mapping):
         raise OptionError(f"log got a {type(given).__name__}: give names and numbers, such as log(loss=loss)")
     for name, value in given.items():
-        if not isinstance(name, str) or not _is_storable(name):
-            raise OptionError(f"log got {name!r} as a name: give text")
+        _check_name(name)
         if type(value) is float:
             numbers[prefix + name] = value
         elif isinstance(value, Mapping):
@@ -346,10 +423,12 @@ def _number(name: str, value: Any) -> float:
         reason = ""
     except OverflowError as error:
         reason = f" ({error})"
+    raise OptionError(f"log({name!r}) got {_described(value)}{reason}: give a number or a tensor of one element")
+
+
+def _described(value: Any) -> str:
     shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
-    raise OptionError(
-        f"log({name!r}) got a {type(value).__name__}{shape}{reason}: give a number or a tensor of one element"
-    )
+    return f"a {type(value).__name__}{shape}"
 
 
 def _ending(error: BaseException | None) -> tuple[RunStatus, str | None]:

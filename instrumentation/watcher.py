@@ -31,7 +31,7 @@ class StepWatcher:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | None,
         optimizer: torch.optim.Optimizer | None,
         *,
         put: Callable[[Record], None],
@@ -208,7 +208,8 @@ class StepWatcher:
     def _timeline_now(self) -> Timeline:
         """The timeline, made at the first moment: by then the model is on the device where it trains."""
         if self._timeline is None:
-            device = next((p.device for p in self._model.parameters()), torch.device("cpu"))
+            parameters = self._model.parameters() if self._model is not None else iter(())
+            device = next((parameter.device for parameter in parameters), torch.device("cpu"))
             clock: StampClock = CudaClock(device) if device.type == "cuda" else HostClock()
             self._timeline = Timeline(clock, self._deliver_phases)
             self._put(Fact(self._rank, "phases", {"clock": clock.name, "device": str(device)}, self._clock()))

@@ -15,7 +15,7 @@ from torchglass.instrumentation.guard import tell
 from torchglass.store import ArtifactBlock, Batch, Fact, HistogramBlock, SeriesBlock
 from torchglass.store.records import SeriesKind
 
-FLUSH_SECONDS = 0.25
+FLUSH_SECONDS = 0.2
 HEARTBEAT_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 8.0  # between retries while the store cannot be written
 BATCH_RECORDS = 20_000  # one transaction's worth: keeps others' waiting time for the file short
@@ -29,7 +29,7 @@ class Sink(Protocol):
 
 
 class Writer:
-    """Writes every 250 ms, beats every second, and retries with growing pauses; the training thread never waits."""
+    """Writes every 200 ms, beats every second, and retries with growing pauses; the training thread never waits."""
 
     def __init__(self, sink: Sink, run_id: int, rank: int, buffer: Buffer, clock: Callable[[], float]) -> None:
         self._sink = sink
@@ -37,8 +37,13 @@ class Writer:
         self._rank = rank
         self._buffer = buffer
         self._clock = clock
-        self._stop = threading.Event()
-        self._abandoned = threading.Event()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._asked = 0  # flushes asked for, and how many of them have been served
+        self._served = 0
+        self._flushed = threading.Condition()
+        self._ended = False
+        self._abandoned = False
         self._told_dropped = 0
         self._refused = 0
         self._warned = False
@@ -49,11 +54,24 @@ class Writer:
         """Start the thread."""
         self._thread.start()
 
+    def flush(self, timeout_seconds: float) -> bool:
+        """Wait until all that was put before this call is stored; False if it is not by then, or was lost."""
+        lost = self._refused + self._buffer.dropped
+        with self._flushed:
+            self._asked += 1
+            mine = self._asked
+            self._wake.set()
+            self._flushed.wait_for(lambda: self._served >= mine or self._ended, timeout_seconds)
+            served = self._served >= mine or (self._ended and not self._unsaved)
+        return served and self._refused + self._buffer.dropped == lost
+
     def stop(self, timeout_seconds: float) -> int:
         """Write what waits, for at most this long; return how many records were left unsaved."""
-        self._stop.set()
+        self._stopping = True
+        self._wake.set()
         self._thread.join(timeout_seconds)
-        self._abandoned.set()
+        self._abandoned = True
+        self._wake.set()
         return len(self._unsaved) + len(self._buffer) + self._refused
 
     def is_alive(self) -> bool:
@@ -61,21 +79,42 @@ class Writer:
         return self._thread.is_alive()
 
     def _work(self) -> None:
+        try:
+            self._write_until_stopped()
+        finally:
+            with self._flushed:
+                self._ended = True
+                self._flushed.notify_all()
+
+    def _write_until_stopped(self) -> None:
         last_beat = self._clock()
-        pause = FLUSH_SECONDS
-        while not self._abandoned.is_set():
-            stopping = self._stop.wait(pause)
-            if not self._unsaved:
-                self._unsaved = self._buffer.take()
-            saved = True
-            if self._unsaved or self._clock() - last_beat >= HEARTBEAT_SECONDS:
-                saved = self._flush()
+        pause, saved = FLUSH_SECONDS, True
+        while not self._abandoned:
+            if not (self._stopping and saved):
+                self._wake.wait(pause)
+                self._wake.clear()
+            stopping, asked, saved = self._stopping, self._asked, True
+            if self._unsaved or len(self._buffer) or self._clock() - last_beat >= HEARTBEAT_SECONDS:
+                saved = self._save()
                 pause = FLUSH_SECONDS if saved else min(2 * pause, LONGEST_PAUSE_SECONDS)
                 last_beat = self._clock()
-            if stopping and saved and not len(self._buffer):
-                return
-            if stopping and not saved:
-                self._abandoned.wait(pause)
+            if saved:
+                self._tell_served(asked)
+                if stopping and not len(self._buffer):
+                    return
+
+    def _save(self) -> bool:
+        """Write what was left from before, then what waits now; False when the store refused."""
+        if self._unsaved and not self._flush():
+            return False
+        self._unsaved = self._buffer.take()
+        return self._flush()
+
+    def _tell_served(self, asked: int) -> None:
+        if asked > self._served:
+            with self._flushed:
+                self._served = asked
+                self._flushed.notify_all()
 
     def _flush(self) -> bool:
         """Write what is unsaved; False when the store refused and the rest must be tried again."""

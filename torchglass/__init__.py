@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torchglass.explainers import Explanation, explain
-    from torchglass.instrumentation import Run, attach, every
+    from torchglass.instrumentation import Run, attach, every, start
     from torchglass.report import export_report
     from torchglass.store import open_store
 
@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOME = {
     "attach": "torchglass.instrumentation",
     "every": "torchglass.instrumentation",
+    "start": "torchglass.instrumentation",
     "Run": "torchglass.instrumentation",
     "open_store": "torchglass.store",
     "explain": "torchglass.explainers",
@@ -30,6 +31,7 @@ __all__ = [
     "explain",
     "export_report",
     "open_store",
+    "start",
 ]
 
 

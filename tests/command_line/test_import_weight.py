@@ -28,7 +28,7 @@ def test_every_public_name_is_found_where_the_table_says() -> None:
     import torchglass
 
     assert sorted(torchglass.__all__) == dir(torchglass)
-    for name in ("attach", "every", "Run", "open_store"):
+    for name in ("attach", "every", "start", "Run", "open_store"):
         assert getattr(torchglass, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         torchglass.nothing  # noqa: B018
