@@ -6,10 +6,10 @@ BIN := .venv/bin
 PORT ?= 8501
 UI ?= 1
 
-.PHONY: help install demo test test-all check bench screenshots clean
+.PHONY: help install demo test test-postgres test-all check bench screenshots clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 15
 
 install: .venv/installed ## make .venv and install requirements.txt into it
 
@@ -19,6 +19,11 @@ demo: install ## train a reference model, explain it, write a report, serve the 
 test: .venv/installed-dev ## run the whole suite, real-browser tests included
 	@scripts/ensure_test_tools
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-postgres: .venv/installed-dev ## run the tests of the store on a PostgreSQL server of their own
+	@scripts/ensure_test_tools
+	@$(BIN)/python tests/postgresql.py
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m postgresql
 
 test-all: .venv/installed-dev ## run the slow sweeps too
 	@scripts/ensure_test_tools

@@ -1,4 +1,4 @@
-"""Fixtures that several rooms use: a real browser, and a page whose errors and requests are recorded."""
+"""Fixtures that several rooms use: a real browser, a page whose errors and requests are recorded, a database server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browsing import Watched, find_chromium, stays_here
+from postgresql import Server, missing_program, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page, Route
@@ -30,6 +31,16 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield launched
         launched.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server of this session's own; each xdist worker has one."""
+    lacking = missing_program()
+    if lacking is not None:
+        pytest.skip(f"no PostgreSQL server on this machine: {lacking} is not installed")
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture
