@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8501
 UI ?= 1
+BENCH ?= overhead peers
 
 .PHONY: help install demo test test-postgres test-all check bench screenshots clean
 
@@ -34,15 +35,15 @@ check: .venv/installed-dev ## lint, formatting and strict types
 	@$(BIN)/ruff format --check .
 	@scripts/check_types
 
-bench: .venv/installed-dev ## measure what attach costs a training step, side by side in one run
-	@$(BIN)/python benchmarks/overhead.py
+bench: .venv/installed-dev ## measure what is claimed, peers side by side, and rewrite benchmarks/results (BENCH="peers" for one)
+	@set -e; for name in $(BENCH); do $(BIN)/python benchmarks/$$name.py; done
 
 screenshots: .venv/installed-dev ## renew the pictures in docs/images from a real run
 	@scripts/ensure_test_tools
 	@TORCHGLASS_SCREENSHOTS=1 $(BIN)/python -m pytest tests/dashboard/test_dashboard_tour.py -k every_page
 
 clean: ## remove .venv and everything that tools left behind
-	@rm -rf .venv .typing build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf .venv benchmarks/.peers-venv .typing build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 .venv/installed: requirements.txt pyproject.toml
 	@PYTHON="$(PYTHON)" scripts/make_environment requirements.txt
