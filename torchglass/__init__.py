@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torchglass.bridges.summary_writer import SummaryWriter
     from torchglass.explainers import Explanation, explain
     from torchglass.instrumentation import Run, attach, every, start
     from torchglass.report import export_report
@@ -16,6 +17,7 @@ _HOME = {
     "every": "torchglass.instrumentation",
     "start": "torchglass.instrumentation",
     "Run": "torchglass.instrumentation",
+    "SummaryWriter": "torchglass.bridges.summary_writer",
     "open_store": "torchglass.store",
     "explain": "torchglass.explainers",
     "Explanation": "torchglass.explainers",
@@ -25,6 +27,7 @@ _HOME = {
 __all__ = [
     "Explanation",
     "Run",
+    "SummaryWriter",
     "__version__",
     "attach",
     "every",

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("store", "instrumentation", "explainers", "reference_models", "charts", "report", "dashboard")
+ROOMS = ("store", "instrumentation", "bridges", "explainers", "reference_models", "charts", "report", "dashboard")
 
 MAY_IMPORT: dict[str, set[str]] = {
     "store": {"errors"},
     "instrumentation": {"store", "errors"},
+    "bridges": {"store", "instrumentation", "errors"},
     "explainers": {"errors"},
     "reference_models": {"errors", "instrumentation"},
     "charts": {"store", "errors"},
@@ -23,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 HEAVY_ALLOWED: dict[str, set[str]] = {
     "store": set(),
     "instrumentation": {"torch"},
+    "bridges": {"torch", "matplotlib", "lightning", "pytorch_lightning", "transformers", "keras", "optuna"},
     "explainers": {"torch", "captum", "shap", "lime", "skimage", "sklearn"},
     "reference_models": {"torch", "torchvision", "sklearn", "tqdm"},
     "charts": {"plotly"},

@@ -1,0 +1,97 @@
+"""What a bridge needs of a run besides its verbs: let it watch a model after it began, and state facts about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from torchglass.errors import OptionError
+from torchglass.instrumentation.front_door import DEFAULT_HISTOGRAMS, DEFAULT_NORMS, DEFAULT_PROFILE
+from torchglass.instrumentation.hooks import Hooks
+from torchglass.instrumentation.layers import LayerStatistics, select_parameters
+from torchglass.instrumentation.options import Steps, check_model, check_options
+from torchglass.instrumentation.profiling import ProfilerWindows
+from torchglass.instrumentation.run import DisabledRun, Run
+from torchglass.store import Histogram, HistogramBlock
+
+
+def watch(
+    run: Run,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None = None,
+    *,
+    every: Steps = DEFAULT_NORMS,
+    histograms: Steps = DEFAULT_HISTOGRAMS,
+    profile: Steps = DEFAULT_PROFILE,
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
+) -> None:
+    """Hook a model and its optimizer to a run that `start` began; the optimizer counts the steps from here on.
+
+    Args:
+        run: a run that watches no model yet, or whose model was let go by `unwatch`.
+        model, optimizer, every, histograms, profile, include, exclude: as for `attach`.
+
+    Raises:
+        OptionError: an argument cannot be used, or the run watches a model already.
+    """
+    check_model(model, optimizer)
+    options = check_options(
+        run.name,
+        run=None,
+        config=None,
+        devices=False,
+        every=every,
+        histograms=histograms,
+        profile=profile,
+        include=include,
+        exclude=exclude,
+    )
+    if isinstance(run, DisabledRun) or not run._open:
+        return
+    watcher = run._watcher
+    if watcher._model is not None:
+        raise OptionError(f"the run {run.name!r} watches a {type(watcher._model).__name__} already: unwatch it first")
+    watcher._model, watcher._optimizer = model, optimizer
+    watcher._norms_cadence, watcher._histograms_cadence = options.norms, options.histograms
+    watcher._layers = LayerStatistics(
+        select_parameters(model, options.include, options.exclude), run._transfer, run._buffer.put
+    )
+    watcher._profiler = ProfilerWindows(options.profile, run._rank, run._buffer.put, run._clock)
+    watcher._timeline = None  # the next is made for the device on which the model trains
+    run._follows_log = False
+    run._hooks = Hooks(model, optimizer, watcher, run._guard)
+    count = None
+    if not any(nn.parameter.is_lazy(parameter) for parameter in model.parameters()):
+        count = sum(parameter.numel() for parameter in model.parameters())
+    state(run, "model", {"class": type(model).__name__, "parameters": count})
+
+
+def unwatch(run: Run) -> None:
+    """Take the hooks off again; the run goes on, and may watch another model."""
+    if not isinstance(run, DisabledRun):
+        run._hooks.remove()
+        run._watcher._model = None
+
+
+def state(run: Run, key: str, value: Any) -> None:
+    """State a fact about a run: JSON-able, a later one of the same key replaces it."""
+    run.state(key, value)
+
+
+def log_histogram_at(run: Run, name: str, values: Any, step: int, time: float) -> None:
+    """Do as `Run.log_histogram`, for values of another time (seconds since the epoch).
+
+    Raises:
+        OptionError: the values are not numbers, the name is not text, or the time is none.
+    """
+    run.log_histogram(name, values, step, time)
+
+
+def put_histogram(run: Run, key: str, histogram: Histogram) -> None:
+    """Record a histogram that was counted elsewhere."""
+    if not isinstance(run, DisabledRun) and run._accepts():
+        run._buffer.put(HistogramBlock(key, histogram))
