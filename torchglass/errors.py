@@ -6,7 +6,14 @@ class TorchglassError(Exception):
 
 
 class StoreError(TorchglassError):
-    """A store cannot be opened, read or written."""
+    """A store cannot be opened, read or written.
+
+    `may_pass` tells a store that is locked, full or away, which may come back, from what no store would ever take.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 class RunNotFoundError(StoreError, LookupError):
