@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("store", "instrumentation", "bridges", "explainers", "reference_models", "charts", "report", "dashboard")
+ROOMS = ("store", "instrumentation", "bridges", "explainers", "reference_models", "charts", "report", "exchange", "dashboard")
 
 MAY_IMPORT: dict[str, set[str]] = {
     "store": {"errors"},
@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reference_models": {"errors", "instrumentation"},
     "charts": {"store", "errors"},
     "report": {"store", "charts", "errors"},
+    "exchange": {"store", "errors"},
     "dashboard": {"store", "charts", "report", "reference_models", "errors"},
 }
 HEAVY_ALLOWED: dict[str, set[str]] = {
@@ -29,6 +30,7 @@ HEAVY_ALLOWED: dict[str, set[str]] = {
     "reference_models": {"torch", "torchvision", "sklearn", "tqdm"},
     "charts": {"plotly"},
     "report": {"plotly", "jinja2"},
+    "exchange": {"tensorboard", "pyarrow", "tqdm"},
     "dashboard": {"streamlit", "starlette", "plotly", "pandas"},
 }
 HEAVY = set().union(*HEAVY_ALLOWED.values())
