@@ -6,17 +6,18 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from torchglass.instrumentation.rows import Row
 from torchglass.store import ArtifactBlock, Batch, Fact, HistogramBlock
 from torchglass.store.records import SeriesKind
 
-MAX_WAITING_BYTES = 100_000_000  # as estimated below: 200,000 single losses, minutes of a fast loop without its store
+MAX_WAITING_BYTES = 100_000_000  # as estimated below: 600,000 single losses, minutes of a fast loop without its store
 RECORD_BYTES = 400  # about what an object, its dictionary and its times take
 NUMBER_BYTES = 100  # about what a name and a number in that dictionary take
 
 
 @dataclass(frozen=True, slots=True)
 class ScalarRow:
-    """Values recorded together: one step, one time (seconds since the epoch), one kind."""
+    """Values recorded together whose names seldom recur: one step, one time (seconds since the epoch), one kind."""
 
     step: int
     time: float
@@ -33,7 +34,7 @@ class Deferred:
     held_bytes: int = 0
 
 
-Record = ScalarRow | HistogramBlock | ArtifactBlock | Fact | Deferred
+Record = Row | ScalarRow | HistogramBlock | ArtifactBlock | Fact | Deferred
 
 
 def held_bytes(record: Record) -> int:
@@ -49,6 +50,8 @@ def held_bytes(record: Record) -> int:
             return RECORD_BYTES + record.held_bytes
         case Fact():
             return RECORD_BYTES + NUMBER_BYTES
+        case layout, _:
+            return layout.row_bytes
 
 
 class Buffer:
@@ -64,12 +67,15 @@ class Buffer:
 
     def put(self, record: Record) -> None:
         """Add a record, or count it as dropped when the buffer is full; a large one may exceed the limit once."""
-        size = held_bytes(record)
+        self.add(record, held_bytes(record))
+
+    def add(self, record: Record, size_bytes: int) -> None:
+        """Add a record as `put` does, its size being known: a row's is `layout.row_bytes`."""
         with self._lock:
             if self._held_bytes >= self._limit_bytes:
                 self.dropped += 1
             else:
-                self._held_bytes += size
+                self._held_bytes += size_bytes
                 self._records.append(record)
 
     def take(self) -> list[Record]:

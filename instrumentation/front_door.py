@@ -13,6 +13,7 @@ from torch import nn
 import torchglass
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.cadence import every
+from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.guard import Guard
 from torchglass.instrumentation.hooks import Hooks
 from torchglass.instrumentation.identity import Identity, identify
@@ -20,7 +21,7 @@ from torchglass.instrumentation.layers import LayerStatistics, select_parameters
 from torchglass.instrumentation.monitor import DeviceMonitor
 from torchglass.instrumentation.options import Options, Steps, check_model, check_options, is_disabled
 from torchglass.instrumentation.profiling import ProfilerWindows
-from torchglass.instrumentation.run import DisabledRun, Run, WallClock
+from torchglass.instrumentation.run import DisabledRun, Run
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.instrumentation.watcher import StepWatcher
 from torchglass.instrumentation.writer import Writer

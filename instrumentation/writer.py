@@ -7,13 +7,11 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-import numpy as np
-
 from torchglass.errors import StoreError
 from torchglass.instrumentation.buffer import Buffer, Deferred, Record, ScalarRow
 from torchglass.instrumentation.guard import tell
-from torchglass.store import ArtifactBlock, Batch, Fact, HistogramBlock, SeriesBlock
-from torchglass.store.records import SeriesKind
+from torchglass.instrumentation.rows import Layouts, Row, last_step, to_row_blocks
+from torchglass.store import ArtifactBlock, Batch, Fact, HistogramBlock
 
 FLUSH_SECONDS = 0.2
 HEARTBEAT_SECONDS = 1.0
@@ -44,6 +42,7 @@ class Writer:
         self._flushed = threading.Condition()
         self._ended = False
         self._abandoned = False
+        self._layouts = Layouts()
         self._told_dropped = 0
         self._refused = 0
         self._warned = False
@@ -142,10 +141,12 @@ class Writer:
 
     def _to_batch(self, records: Iterable[Record], dropped: int) -> Batch:
         batch = Batch()
-        rows: list[ScalarRow] = []
+        rows: list[Row] = []
         for record in records:
-            if isinstance(record, ScalarRow):
-                rows.append(record)
+            if type(record) is tuple:  # a row; the others that are tuples have classes of their own
+                rows.append(record)  # type: ignore[arg-type]
+            elif isinstance(record, ScalarRow):
+                rows.append(self._packed(record))
             elif isinstance(record, HistogramBlock):
                 batch.histograms.append(record)
             elif isinstance(record, ArtifactBlock):
@@ -155,10 +156,15 @@ class Writer:
             elif isinstance(record, Deferred):
                 record.add_to(batch)
         if dropped > self._told_dropped:
-            step = rows[-1].step if rows else 0
-            rows.append(ScalarRow(step, self._clock(), {"torchglass/dropped_records": float(dropped)}, "self"))
-        batch.series.extend(to_blocks(rows))
+            step = last_step(rows) if rows else 0
+            told = {"torchglass/dropped_records": float(dropped)}
+            rows.append(self._packed(ScalarRow(step, self._clock(), told, "self")))
+        batch.rows.extend(to_row_blocks(rows))
         return batch
+
+    def _packed(self, row: ScalarRow) -> Row:
+        layout = self._layouts.of(tuple(row.values), row.kind, row.units)
+        return layout, layout.pack(row.step, row.time, *row.values.values())
 
     def _warn(self, message: str) -> None:
         if not self._warned:
@@ -170,19 +176,3 @@ def _may_pass(error: Exception) -> bool:
     """Tell a store that is locked, full or away, which may come back, from a record that no store would take."""
     cause = error.__cause__ if isinstance(error, StoreError) else None
     return isinstance(cause, OSError | sqlite3.OperationalError) or type(cause) is sqlite3.DatabaseError
-
-
-def to_blocks(rows: Iterable[ScalarRow]) -> list[SeriesBlock]:
-    """Turn rows into columns: one block for each series, its points in the order recorded."""
-    columns: dict[tuple[str, SeriesKind, str], tuple[list[int], list[float], list[float]]] = {}
-    for row in rows:
-        for key, value in row.values.items():
-            unit = row.units.get(key, "") if row.units else ""
-            steps, times, values = columns.setdefault((key, row.kind, unit), ([], [], []))
-            steps.append(row.step)
-            times.append(row.time)
-            values.append(value)
-    return [
-        SeriesBlock(key, kind, unit, np.array(steps, np.int64), np.array(times), np.array(values, np.float64))
-        for (key, kind, unit), (steps, times, values) in columns.items()
-    ]
