@@ -118,6 +118,20 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
+def _import(options: argparse.Namespace) -> int:
+    from torchglass.exchanging import print_import
+
+    print_import(options.logdir, options.store, options.run)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from torchglass.exchanging import print_export
+
+    print_export(options.store, options.run, options.format, options.output)
+    return 0
+
+
 def _file_name(run: str) -> str:
     from torchglass.charts.text import file_name
 
@@ -184,6 +198,25 @@ def _parser() -> argparse.ArgumentParser:
     report = verb("report", _report, "Write one run into one self-contained HTML file.")
     report.add_argument("run", help="name, or beginning of the uid")
     report.add_argument("-o", "--output", type=Path, help="the file (default: RUN.html)")
+
+    imported = verb("import", _import, "Import logs of another tool; each folder with event files becomes a run.")
+    imported.epilog = (
+        "Every scalar is kept, with its step and wall time; of several at one step the last counts. Histograms are "
+        "counted again in the store's bins. A second import makes a second run."
+    )
+    imported.add_argument("format", choices=["tensorboard"], help="whose logs")
+    imported.add_argument("logdir", type=Path, help="a folder of event files, or of folders with such, or one file")
+    imported.add_argument("--run", help="name in place of the folder's (default: the path below LOGDIR)")
+
+    export = verb("export", _export, "Write every point of one run for other tools, in full precision.")
+    export.epilog = (
+        "csv and parquet are long tables, a row per point: key, kind, unit, rank, step, time (seconds since the epoch) "
+        "and value; a pivot on key makes them wide. tensorboard is a folder of event files, one folder per rank where "
+        "there are several; it has histograms, texts, images and the configuration too."
+    )
+    export.add_argument("run", help="name, or beginning of the uid")
+    export.add_argument("--format", required=True, choices=["csv", "parquet", "tensorboard"])
+    export.add_argument("-o", "--output", type=Path, help="the file or folder (default: RUN.csv and so on, replaced)")
     return parser
 
 
