@@ -49,7 +49,8 @@ class Round:
     p99_us: float
     seconds: float
     bytes: int
-    values: int
+    values: int = 0
+    read_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def measure(peer: Peer, steps: int) -> Round:
         (folder / "home").mkdir()
         (folder / "data").mkdir()
         recorded = in_own_process("record", peer, folder, steps)
-        return Round(**recorded, values=in_own_process("count", peer, folder, steps)["values"] if steps else 0)
+        return Round(**{**recorded, **(in_own_process("count", peer, folder, steps) if steps else {})})
 
 
 def summarize(peer: Peer, steps: int, rounds: Sequence[Round], empty_bytes: int) -> Result:

@@ -1,7 +1,7 @@
 """How each tracker records ten scalars of a step, ends, and reads them back: the same four verbs for all of them.
 
 Each is used as its own documentation says, with nothing switched on but scalars: no device sampling, no console
-capture, no network. Libraries load in `start` and `count`, so that a process holds one tracker only.
+capture, no network. Libraries load when they are used, so that a process holds one tracker only.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ RUN = "bench"
 class Recorder(Protocol):
     """One tracker. `count` runs in a process of its own, after the recording one has ended."""
 
+    reads_with: tuple[str, ...]  # modules to load before a read is timed
+
     def start(self, folder: Path) -> None:
         """Open a run that keeps everything below this folder."""
 
@@ -37,6 +39,8 @@ class Recorder(Protocol):
 
 class Torchglass:
     """A run without a model; read back point by point."""
+
+    reads_with = ("torchglass.store",)
 
     def start(self, folder: Path) -> None:
         import torchglass
@@ -60,6 +64,8 @@ class Torchglass:
 class TensorBoard:
     """`SummaryWriter` of torch, one `add_scalar` for each value; read back by TensorBoard's own accumulator."""
 
+    reads_with = ("tensorboard.backend.event_processing.event_accumulator",)
+
     def start(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
@@ -82,6 +88,8 @@ class TensorBoard:
 
 class Wandb:
     """Offline; wandb cannot read its own offline file without a server, so its log is scanned with its own messages."""
+
+    reads_with = ("wandb.proto.wandb_internal_pb2",)
 
     def start(self, folder: Path) -> None:
         import wandb
@@ -109,6 +117,8 @@ class Wandb:
 class Trackio:
     """Local project; read back by trackio's own storage, which its page uses too."""
 
+    reads_with = ("trackio.sqlite_storage",)
+
     def start(self, folder: Path) -> None:
         import trackio
 
@@ -129,6 +139,8 @@ class Trackio:
 
 class MLflow:
     """`log_metrics` into SQLite; read back with `get_metric_history`."""
+
+    reads_with = ("mlflow",)
 
     def start(self, folder: Path) -> None:
         import mlflow
@@ -156,6 +168,8 @@ class MLflow:
 class Aim:
     """`track` of a dictionary; its page's server indexes a run before it can be read, here `aim storage reindex`."""
 
+    reads_with = ("aim",)
+
     def start(self, folder: Path) -> None:
         from aim import Repo, Run
 
@@ -179,6 +193,8 @@ class Aim:
 
 class PlainSqlite:
     """What a careful script would do: a row for each value, kept in a list and inserted 10,000 at a time."""
+
+    reads_with: tuple[str, ...] = ()
 
     BATCH = 10_000
 
@@ -211,6 +227,8 @@ class PlainSqlite:
 
 class ListAppend:
     """The floor: nothing is kept beyond the process."""
+
+    reads_with: tuple[str, ...] = ()
 
     def start(self, folder: Path) -> None:
         self.rows: list[tuple[int, dict[str, float]]] = []
