@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from torchglass.instrumentation import Run
-from torchglass.instrumentation.extending import state
 
 CONFIG_FACT = "config"
 
@@ -23,7 +22,7 @@ class LateConfig:
         news = {str(name): value for name, value in values.items() if not _same(self._run.config.get(name), value)}
         if news:
             self._added = self._added | news
-            state(self._run, CONFIG_FACT, dict(self._added))
+            self._run.state(CONFIG_FACT, dict(self._added))
 
 
 def _same(kept: Any, value: Any) -> bool:

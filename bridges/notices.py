@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torchglass.instrumentation import Run
-from torchglass.instrumentation.extending import state
 from torchglass.instrumentation.guard import tell
 
 
@@ -19,4 +18,4 @@ class Notices:
         if kind not in self._said:
             self._said.add(kind)
             tell(f"torchglass: {text}")
-            state(self._run, f"warnings/{kind}", text)
+            self._run.state(f"warnings/{kind}", text)

@@ -13,7 +13,7 @@ from torchglass.bridges.raw_histograms import to_store_bins
 from torchglass.bridges.writer_declined import DecliningWriter
 from torchglass.bridges.writer_media import MediaWriter
 from torchglass.errors import OptionError
-from torchglass.instrumentation.extending import log_histogram_at, put_histogram, state
+from torchglass.instrumentation.watching import put_histogram
 
 
 class SummaryWriter(MediaWriter, DecliningWriter):
@@ -59,10 +59,7 @@ class SummaryWriter(MediaWriter, DecliningWriter):
         max_bins: int | None = None,
     ) -> None:
         """Count values into the store's bins, which are the same for all; NaN and infinities are counted apart."""
-        if walltime is None:
-            self.run.log_histogram(tag, values, self._step(global_step))
-        else:
-            log_histogram_at(self.run, tag, values, self._step(global_step), walltime)
+        self.run.log_histogram(tag, values, self._step(global_step), time=walltime)
 
     def add_histogram_raw(
         self,
@@ -111,16 +108,14 @@ class SummaryWriter(MediaWriter, DecliningWriter):
                 raise OptionError(f"{what} is a {type(given).__name__}: give a mapping from names to values")
         self._config.add(hparam_dict)
         if hparam_domain_discrete:
-            state(
-                self.run, "hparam_domain_discrete", {name: list(them) for name, them in hparam_domain_discrete.items()}
-            )
+            self.run.state("hparam_domain_discrete", dict(hparam_domain_discrete))
         self.run.log(metric_dict, step=0 if global_step is None else int(global_step))
 
     def add_custom_scalars(self, layout: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
         """State which scalars belong into one chart, as the fact "custom_scalars"; a later layout adds to it."""
         for category, charts in layout.items():
             self._layout[category] = {**self._layout.get(category, {}), **charts}
-        state(self.run, "custom_scalars", dict(self._layout))
+        self.run.state("custom_scalars", dict(self._layout))
 
     def add_custom_scalars_multilinechart(
         self, tags: Sequence[str], category: str = "default", title: str = "untitled"

@@ -13,7 +13,6 @@ from typing import Any, Self
 from torchglass.bridges.configuration import LateConfig
 from torchglass.bridges.notices import Notices
 from torchglass.instrumentation import Run, start
-from torchglass.instrumentation.extending import state
 
 _ROOTS = ("runs", "logs")  # folders that hold runs and name none
 
@@ -55,9 +54,9 @@ class WriterBase:
         self._make_folder()
         self._config = LateConfig(self.run)
         self._layout: dict[str, dict[str, Any]] = {}
-        state(self.run, "log_dir", self.log_dir)
+        self.run.state("log_dir", self.log_dir)
         if purge_step is not None:
-            state(self.run, "purge_step", int(purge_step))
+            self.run.state("purge_step", int(purge_step))
 
     def get_logdir(self) -> str:
         """Return the folder given as `log_dir`."""
@@ -100,8 +99,7 @@ class WriterBase:
         global_step: Any,
         walltime: float | None,
     ) -> None:
-        told = dict(meta) if walltime is None else {**meta, "walltime": walltime}
-        self.run.save_arrays(kind, tag, arrays, told, self._step(global_step))
+        self.run.save_arrays(kind, tag, arrays, meta, self._step(global_step), time=walltime)
 
 
 def _run_name(log_dir: str) -> str:

@@ -1,9 +1,8 @@
-"""What a bridge needs of a run besides its verbs: let it watch a model after it began, and state facts about it."""
+"""Let a run that began without a model watch one: what trackers call `watch`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
@@ -67,7 +66,16 @@ def watch(
     count = None
     if not any(nn.parameter.is_lazy(parameter) for parameter in model.parameters()):
         count = sum(parameter.numel() for parameter in model.parameters())
-    state(run, "model", {"class": type(model).__name__, "parameters": count})
+    run.state("model", {"class": type(model).__name__, "parameters": count})
+
+
+def give_optimizer(run: Run, optimizer: torch.optim.Optimizer) -> None:
+    """Name the optimizer of a run that watches its model without one; may be called within its first step."""
+    if isinstance(run, DisabledRun) or not run._open or run._watcher._model is None:
+        return
+    run._watcher._optimizer = optimizer
+    run._hooks._handles.append(optimizer.register_step_pre_hook(run._hooks._before_optimizer))
+    run._hooks._handles.append(optimizer.register_step_post_hook(run._hooks._after_optimizer))
 
 
 def unwatch(run: Run) -> None:
@@ -75,20 +83,6 @@ def unwatch(run: Run) -> None:
     if not isinstance(run, DisabledRun):
         run._hooks.remove()
         run._watcher._model = None
-
-
-def state(run: Run, key: str, value: Any) -> None:
-    """State a fact about a run: JSON-able, a later one of the same key replaces it."""
-    run.state(key, value)
-
-
-def log_histogram_at(run: Run, name: str, values: Any, step: int, time: float) -> None:
-    """Do as `Run.log_histogram`, for values of another time (seconds since the epoch).
-
-    Raises:
-        OptionError: the values are not numbers, the name is not text, or the time is none.
-    """
-    run.log_histogram(name, values, step, time)
 
 
 def put_histogram(run: Run, key: str, histogram: Histogram) -> None:
