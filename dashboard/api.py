@@ -76,7 +76,7 @@ def series_window(request: Request, store: Store) -> Response:
     """Some series from `first` to `last`: what a zoomed chart shows."""
     ids = [one.series_id for one in _wanted(request.query_params.get("series", ""))]
     first, last = _number(request, "first"), _number(request, "last")
-    found = [series for series in map(store.series, ids) if series is not None]
+    found = [series for series in map(store.series_with_id, ids) if series is not None]
     columns = [source.window(store, series, first, last) for series in found]
     described = [_describe_points(series, points, reset=False) for series, points in zip(found, columns, strict=True)]
     return _binary({"series": described}, columns)

@@ -16,7 +16,7 @@ from torchglass.dashboard.pages import devices, distributions, explain, export, 
 from torchglass.dashboard.state import PARAMETER, choose_run
 from torchglass.errors import RunNotFoundError, StoreError
 from torchglass.store import Run, Store, open_store
-from torchglass.store.connection import resolve_path
+from torchglass.store.sqlite import resolve_path
 
 RunPage = Callable[[Store, Run], None]
 

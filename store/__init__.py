@@ -19,9 +19,9 @@ from torchglass.store.records import (
     Run,
     RunStatus,
     Series,
-    SeriesBlock,
 )
-from torchglass.store.store import LOST_AFTER_SECONDS, Store
+from torchglass.store.runs import LOST_AFTER_SECONDS
+from torchglass.store.store import Store
 
 __all__ = [
     "LOST_AFTER_SECONDS",
@@ -39,7 +39,6 @@ __all__ = [
     "Run",
     "RunStatus",
     "Series",
-    "SeriesBlock",
     "Store",
     "open_store",
 ]

@@ -1,19 +1,16 @@
-"""Bytes of a chunk and of an artifact; `docs/schema.md` describes them for readers without torchglass.
+"""Bytes of a chunk, of an arrival and of a histogram; `docs/schema.md` describes them for readers without torchglass.
 
-Chunk: a 32-byte little-endian header `<BBBBIqqd` (version, value width 4|8, steps 0 = arithmetic 1 = listed,
-body 0 = plain 1 = zlib, count, first step, stride, first time), then the columns: step differences as int64 when
-listed, time differences as int64 microseconds, values as float32 or float64. Each column is byte-shuffled (all lowest
-bytes first), which is what lets zlib see that neighbours are alike.
+Chunk: a 36-byte little-endian header `<BBBxIqqdI` (version, bytes per value 4|8, flags, count, first step, stride,
+first time, size of the axis), then the axis (step differences as int64 when listed, time differences as int32 or int64
+microseconds), then the values. An axis or values that zlib makes smaller are byte-shuffled first (all lowest
+bytes together), which is what lets zlib see that neighbours are alike.
 """
 
 from __future__ import annotations
 
-import io
 import struct
-import zipfile
 import zlib
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,78 +18,136 @@ import numpy.typing as npt
 from torchglass.errors import StoreError
 from torchglass.store.records import Floats, Integers
 
-_HEADER = struct.Struct("<BBBBIqqd")
-_VERSION = 1
-_NO_DIFFERENCE = bytes(8)
+_HEADER = struct.Struct("<BBBxIqqdI")
+_VERSION = 2
+_STEPS_LISTED, _TIMES_WIDE, _AXIS_PACKED, _VALUES_PACKED = 1, 2, 4, 8
+_WORTH_PACKING = 256  # points; below, a chunk is soon rewritten by the next compaction
+_ARRIVAL = struct.Struct("<II")
 
 
-def encode_chunk(steps: Integers, times: Floats, values: Floats) -> bytes:
-    """Pack points (n,), n > 0; values that all fit float32 exactly are kept as such."""
+class Axis(NamedTuple):
+    """Steps and times of a chunk, packed: series recorded together share them."""
+
+    flags: int
+    point_count: int
+    first_step: int
+    stride: int
+    first_time: float
+    packed: bytes
+
+
+class Arrived(NamedTuple):
+    """Rows as they arrived: series `ids` (k,), `steps` (n,), `times` (n,), `values` (n, k)."""
+
+    ids: Integers
+    steps: Integers
+    times: Floats
+    values: Floats
+
+
+def encode_axis(steps: Integers, times: Floats) -> Axis:
+    """Pack the steps (n,) and times (n,) of a chunk, n > 0."""
     differences = np.diff(steps)
     stride = int(differences[0]) if differences.size else 1
-    listed = bool((differences != stride).any())
+    flags = 0
+    columns: list[npt.NDArray[Any]] = []
+    if bool((differences != stride).any()):
+        flags |= _STEPS_LISTED
+        columns.append(np.diff(steps, prepend=steps[0]))
+    ticks = np.diff(np.round((times - times[0]) * 1e6).astype(np.int64), prepend=0)
+    if bool((ticks == ticks.astype(np.int32)).all()):
+        ticks = ticks.astype(np.int32)
+    else:
+        flags |= _TIMES_WIDE
+    columns.append(ticks)
+    body, is_packed = _pack(columns)
+    if is_packed:
+        flags |= _AXIS_PACKED
+    return Axis(flags, len(steps), int(steps[0]), stride, float(times[0]), body)
+
+
+def encode_values(axis: Axis, values: npt.NDArray[np.float64] | npt.NDArray[np.float32]) -> bytes:
+    """Make a chunk of an axis and its values (n,): float32 where that is exact for all of them (see `narrowed`)."""
+    body, is_packed = _pack([values])
+    flags = axis.flags | (_VALUES_PACKED if is_packed else 0)
+    beginning = (axis.point_count, axis.first_step, axis.stride, axis.first_time)
+    header = _HEADER.pack(_VERSION, values.itemsize, flags, *beginning, len(axis.packed))
+    return b"".join((header, axis.packed, body))
+
+
+def narrowed(values: Floats) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Values (n, k) as float32, and which columns (k,) that loses nothing of: every bit counts, of a NaN too."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         narrow = values.astype(np.float32)
-    # Compared as bits: a NaN's payload and the sign of a zero count too.
-    fits = bool((narrow.astype(np.float64).view(np.int64) == values.view(np.int64)).all())
-    microseconds = np.round((times - times[0]) * 1e6).astype(np.int64)
-    columns = [np.diff(microseconds, prepend=0), narrow if fits else values]
-    if listed:
-        columns.insert(0, np.diff(steps, prepend=steps[0]))
-    plain = b"".join(_shuffle(column) for column in columns)
-    packed = zlib.compress(plain, 1)
-    smaller = len(packed) < len(plain)
-    header = _HEADER.pack(
-        _VERSION, 4 if fits else 8, int(listed), int(smaller), len(values), int(steps[0]), stride, float(times[0])
-    )
-    return header + (packed if smaller else plain)
-
-
-def encode_point(step: int, time: float, value: float) -> bytes:
-    """Pack one point, the plain way: for a chunk of one, compression has nothing to gain."""
-    wide = struct.pack("<d", value)
-    try:
-        narrow = struct.pack("<f", value)
-        fits = struct.pack("<d", *struct.unpack("<f", narrow)) == wide
-    except OverflowError:
-        fits = False
-    header = _HEADER.pack(_VERSION, 4 if fits else 8, 0, 0, 1, step, 1, time)
-    return header + _NO_DIFFERENCE + (narrow if fits else wide)
+    exact = narrow.astype(np.float64).view(np.int64) == np.ascontiguousarray(values).view(np.int64)
+    return narrow, exact.all(axis=0)
 
 
 def decode_chunk(payload: bytes) -> tuple[Integers, Floats, Floats]:
     """Steps (n,), times (n,) to the microsecond, values (n,) bit for bit."""
-    version, width, listed, compressed, count, first_step, stride, first_time = _HEADER.unpack_from(payload)
+    version, width, flags, count, first_step, stride, first_time, axis_size = _HEADER.unpack_from(payload)
     if version != _VERSION:
         raise StoreError(f"chunk of format {version}; this torchglass reads format {_VERSION}: upgrade torchglass")
-    body = payload[_HEADER.size :]
-    if count == 1 and not listed and not compressed:
-        (value,) = struct.unpack_from("<f" if width == 4 else "<d", body, 8)
-        return np.array([first_step]), np.array([first_time]), np.array([value])
-    if compressed:
-        body = zlib.decompress(body)
-    widths = ([8] if listed else []) + [8, width]
-    columns = []
-    for column_width in widths:
-        columns.append(_unshuffle(body[: count * column_width], column_width))
-        body = body[count * column_width :]
-    steps = (
-        first_step + np.cumsum(columns[0].view("<i8"))
-        if listed
-        else first_step + stride * np.arange(count, dtype=np.int64)
+    axis_end = _HEADER.size + axis_size
+    widths = [8] * bool(flags & _STEPS_LISTED) + [8 if flags & _TIMES_WIDE else 4]
+    axis = _unpack(payload[_HEADER.size : axis_end], widths, count, is_packed=bool(flags & _AXIS_PACKED))
+    (values,) = _unpack(payload[axis_end:], [width], count, is_packed=bool(flags & _VALUES_PACKED))
+    if flags & _STEPS_LISTED:
+        steps = first_step + np.cumsum(axis[0].view("<i8"))
+    else:
+        steps = first_step + stride * np.arange(count, dtype=np.int64)
+    ticks = np.cumsum(axis[-1].view("<i8" if flags & _TIMES_WIDE else "<i4"), dtype=np.int64)
+    return steps, first_time + ticks / 1e6, values.view("<f4" if width == 4 else "<f8").astype(np.float64)
+
+
+def _pack(columns: list[npt.NDArray[Any]]) -> tuple[bytes, bool]:
+    little = [np.ascontiguousarray(column, column.dtype.newbyteorder("<")) for column in columns]
+    plain = b"".join(column.tobytes() for column in little)
+    if len(columns[-1]) < _WORTH_PACKING:
+        return plain, False
+    shuffled = b"".join(column.view(np.uint8).reshape(len(column), -1).T.tobytes() for column in little)
+    packed = zlib.compress(shuffled, 1)
+    return (packed, True) if len(packed) < len(plain) else (plain, False)
+
+
+def _unpack(body: bytes, widths: list[int], count: int, *, is_packed: bool) -> list[npt.NDArray[np.uint8]]:
+    """Bytes of each column, in the order of the values again."""
+    plain = np.frombuffer(zlib.decompress(body) if is_packed else body, np.uint8)
+    columns, at = [], 0
+    for width in widths:
+        column = plain[at : at + count * width]
+        columns.append(np.ascontiguousarray(column.reshape(width, -1).T).reshape(-1) if is_packed else column)
+        at += count * width
+    return columns
+
+
+def encode_arrival(rows: list[Arrived]) -> bytes:
+    """Blocks one after the other: `<II` (n, k), series ids, steps as int64, times, values row by row as float64."""
+    return b"".join(
+        part
+        for block in rows
+        for part in (
+            _ARRIVAL.pack(*block.values.shape),
+            block.ids.astype("<i8").tobytes(),
+            block.steps.astype("<i8").tobytes(),
+            block.times.astype("<f8").tobytes(),
+            block.values.astype("<f8").tobytes(),
+        )
     )
-    times = first_time + np.cumsum(columns[-2].view("<i8")) / 1e6
-    values = columns[-1].view("<f4" if width == 4 else "<f8").astype(np.float64)
-    return steps.astype(np.int64), times, values
 
 
-def _shuffle(column: npt.NDArray[Any]) -> bytes:
-    little = np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("<"))
-    return little.view(np.uint8).reshape(len(column), -1).T.tobytes()
-
-
-def _unshuffle(data: bytes, width: int) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(np.frombuffer(data, np.uint8).reshape(width, -1).T).reshape(-1)
+def decode_arrival(payload: bytes) -> list[Arrived]:
+    """Inverse of `encode_arrival`; the arrays are views of the payload."""
+    blocks, at = [], 0
+    while at < len(payload):
+        rows, columns = _ARRIVAL.unpack_from(payload, at)
+        at += _ARRIVAL.size
+        parts = []
+        for dtype, size in (("<i8", columns), ("<i8", rows), ("<f8", rows), ("<f8", rows * columns)):
+            parts.append(np.frombuffer(payload, dtype, size, at))
+            at += 8 * size
+        blocks.append(Arrived(parts[0], parts[1], parts[2], parts[3].reshape(rows, columns)))
+    return blocks
 
 
 def encode_counts(bins: Integers, counts: Integers) -> bytes:
@@ -106,36 +161,3 @@ def decode_counts(payload: bytes) -> tuple[Integers, Integers]:
     size = len(body) // 10
     bins = np.frombuffer(body, "<u2", size).astype(np.int64)
     return bins, np.frombuffer(body, "<u8", size, 2 * size).astype(np.int64)
-
-
-def encode_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    """A compressed `.npz` in which no array may need pickle."""
-    for name, array in arrays.items():
-        if array.dtype.hasobject:
-            raise StoreError(
-                f"array {name!r} has dtype {array.dtype}: only numbers, booleans and plain text are stored"
-            )
-    buffer = io.BytesIO()
-    # Not np.savez: there an array called "file" clashes with a parameter of numpy's own.
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def decode_arrays(payload: bytes) -> dict[str, npt.NDArray[Any]]:
-    """Inverse of `encode_arrays`.
-
-    Raises:
-        StoreError: the payload would need pickle, or is damaged.
-    """
-    arrays = {}
-    try:
-        with zipfile.ZipFile(io.BytesIO(payload)) as archive:
-            for name in archive.namelist():
-                with archive.open(name) as member:
-                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-    except (ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise StoreError(f"damaged, or not arrays alone: {error}") from error
-    return arrays

@@ -21,7 +21,10 @@ RowKind = Literal["operator", "kernel"]
 
 @dataclass(frozen=True)
 class Run:
-    """One training run. Times are seconds since the epoch; `name` is unique in a store."""
+    """One training run. Times are seconds since the epoch; `name` is unique in a store.
+
+    A fork names its `parent_uid` and the step at which it left it.
+    """
 
     id: int
     uid: str
@@ -34,6 +37,12 @@ class Run:
     pid: int
     config: Mapping[str, Any]
     error: str | None
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    archived_at: float | None = None
+    deleted_at: float | None = None
+    parent_uid: str | None = None
+    parent_step: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,17 +83,6 @@ class Points(NamedTuple):
     cursor: int
 
 
-class SeriesBlock(NamedTuple):
-    """New points of one series, in the order in which they were recorded."""
-
-    key: str
-    kind: SeriesKind
-    unit: str
-    steps: Integers
-    times: Floats
-    values: Floats
-
-
 class Column(NamedTuple):
     """Which series a column of a `RowBlock` belongs to; kind and unit count when the series is first seen."""
 
@@ -102,6 +100,13 @@ class RowBlock(NamedTuple):
     steps: Integers
     times: Floats
     values: Floats
+
+    @classmethod
+    def of_series(
+        cls, key: str, kind: SeriesKind, unit: str, steps: Integers, times: Floats, values: Floats
+    ) -> RowBlock:
+        """Points of a single series, each (n,)."""
+        return cls((Column(key, kind, unit),), steps, times, values[:, np.newaxis])
 
 
 @dataclass(frozen=True)
@@ -207,7 +212,6 @@ class ArtifactBlock(NamedTuple):
 class Batch:
     """Everything that one write puts into a store, in one transaction."""
 
-    series: list[SeriesBlock] = field(default_factory=list)
     rows: list[RowBlock] = field(default_factory=list)
     histograms: list[HistogramBlock] = field(default_factory=list)
     windows: list[ProfilerWindow] = field(default_factory=list)
@@ -215,4 +219,4 @@ class Batch:
     facts: list[Fact] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.series or self.rows or self.histograms or self.windows or self.artifacts or self.facts)
+        return bool(self.rows or self.histograms or self.windows or self.artifacts or self.facts)

@@ -16,9 +16,9 @@ from torchglass.store import (
     HistogramBlock,
     ProfilerRow,
     ProfilerWindow,
+    RowBlock,
     Run,
     RunStatus,
-    SeriesBlock,
     Store,
 )
 from torchglass.store.bins import NONFINITE_BIN, SHIFT, SIGN_BIN
@@ -73,7 +73,7 @@ def record_example_run(
         run.id,
         0,
         Batch(
-            series=[
+            rows=[
                 *_scalars(run.created_at, steps, generator),
                 *_layers(run.created_at, steps, generator),
                 *_phases(run.created_at, steps, generator),
@@ -116,11 +116,13 @@ def digit_picture(digit: int) -> npt.NDArray[np.uint8]:
     return np.pad(np.kron(glyph, np.full((4, 4), 255, np.uint8)), ((2, 2), (6, 6)))
 
 
-def _block(key: str, kind: SeriesKind, unit: str, start: float, at: Numbers, values: Numbers) -> SeriesBlock:
-    return SeriesBlock(key, kind, unit, at.astype(np.int64), start + at * STEP_SECONDS, values.astype(np.float64))
+def _block(key: str, kind: SeriesKind, unit: str, start: float, at: Numbers, values: Numbers) -> RowBlock:
+    return RowBlock.of_series(
+        key, kind, unit, at.astype(np.int64), start + at * STEP_SECONDS, values.astype(np.float64)
+    )
 
 
-def _scalars(start: float, steps: int, generator: np.random.Generator) -> Iterator[SeriesBlock]:
+def _scalars(start: float, steps: int, generator: np.random.Generator) -> Iterator[RowBlock]:
     at = np.arange(1.0, steps + 1)
     loss = 0.05 + 2.25 * np.exp(-at / 40) + generator.normal(0, 0.04, steps) * np.exp(-at / 80)
     loss[at == SPIKE_STEP] += 1.5
@@ -134,7 +136,7 @@ def _scalars(start: float, steps: int, generator: np.random.Generator) -> Iterat
     yield _block("test/loss", "scalar", "", start, tested, 0.06 + 2.2 * np.exp(-tested / 40))
 
 
-def _layers(start: float, steps: int, generator: np.random.Generator) -> Iterator[SeriesBlock]:
+def _layers(start: float, steps: int, generator: np.random.Generator) -> Iterator[RowBlock]:
     at = np.arange(10.0, steps + 1, 10)
     for depth, parameter in enumerate(PARAMETERS):
         shake = generator.lognormal(0, 0.2, len(at))
@@ -148,7 +150,7 @@ def _layers(start: float, steps: int, generator: np.random.Generator) -> Iterato
             yield _block(f"layers/{parameter}/{quantity}", "layer", "", start, at, values)
 
 
-def _phases(start: float, steps: int, generator: np.random.Generator) -> Iterator[SeriesBlock]:
+def _phases(start: float, steps: int, generator: np.random.Generator) -> Iterator[RowBlock]:
     at = np.arange(1.0, steps + 1)
     total = np.zeros(steps)
     for phase, seconds in PHASE_SECONDS.items():
@@ -158,7 +160,7 @@ def _phases(start: float, steps: int, generator: np.random.Generator) -> Iterato
     yield _block("phase/step", "phase", "s", start, at, total)
 
 
-def _devices(start: float, steps: int, generator: np.random.Generator, *, gpu: bool) -> Iterator[SeriesBlock]:
+def _devices(start: float, steps: int, generator: np.random.Generator, *, gpu: bool) -> Iterator[RowBlock]:
     seconds = np.arange(0.0, steps * STEP_SECONDS)
     before, after = DEVICE_GAP_SECONDS
     seconds = seconds[(seconds <= before) | (seconds >= after)]
@@ -176,7 +178,9 @@ def _devices(start: float, steps: int, generator: np.random.Generator, *, gpu: b
         }
     for key, (unit, middle, spread) in middles.items():
         values = middle + generator.normal(0, spread, len(seconds))
-        yield SeriesBlock(key, "device", unit, (seconds / STEP_SECONDS).astype(np.int64), start + seconds, values)
+        yield RowBlock.of_series(
+            key, "device", unit, (seconds / STEP_SECONDS).astype(np.int64), start + seconds, values
+        )
 
 
 def _histograms(start: float, steps: int, generator: np.random.Generator) -> Iterator[HistogramBlock]:

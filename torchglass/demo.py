@@ -17,7 +17,7 @@ from torchglass.explaining import Request, explain_run
 from torchglass.reference_models import TrainingOptions, train
 from torchglass.report import export_report
 from torchglass.store import Run, Store, open_store
-from torchglass.store.connection import resolve_path
+from torchglass.store.sqlite import resolve_path
 
 RUN_NAME = "demo"
 MODEL = "lenet5"

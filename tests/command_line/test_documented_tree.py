@@ -49,16 +49,18 @@ def test_the_documented_reader_needs_only_sqlite3_and_numpy(tmp_path: Path) -> N
     """Runs the program printed in docs/schema.md against a store with irregular steps and every kind of value."""
     import numpy as np
 
-    from torchglass.store import Batch, SeriesBlock, open_store
+    from torchglass.store import Batch, RowBlock, open_store
 
-    steps = np.array([0, 1, 5, 3, 3, 100], np.int64)
-    values = np.array([0.1, 1 / 3, np.inf, -2.0, 1e300, -0.0])
-    times = 1.7e9 + np.array([0.0, 0.25, 1.5, 2.0, 2.0, 1e6])
+    steps = np.concatenate([np.arange(3000), [0, 1, 5, 3, 3, 100]])
+    values = np.concatenate([np.arange(3000) / 4, [0.1, 1 / 3, np.inf, -2.0, 1e300, -0.0]])
+    times = 1.7e9 + np.concatenate([np.arange(3000) / 64, 50 + np.array([0.0, 0.25, 1.5, 2.0, 2.0, 1e6])])
     with open_store(tmp_path / "s.db") as store:
         run = store.start_run("r", {}, host="h", pid=1)
-        for part in (slice(0, 2), slice(2, 6)):
-            block = SeriesBlock("loss", "scalar", "", steps[part], times[part], values[part])
-            store.write(run.id, 0, Batch(series=[block]))
+        for part in (slice(0, 3002), slice(3002, 3004), slice(3004, None)):
+            block = RowBlock.of_series("loss", "scalar", "", steps[part], times[part], values[part])
+            store.write(run.id, 0, Batch(rows=[block]))
+            if part.start < 3004:
+                store.compact(run.id)
     program = (ROOT / "docs/schema.md").read_text(encoding="utf-8").split("```python")[1].split("```")[0]
     scope: dict[str, object] = {}
     exec(program, scope)

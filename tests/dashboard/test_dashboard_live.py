@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from driving import by_torchglass_ui, free_port, running, wait_until
 
-from torchglass.store import Batch, Run, SeriesBlock, Store, open_store
+from torchglass.store import Batch, RowBlock, Run, Store, open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,12 +28,14 @@ DRAWN = f"document.querySelector('{LOSS}')?.data?.[0]?.x.length"
 Visit = Callable[[str], None]
 
 
-def block(key: str, steps: list[int], values: list[float]) -> SeriesBlock:
-    return SeriesBlock(key, "scalar", "", np.array(steps), time.time() + np.array(steps) / 1000, np.array(values))
+def block(key: str, steps: list[int], values: list[float]) -> RowBlock:
+    return RowBlock.of_series(
+        key, "scalar", "", np.array(steps), time.time() + np.array(steps) / 1000, np.array(values)
+    )
 
 
 def write(store: Store, run: Run, key: str, steps: list[int], values: list[float]) -> None:
-    store.write(run.id, 0, Batch(series=[block(key, steps, values)]))
+    store.write(run.id, 0, Batch(rows=[block(key, steps, values)]))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 
 from torchglass.dashboard import source
 from torchglass.dashboard.wire import encode
-from torchglass.store import Batch, Points, Run, Series, SeriesBlock, Store, open_store
+from torchglass.store import Batch, Points, RowBlock, Run, Series, Store, open_store
 from torchglass.store.records import SeriesKind
 
 
@@ -32,7 +32,7 @@ def add(store: Store, run: Run, steps: list[int], values: list[float], kind: Ser
     seen = store.series_of(run.id)
     first = seen[0].count if seen else 0
     times = 1000.0 + first + np.arange(len(steps))
-    store.write(run.id, 0, Batch(series=[SeriesBlock("loss", kind, "", np.array(steps), times, np.array(values))]))
+    store.write(run.id, 0, Batch(rows=[RowBlock.of_series("loss", kind, "", np.array(steps), times, np.array(values))]))
     return store.series_of(run.id)[0]
 
 

@@ -11,7 +11,7 @@ from browsing import Watched
 from driving import Server, wait_until
 from recorded import record_example_run
 
-from torchglass.store import ArtifactBlock, Batch, Fact, SeriesBlock, Store
+from torchglass.store import ArtifactBlock, Batch, Fact, RowBlock, Store
 from torchglass.store.schema import APPLICATION_ID, SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def record_hostile_run(store: Store, name: str) -> None:
         hostile.id,
         0,
         Batch(
-            series=[SeriesBlock(f"{name}/loss", "scalar", name, points.steps, points.times, points.values)],
+            rows=[RowBlock.of_series(f"{name}/loss", "scalar", name, points.steps, points.times, points.values)],
             facts=[
                 Fact(0, "devices/gpu", {"gpus": [], "reason": name, "missing": {name: name}}, 0.0),
                 Fact(0, "devices/host", {"name": name, "cpu_count": name, "memory_total_bytes": name}, 0.0),

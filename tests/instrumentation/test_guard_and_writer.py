@@ -178,7 +178,7 @@ def locked(path: Path) -> Iterator[None]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short waits, so that no test has to sit through the real ones."""
-    monkeypatch.setattr("torchglass.store.connection.BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("torchglass.store.sqlite.BUSY_TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 0.01)
     monkeypatch.setattr(writer_module, "LONGEST_PAUSE_SECONDS", 0.02)
     monkeypatch.setattr(run_module, "FINISH_SECONDS", 0.5)
@@ -252,7 +252,7 @@ def test_a_store_that_was_moved_away_and_back_has_lost_nothing(tmp_path: Path) -
 
 def test_the_writer_survives_where_warnings_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 0.01)
-    monkeypatch.setattr("torchglass.store.connection.BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("torchglass.store.sqlite.BUSY_TIMEOUT_SECONDS", 0.05)
     path = tmp_path / "s.db"
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -13,7 +13,7 @@ from torchglass.report import contents as reported
 from torchglass.report.contents import Contents, read_contents
 from torchglass.report.html import render
 from torchglass.report.tables import kernel_rows, phase_rows, scalar_rows, setting_rows, tiles
-from torchglass.store import ArtifactBlock, Batch, ProfilerWindow, SeriesBlock, Store
+from torchglass.store import ArtifactBlock, Batch, ProfilerWindow, RowBlock, Store
 
 START = 1_800_000_000.0
 
@@ -46,10 +46,10 @@ def contents(store: Store) -> Contents:
 def write_scalars(store: Store, run_id: int, *keys: str, rank: int = 0) -> None:
     steps = np.arange(1, 4)
     blocks = [
-        SeriesBlock(key, "scalar", "", steps, START + steps.astype(np.float64), np.array([3.0, 1.0, 2.0]))
+        RowBlock.of_series(key, "scalar", "", steps, START + steps.astype(np.float64), np.array([3.0, 1.0, 2.0]))
         for key in keys
     ]
-    store.write(run_id, rank, Batch(series=blocks))
+    store.write(run_id, rank, Batch(rows=blocks))
 
 
 def test_training_and_test_curves_of_one_quantity_share_a_chart(contents: Contents) -> None:

@@ -12,7 +12,7 @@ from browsing import Watched
 from recorded import histogram_of, record_example_run
 
 from torchglass.report import export_report
-from torchglass.store import ArtifactBlock, Batch, Fact, HistogramBlock, ProfilerRow, ProfilerWindow, SeriesBlock, Store
+from torchglass.store import ArtifactBlock, Batch, Fact, HistogramBlock, ProfilerRow, ProfilerWindow, RowBlock, Store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -148,9 +148,9 @@ def record_hostile_run(store: Store) -> str:
         run.id,
         0,
         Batch(
-            series=[
-                *(SeriesBlock(key, kind, HOSTILE, steps, times, values) for key, kind in keys),  # type: ignore[arg-type]
-                SeriesBlock(f"gpu0/{HOSTILE}", "device", HOSTILE, steps, times, values),
+            rows=[
+                *(RowBlock.of_series(key, kind, HOSTILE, steps, times, values) for key, kind in keys),  # type: ignore[arg-type]
+                RowBlock.of_series(f"gpu0/{HOSTILE}", "device", HOSTILE, steps, times, values),
             ],
             histograms=[HistogramBlock(HOSTILE, histogram_of(np.ones(3), 1, now))],
             windows=[

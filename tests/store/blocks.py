@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from torchglass.store import Batch, SeriesBlock, Store
+from torchglass.store import Batch, Column, RowBlock, Store
 
 START = 1_700_000_000.0
 
@@ -16,16 +16,16 @@ def block(
     steps: Sequence[int] | npt.NDArray[np.int64],
     values: Sequence[float] | npt.NDArray[np.float64],
     key: str = "loss",
-) -> SeriesBlock:
+) -> RowBlock:
     """Points 0.1 s of step apart, so that a step's time can be told from the step."""
     at = np.asarray(steps, np.int64)
     times = START + np.arange(len(at), dtype=np.float64) * 0.1
-    return SeriesBlock(key, "scalar", "", at, times, np.asarray(values, np.float64))
+    return RowBlock((Column(key),), at, times, np.asarray(values, np.float64)[:, None])
 
 
 def one(steps: Sequence[int], values: Sequence[float], key: str = "loss") -> Batch:
     """A batch of one block."""
-    return Batch(series=[block(steps, values, key)])
+    return Batch(rows=[block(steps, values, key)])
 
 
 def start(store: Store, name: str = "run") -> int:

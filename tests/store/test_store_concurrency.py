@@ -26,7 +26,7 @@ def write_some(path: Path, run: int, process: int) -> None:
             writer = process * THREADS + thread
             batch = one([2 * index, 2 * index + 1], [writer, writer], key=f"own{writer}")
             shared = one([(writer * WRITES + index) * 2 + half for half in (0, 1)], [1.0, 1.0], key="shared")
-            batch.series += shared.series
+            batch.rows += shared.rows
             store.write(run, 0, batch)
 
     threads = [threading.Thread(target=work, args=(thread,)) for thread in range(THREADS)]

@@ -61,7 +61,7 @@ def spiky() -> Floats:
 def test_a_spike_of_one_point_and_a_nan_stretch_survive_any_zoom(tmp_path: Path, max_points: int) -> None:
     store = Store(tmp_path / "store.db")
     run = start(store)
-    store.write(run, 0, Batch(series=[block(np.arange(100_000), spiky())]))
+    store.write(run, 0, Batch(rows=[block(np.arange(100_000), spiky())]))
     drawn = store.points(series_id(store, run), max_points=max_points)
     assert drawn.total == 100_000
     assert {31_337, 77_777, 50_000, 50_002, 60_000, 0, 99_999} <= set(drawn.steps.tolist())

@@ -14,7 +14,7 @@ import pytest
 from blocks import one, series_id, start
 
 from torchglass.errors import StoreError
-from torchglass.store import Store, open_store
+from torchglass.store import Column, Store, open_store
 from torchglass.store.schema import SCHEMA_VERSION
 
 
@@ -174,7 +174,7 @@ def test_a_write_that_fails_halfway_stores_nothing_and_forgets_the_series_it_mad
     store = Store(tmp_path / "store.db")
     run = start(store)
     batch = one([1], [1.0], key="made")
-    batch.series.append(batch.series[0]._replace(key="\udcff"))
+    batch.rows.append(batch.rows[0]._replace(columns=(Column("\udcff"),)))
     with pytest.raises(UnicodeEncodeError):
         store.write(run, 0, batch)
     assert store.series_of(run) == []

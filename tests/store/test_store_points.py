@@ -9,13 +9,16 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from blocks import START, bits, block, one, series_id, start
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchglass.store import Batch, SeriesBlock, Store
-from torchglass.store.codec import decode_chunk, encode_chunk, encode_point
+from torchglass.errors import StoreError
+from torchglass.store import Batch, Column, RowBlock, Store
+from torchglass.store.codec import decode_chunk, encode_axis, encode_values, narrowed
+from torchglass.store.store import MOST_ARRIVALS
 
 ODD_NAN = struct.unpack("<d", struct.pack("<Q", 0xFFF8_0000_DEAD_BEEF))[0]  # a payload that float32 has no room for
 AWKWARD = [0.1, float(np.float32(0.1)), np.nan, np.inf, -np.inf, -0.0, 0.0, 1e300, 5e-324, 2.0**-149, ODD_NAN, -1e308]
@@ -37,12 +40,29 @@ def test_every_value_comes_back_bit_for_bit(store: Store, values: list[float]) -
     assert read.total == read.cursor == len(values)
 
 
+def packed(steps: npt.NDArray[np.int64], times: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> bytes:
+    narrow, exact = narrowed(values[:, None])
+    return encode_values(encode_axis(steps, times), narrow[:, 0] if exact[0] else values)
+
+
+@pytest.mark.parametrize("size", [1, 2, 255, 256, 1024])
+@pytest.mark.parametrize("gap", [1e-3, 5000.0])
+def test_a_chunk_comes_back_bit_for_bit_and_to_the_microsecond(size: int, gap: float) -> None:
+    generator = np.random.default_rng(size)
+    steps = generator.integers(INT64.min, INT64.max, size)
+    times = START + gap * generator.random(size).cumsum()
+    values = generator.choice(AWKWARD, size)
+    read_steps, read_times, read_values = decode_chunk(packed(steps, times, values))
+    assert read_steps.tolist() == steps.tolist()
+    assert np.abs(read_times - times).max() < 1.5e-6
+    assert bits(read_values) == bits(values)
+
+
 def test_values_born_as_float32_take_half_the_room() -> None:
     steps, times = np.arange(1000), START + np.random.default_rng(0).random(1000).cumsum()
     wide = np.random.default_rng(1).normal(size=1000)
     narrow = wide.astype(np.float32).astype(np.float64)
-    saved = len(encode_chunk(steps, times, wide)) - len(encode_chunk(steps, times, narrow))
-    assert saved > 3000
+    assert len(packed(steps, times, wide)) - len(packed(steps, times, narrow)) > 3000
 
 
 @pytest.mark.parametrize(
@@ -57,18 +77,10 @@ def test_steps_come_back_however_irregular_and_in_order(store: Store, steps: lis
     assert [steps[int(value)] for value in read.values] == sorted(steps)
 
 
-@pytest.mark.parametrize("value", AWKWARD)
-def test_a_single_point_is_packed_as_a_chunk_of_one_and_comes_back_bit_for_bit(value: float) -> None:
-    payload = encode_point(INT64.max, START + 0.25, value)
-    steps, times, values = decode_chunk(payload)
-    assert (steps.tolist(), times.tolist()) == ([INT64.max], [START + 0.25])
-    assert bits(values) == bits(np.array([value]))
-
-
 def test_of_a_series_sampled_by_the_clock_every_sample_of_a_step_is_kept(store: Store) -> None:
     run = start(store)
     samples = block([4, 4, 4, 5], [10.0, 20.0, 15.0, 5.0], "host/cpu_utilization_percent")
-    store.write(run, 0, Batch(series=[samples._replace(kind="device")]))
+    store.write(run, 0, Batch(rows=[samples._replace(columns=(Column("host/cpu_utilization_percent", "device"),))]))
     read = store.points(series_id(store, run, "host/cpu_utilization_percent"))
     assert read.values.tolist() == [10.0, 20.0, 15.0, 5.0]
     assert read.steps.tolist() == [4, 4, 4, 5]
@@ -87,22 +99,22 @@ def test_times_are_kept_to_the_microsecond_through_every_merge(store: Store) -> 
     run = start(store)
     times = START + np.random.default_rng(3).random(600).cumsum() * 1e-3
     for index, time in enumerate(times):
-        block = SeriesBlock("loss", "scalar", "", np.array([index]), np.array([time]), np.array([0.0]))
-        store.write(run, 0, Batch(series=[block]))
+        block = RowBlock.of_series("loss", "scalar", "", np.array([index]), np.array([time]), np.array([0.0]))
+        store.write(run, 0, Batch(rows=[block]))
     assert np.abs(store.points(series_id(store, run)).times - times).max() < 1.5e-6
 
 
 def test_a_chunk_says_no_to_a_format_it_does_not_know() -> None:
-    payload = bytearray(encode_chunk(np.arange(3), np.arange(3.0), np.arange(3.0)))
+    payload = bytearray(packed(np.arange(3), np.arange(3.0), np.arange(3.0)))
     payload[0] = 9
-    with pytest.raises(Exception, match="format 9; this torchglass reads format 1"):
+    with pytest.raises(StoreError, match="format 9; this torchglass reads format 2"):
         decode_chunk(bytes(payload))
 
 
 def test_plain_whole_numbers_are_stored_as_the_numbers_they_are(store: Store) -> None:
     run = start(store)
     steps, values = np.array([1, 2], np.int32), np.array([2**24 + 1, -3])
-    store.write(run, 0, Batch(series=[SeriesBlock("n", "scalar", "", steps, np.array([1.0, 2.0]), values)]))  # type: ignore[arg-type]
+    store.write(run, 0, Batch(rows=[RowBlock.of_series("n", "scalar", "", steps, np.array([1.0, 2.0]), values)]))  # type: ignore[arg-type]
     read = store.points(series_id(store, run, "n"))
     assert (read.steps.tolist(), read.values.tolist()) == ([1, 2], [2.0**24 + 1, -3.0])
 
@@ -135,7 +147,7 @@ def test_the_summary_of_a_series_equals_numpy_over_what_was_written(store: Store
         steps = generator.integers(-50, 500, size)
         values = generator.normal(size=size)
         values[generator.random(size) < 0.2] = generator.choice([np.nan, np.inf, -np.inf])
-        store.write(run, 0, Batch(series=[block(steps, values)]))
+        store.write(run, 0, Batch(rows=[block(steps, values)]))
         written += zip(steps.tolist(), values.tolist(), strict=True)
     finite = [(step, value) for step, value in written if np.isfinite(value)]
     values = np.array([value for _, value in finite])
@@ -157,15 +169,59 @@ def test_a_series_of_nothing_finite_has_no_minimum_rather_than_zero(store: Store
     assert (series.count, series.nonfinite_count, series.last_step) == (2, 2, 2)
 
 
-def test_a_thousand_writes_leave_few_chunks_and_every_point(store: Store) -> None:
-    run = start(store)
-    for step in range(1000):
-        store.write(run, 0, one([step], [step * 0.5]))
+def rows_of(store: Store, table: str) -> int:
     with sqlite3.connect(store.path) as connection:
-        (chunks,) = connection.execute("SELECT count(*) FROM chunks").fetchone()
+        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def test_many_writes_leave_a_chunk_for_every_1024_points_and_every_point(store: Store) -> None:
+    run = start(store)
+    for step in range(2500):
+        store.write(run, 0, one([step], [step * 0.5]))
+    assert rows_of(store, "arrivals") < MOST_ARRIVALS
+    assert rows_of(store, "chunks") == rows_of(store, "payloads") == 3
+    store.end_run(run, "finished")
+    assert rows_of(store, "arrivals") == 0
     read = store.points(series_id(store, run))
-    assert chunks <= 3 * 15 + 1
-    assert read.values.tolist() == [step * 0.5 for step in range(1000)]
+    assert read.values.tolist() == [step * 0.5 for step in range(2500)]
+
+
+def test_of_keys_that_come_together_and_apart_each_keeps_its_own_order(store: Store) -> None:
+    run = start(store)
+
+    def rows(keys: str, steps: list[int], values: list[list[float]]) -> RowBlock:
+        return RowBlock(tuple(Column(key) for key in keys), np.array(steps), START + np.array(steps), np.array(values))
+
+    together = rows("abc", [1, 2], [[10.0, 20.0, 30.0], [11.0, 21.0, 31.0]])
+    store.write(run, 0, Batch(rows=[together, rows("cb", [2, 1], [[32.0, 22.0], [33.0, 23.0]])]))
+    store.write(run, 0, Batch(rows=[rows("b", [2], [[24.0]]), rows("abc", [3], [[12.0, 25.0, np.nan]])]))
+    expected = {"a": [10.0, 11.0, 12.0], "b": [23.0, 24.0, 25.0], "c": [33.0, 32.0, np.nan]}
+    for _ in range(3):
+        read = {key: store.points(series_id(store, run, key)) for key in expected}
+        assert {key: bits(points.values) for key, points in read.items()} == {
+            key: bits(np.array(values)) for key, values in expected.items()
+        }
+        assert [points.steps.tolist() for points in read.values()] == [[1, 2, 3]] * 3
+        assert store.tail(series_id(store, run, "b"), 3).values.tolist() == [23.0, 24.0, 25.0]
+        store.compact(run)
+
+
+def test_compaction_that_fails_costs_no_point_and_is_tried_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = start(store)
+    monkeypatch.setattr("torchglass.store.store.MOST_ARRIVALS", 2)
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("CREATE TRIGGER no BEFORE INSERT ON chunks BEGIN SELECT raise(ABORT, 'not today'); END")
+    for step in range(5):
+        store.write(run, 0, one([step], [float(step)]))
+    assert "not today" in caplog.text
+    assert store.points(series_id(store, run)).values.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("DROP TRIGGER no")
+    store.write(run, 0, one([5], [5.0]))
+    assert rows_of(store, "arrivals") == 0
+    assert store.points(series_id(store, run)).values.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
 
 def test_a_window_holds_its_first_and_last_step_and_nothing_outside(store: Store) -> None:
@@ -194,6 +250,8 @@ def test_any_interleaving_of_writes_reads_back_as_a_dictionary_would(
         journal: list[tuple[int, float]] = []
         for points in writes:
             store.write(run, 0, one([step for step, _ in points], [value for _, value in points]))
+            if len(points) % 3 == 2:
+                store.compact(run)
             model.update(points)
             journal += points
         series = store.find_series(run, "loss")
@@ -224,8 +282,8 @@ def test_a_cursor_followed_through_merges_sees_each_point_once(store: Store) -> 
 
 def test_ranks_and_keys_are_series_of_their_own(store: Store) -> None:
     run = start(store)
-    store.write(run, 0, Batch(series=[block([1], [1.0], "a"), block([1], [2.0], "b")]))
-    store.write(run, 1, Batch(series=[block([1], [3.0], "a")]))
+    store.write(run, 0, Batch(rows=[block([1], [1.0], "a"), block([1], [2.0], "b")]))
+    store.write(run, 1, Batch(rows=[block([1], [3.0], "a")]))
     found = {(each.key, each.rank): store.points(each.id).values.tolist() for each in store.series_of(run)}
     assert found == {("a", 0): [1.0], ("b", 0): [2.0], ("a", 1): [3.0]}
     assert [each.rank for each in store.series_of(run, rank=1)] == [1]

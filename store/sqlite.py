@@ -1,4 +1,4 @@
-"""Where a store is, and connections to it: SQLite in WAL mode, one connection per thread and process."""
+"""SQLite in WAL mode: one file, one connection per thread and process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from torchglass.errors import StoreError
-from torchglass.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+from torchglass.store.schema import APPLICATION_ID, FIRST_SCHEMA, SCHEMA_VERSION, SQLITE, migrations_after
 
 DEFAULT_PATH = "torchglass.db"
 BUSY_TIMEOUT_SECONDS = 30.0  # writers queue here; long enough for a peer's compaction on a slow disk
@@ -40,7 +40,7 @@ class _Opened(NamedTuple):
     connection: sqlite3.Connection
 
 
-class Connections:
+class SqliteEngine:
     """Hands each thread its own connection; after a fork the child opens new ones and leaves the parent's alone."""
 
     def __init__(self, path: Path, *, create: bool, read_only: bool) -> None:
@@ -58,6 +58,11 @@ class Connections:
             raise StoreError(f"the folder {path.parent} does not exist: create it, or give another path")
         self._check_and_migrate(create=create)
         self._identity = _identity(path)
+
+    @property
+    def shown(self) -> str:
+        """The file's path."""
+        return str(self._path)
 
     def get(self) -> sqlite3.Connection:
         """Return this thread's connection, opening it on first use."""
@@ -168,6 +173,11 @@ class Connections:
         if application != APPLICATION_ID and not (empty and create):
             what = "an empty file" if empty else "a SQLite database, but not a torchglass store"
             raise StoreError(f"{self._path} is {what}: give the path of a store that torchglass wrote")
+        if 0 < version < FIRST_SCHEMA:
+            raise StoreError(
+                f"{self._path} was written before torchglass 0.1 was released: record into a new store, or give "
+                "the path of another"
+            )
         if version > SCHEMA_VERSION:
             raise StoreError(
                 f"{self._path} was written by a newer torchglass (schema {version}, this one reads up to "
@@ -209,9 +219,8 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
 def _migrate(connection: sqlite3.Connection) -> None:
     """Run what is missing in one transaction; a second process that waited for the lock finds nothing to do."""
     connection.execute("BEGIN IMMEDIATE")
-    for statements in MIGRATIONS[_version(connection) :]:
-        for statement in statements:
-            connection.execute(statement)
+    for statement in migrations_after(_version(connection), SQLITE):
+        connection.execute(statement)
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     connection.commit()

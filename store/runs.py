@@ -1,0 +1,71 @@
+"""Runs as rows: each function runs inside a transaction that its caller opened."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torchglass.store.engine import Connection
+from torchglass.store.records import Run, RunStatus
+from torchglass.store.writing import put_heartbeat, to_json
+
+LOST_AFTER_SECONDS = 15.0  # a running run beats once a second; so many missed beats mean its process is gone
+
+_SELECT = (
+    "SELECT id, uid, name, status, created_at, "
+    "coalesce((SELECT max(heartbeat_at) FROM ranks WHERE run_id = runs.id), created_at), "
+    "ended_at, host, pid, config, error, tags, note, archived_at, deleted_at, parent_uid, parent_step FROM runs"
+)
+
+
+def select(connection: Connection, now: float, condition: str = "", parameters: Sequence[Any] = ()) -> list[Run]:
+    """Runs that meet a condition such as `WHERE name = ?`; newest first."""
+    rows = connection.execute(f"{_SELECT} {condition} ORDER BY id DESC", parameters).fetchall()
+    return [_to_run(row, now) for row in rows]
+
+
+def _to_run(row: Sequence[Any], now: float) -> Run:
+    run_id, uid, name, status, created_at, heartbeat_at, ended_at, host, pid, config, error, tags, *rest = row
+    silent = now - heartbeat_at > LOST_AFTER_SECONDS
+    told: RunStatus = "lost" if status == "running" and silent else status
+    known = (run_id, uid, name, told, created_at, heartbeat_at, ended_at, host, pid, json.loads(config), error)
+    return Run(*known, tuple(json.loads(tags)), *rest)
+
+
+def start(
+    connection: Connection, name: str, config: Mapping[str, Any], *, host: str, pid: int, launch_id: str | None,
+    now: float,
+) -> int:  # fmt: skip
+    """Register a run under the first free one of `name`, `name-2`, ...; ranks of one launch share one run."""
+    # Of ranks that start at once, the first makes the row and the others find it: no look before the leap.
+    row = connection.execute(
+        "INSERT INTO runs (uid, name, launch_id, status, created_at, host, pid, config) "
+        "VALUES (?, ?, ?, 'running', ?, ?, ?, ?) ON CONFLICT (launch_id) DO NOTHING RETURNING id",
+        (uuid.uuid4().hex, free_name(connection, name), launch_id, now, host, pid, to_json(dict(config))),
+    ).fetchone()
+    if row is None:
+        row = connection.execute("SELECT id FROM runs WHERE launch_id = ?", (launch_id,)).fetchone()
+    return int(row[0])
+
+
+def free_name(connection: Connection, wanted: str) -> str:
+    """`wanted`, or with the first number behind it that makes a name nobody has."""
+    name, number = wanted, 1
+    while connection.execute("SELECT 1 FROM runs WHERE name = ?", (name,)).fetchone():
+        number += 1
+        name = f"{wanted}-{number}"
+    return name
+
+
+def end(connection: Connection, run_id: int, status: RunStatus, error: str | None, now: float) -> None:
+    """Close a run; of several ranks that close it, one that did not finish outweighs those that did."""
+    connection.execute(
+        "UPDATE runs SET status = ?, error = ?, ended_at = ? WHERE id = ? "
+        "AND NOT (? = 'finished' AND status IN ('failed', 'interrupted'))",
+        (status, error, now, run_id, status),
+    )
+    ranks = connection.execute("SELECT rank FROM ranks WHERE run_id = ?", (run_id,)).fetchall()
+    for (rank,) in ranks:
+        put_heartbeat(connection, run_id, rank, now)
