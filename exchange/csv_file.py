@@ -39,8 +39,8 @@ def _row_start(series: Series) -> str:
     """The cells that all rows of a series share, quoted where they must be, with the comma that follows."""
     buffer = io.StringIO()
     cells = (_harmless(series.key), series.kind, _harmless(series.unit), series.rank)
-    csv.writer(buffer, lineterminator=",").writerow(cells)
-    return buffer.getvalue()
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue().removesuffix("\r\n") + ","
 
 
 def _harmless(cell: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from torchglass.exchange.decoding import Decoder
 from torchglass.exchange.folders import LoggedRun, find_runs
@@ -15,9 +16,12 @@ from torchglass.exchange.framing import RecordFile
 from torchglass.exchange.gathering import Gathered
 from torchglass.exchange.progress import Advance, bar
 from torchglass.exchange.results import ImportedRun
+from torchglass.exchange.sessions import session_below
 from torchglass.store import Batch, Fact, Run, RunStatus, Store
 
-_HOST = re.compile(r"tfevents\.\d+\.(?P<host>.+?)(\.\d+\.\d+)?(\.v2)?$")  # then pid and a number, where there are any
+_HOST = re.compile(
+    r"tfevents\.\d+\.(?P<host>.+?)(\.\d+\.[0-9a-f]+)?(\.v2)?$"
+)  # then a pid and a number, where there are any
 
 
 class _LogClock:
@@ -41,17 +45,25 @@ def import_folder(
         bar("importing", sum(run.size_bytes for run in runs), "B", show=progress) as advance,
     ):
         for run in runs:
-            yield _Import(store, clock, run, advance).run()
+            yield _Import(store, clock, run, advance, session_below(run, runs)).run()
 
 
 class _Import:
     """One run on its way into the store."""
 
-    def __init__(self, store: Store, clock: _LogClock, logged: LoggedRun, advance: Advance) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: _LogClock,
+        logged: LoggedRun,
+        advance: Advance,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._logged = logged
         self._advance = advance
+        self._inherited = dict(config or {})
         self._gathered = Gathered()
         self._faults: list[str] = []
         self._run: Run | None = None
@@ -81,9 +93,8 @@ class _Import:
     def _write(self, batch: Batch) -> None:
         if self._run is None:
             with self._at(self._gathered.first_time):
-                self._run = self._store.start_run(
-                    self._logged.name, self._gathered.config, host=_host(self._logged.files[0]), pid=0
-                )
+                config = self._inherited | self._gathered.config
+                self._run = self._store.start_run(self._logged.name, config, host=_host(self._logged.files[0]), pid=0)
         self._store.write(self._run.id, 0, batch)
 
     @contextmanager
@@ -122,7 +133,7 @@ class _Import:
             "faults": self._faults,
             "left_out": dict(self._gathered.left_out),
             "late_points": self._gathered.late_count,
-            "config": self._gathered.config,
+            "config": self._inherited | self._gathered.config,
         }
 
     def _result(self) -> ImportedRun:
