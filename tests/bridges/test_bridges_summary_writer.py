@@ -30,7 +30,7 @@ def both(path: Path, script: Callable[[Writer], None]) -> EventAccumulator:
     """Run a script with each writer; ours records into the store, torch's events are returned."""
     with torchglass.SummaryWriter("runs/ours") as ours:
         script(ours)
-    with tensorboard.SummaryWriter(str(path.parent / "theirs")) as theirs:  # type: ignore[no-untyped-call]
+    with tensorboard.SummaryWriter(str(path.parent / "theirs")) as theirs:
         script(theirs)
     events = EventAccumulator(str(path.parent / "theirs"), size_guidance={"tensors": 0, "scalars": 0, "images": 0})
     events.Reload()
@@ -187,7 +187,7 @@ def test_a_figure_is_drawn_as_torch_draws_it_and_closed(path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(2, 1))
     axes.plot([1, 3, 2])
-    expected = figure_to_image(figure, close=False)
+    expected = figure_to_image(figure, close=False)  # type: ignore[no-untyped-call]
     with torchglass.SummaryWriter("f") as writer:
         writer.add_figure("curve", figure, 3, close=False)
         writer.add_figure("two", [figure, figure], 3)
@@ -284,7 +284,7 @@ def test_the_folder_names_the_run_and_is_there_for_the_scripts_own_files(path: P
 def test_without_a_folder_the_run_is_named_after_date_host_and_comment(path: Path) -> None:
     with torchglass.SummaryWriter(comment="_lr0.1") as writer:
         pass
-    with tensorboard.SummaryWriter(comment="_lr0.1") as theirs:  # type: ignore[no-untyped-call]
+    with tensorboard.SummaryWriter(comment="_lr0.1") as theirs:
         pass
     ours, real = writer.log_dir.split("_"), theirs.log_dir.split("_")
     assert (ours[0], ours[2:]) == (real[0], real[2:])
