@@ -14,30 +14,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from machine import machine
 from peers_environment import make_environment, python_of_peers
+from peers_page import PACED_STEPS, VALUES_PER_STEP, Peer, Result, page
 
 RESULTS = Path(__file__).parent / "results"
 MEASURE = Path(__file__).parent / "peers" / "measure.py"
-VALUES_PER_STEP = 10
 LIMIT_SECONDS = 300.0  # of one process: a tracker that hangs costs its row, not the run
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A tracker, how it is used, the steps that give about a second of work, and how what it kept is counted."""
-
-    name: str
-    usage: str
-    steps: int
-    reader: str
-    own: bool = False  # it runs in the project's environment
 
 
 @dataclass(frozen=True)
@@ -47,38 +34,21 @@ class Round:
     version: str
     p50_us: float
     p99_us: float
+    paced_p50_us: float
+    paced_p99_us: float
     seconds: float
     bytes: int
     values: int = 0
     read_seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Result:
-    """Medians over rounds; bytes without those of an empty run; `values` are the fewest read back."""
-
-    peer: Peer
-    version: str
-    steps: int
-    p50_us: float
-    p99_us: float
-    values_per_second: float
-    bytes_per_value: float
-    values: int
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether everything recorded was read back."""
-        return self.values == self.steps * VALUES_PER_STEP
-
-
 PEERS = (
     Peer("torchglass", "`run.log`", 20_000, "`Store.points` of every series", own=True),
-    Peer("tensorboard", "`SummaryWriter.add_scalar`, ten calls", 4_000, "its `EventAccumulator`"),
+    Peer("tensorboard", "`SummaryWriter.add_scalar`, ten calls", 3_000, "its `EventAccumulator`"),
     Peer("wandb", "`run.log`, offline", 20_000, "a scan of its log with its own messages (it has no offline reader)"),
     Peer("trackio", "`run.log`, local", 20_000, "its `SQLiteStorage.get_logs`"),
     Peer("mlflow", "`log_metrics`, SQLite", 500, "its `get_metric_history`"),
-    Peer("aim", "`Run.track` of a dictionary", 2_000, "its `Repo`, after `aim storage reindex`"),
+    Peer("aim", "`Run.track` of a dictionary", 1_000, "its `Repo`, after `aim storage reindex`"),
     Peer("sqlite3", "`executemany`, a row per value, 10,000 rows at a time", 20_000, "`SELECT`", own=True),
     Peer("list", "`append`: the floor, nothing kept", 20_000, "nothing to read", own=True),
 )
@@ -112,7 +82,7 @@ def in_own_process(what: str, peer: Peer, folder: Path, steps: int) -> dict[str,
     python = Path(sys.executable) if peer.own else python_of_peers()
     result = folder / f"{what}.json"
     done = subprocess.run(
-        [python, MEASURE, what, peer.name, folder / "data", str(steps), result],
+        [python, MEASURE, what, peer.name, folder / "data", str(PACED_STEPS if steps else 0), str(steps), result],
         cwd=folder / "home",
         env=environment_of(folder),
         capture_output=True,
@@ -138,79 +108,23 @@ def measure(peer: Peer, steps: int) -> Round:
 
 def summarize(peer: Peer, steps: int, rounds: Sequence[Round], empty_bytes: int) -> Result:
     """Take the median over rounds of each figure; of the values read back, the fewest."""
-    values = steps * VALUES_PER_STEP
+
+    def middle(name: str) -> float:
+        return statistics.median(float(getattr(each, name)) for each in rounds)
+
+    values = min(each.values for each in rounds)
     return Result(
         peer=peer,
         version=rounds[0].version,
         steps=steps,
-        p50_us=statistics.median(each.p50_us for each in rounds),
-        p99_us=statistics.median(each.p99_us for each in rounds),
-        values_per_second=values / statistics.median(each.seconds for each in rounds),
-        bytes_per_value=(statistics.median(each.bytes for each in rounds) - empty_bytes) / values,
-        values=min(each.values for each in rounds),
-    )
-
-
-def row_of(result: Result) -> str:
-    """One line of the table."""
-    peer = result.peer
-    title = f"{peer.name} {result.version}".strip()
-    calls = f"{result.p50_us:.1f} µs | {result.p99_us:.1f} µs"
-    if peer.name == "list":
-        return f"| {title}: {peer.usage} | {result.steps:,} | {calls} | | | |"
-    read = "all" if result.is_whole else f"**{result.values:,} of {result.steps * VALUES_PER_STEP:,}**"
-    kept = f"{result.values_per_second / 1e3:,.1f} k/s | {result.bytes_per_value:.1f}"
-    return f"| {title}: {peer.usage} | {result.steps:,} | {calls} | {kept} | {read} |"
-
-
-def verdicts(results: Sequence[Result]) -> list[str]:
-    """Hold our row against what was promised of it."""
-    ours = next((each for each in results if each.peer.name == "torchglass"), None)
-    if ours is None:
-        return []
-    trackers = [each for each in results if each.peer.name not in ("torchglass", "sqlite3", "list")]
-    claims = [
-        (f"call p50 {ours.p50_us:.1f} µs", "3 µs or less", ours.p50_us <= 3),
-        (f"call p99 {ours.p99_us:.1f} µs", "20 µs or less", ours.p99_us <= 20),
-        (f"{ours.values_per_second / 1e6:.2f} M values/s end to end", "1 M or more", ours.values_per_second >= 1e6),
-    ]
-    lines = [f"- {got}; wanted {wanted}: {'reached' if met else '**not reached**'}." for got, wanted, met in claims]
-    if trackers:
-        ahead = [
-            all(ours.p50_us < each.p50_us for each in trackers),
-            all(ours.p99_us < each.p99_us for each in trackers),
-            all(ours.values_per_second > each.values_per_second for each in trackers),
-            all(ours.bytes_per_value < each.bytes_per_value for each in trackers),
-        ]
-        names = ("call p50", "call p99", "end to end", "bytes per value")
-        told = ", ".join(f"{name} {'yes' if so else '**no**'}" for name, so in zip(names, ahead, strict=True))
-        lines.append(f"- Ahead of every tracker measured: {told}.")
-    return lines
-
-
-def page(results: Sequence[Result], missing: Mapping[str, str], rounds: int) -> str:
-    """Write the results as a Markdown page."""
-    readers = "; ".join(f"{each.peer.name}: {each.peer.reader}" for each in results if each.peer.name != "list")
-    return "\n".join(
-        [
-            "# Recording ten scalars a step: torchglass and its peers",
-            "",
-            f"Machine: {machine()}. Rewritten by `make bench` ({time.strftime('%Y-%m-%d')}).",
-            f"Median of {rounds} rounds, trackers in turns, a fresh process each. A call records one step of 10 values",
-            "that were float32 once, back to back with no training between. End to end runs from the first call until",
-            "the tracker's own finish has returned; starting is not counted. Bytes are those of the run's folder, less",
-            "those of an empty run. Then a second process reads everything back.",
-            "",
-            "| tracker | steps | call p50 | call p99 | end to end | bytes per value | read back |",
-            "|---|---|---|---|---|---|---|",
-            *(row_of(each) for each in results),
-            *(f"| {name} | not measured: {reason} | | | | | |" for name, reason in missing.items()),
-            "",
-            *verdicts(results),
-            "",
-            f"Read back by: {readers}.",
-            "",
-        ]
+        p50_us=middle("p50_us"),
+        p99_us=middle("p99_us"),
+        paced_p50_us=middle("paced_p50_us"),
+        paced_p99_us=middle("paced_p99_us"),
+        values_per_second=steps * VALUES_PER_STEP / middle("seconds"),
+        bytes_per_value=(middle("bytes") - empty_bytes) / ((steps + PACED_STEPS) * VALUES_PER_STEP),
+        values=values,
+        values_read_per_second=values / middle("read_seconds"),
     )
 
 

@@ -1,4 +1,7 @@
-"""One measurement in a process of its own: `measure.py record|count NAME FOLDER STEPS RESULT` writes RESULT as JSON."""
+"""One measurement in a process of its own, its result written as JSON.
+
+Usage: measure.py record|count NAME FOLDER PACED_STEPS STEPS RESULT
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from pathlib import Path
 
 from recorders import RECORDERS, Recorder
 
+PAUSE_SECONDS = 0.001
+SETTLE_SECONDS = 0.5  # longer than any tracker waits before it writes: nothing of the paced calls is left to do
 KEYS = tuple(f"train/metric_{number}" for number in range(10))
 PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio", "mlflow": "mlflow", "aim": "aim"}
 
@@ -35,25 +40,46 @@ def bytes_below(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def record(recorder: Recorder, folder: Path, steps: int) -> dict[str, float]:
-    """Time every call and the whole, from the first call until `finish` returns; starting is not counted.
-
-    No steps give an empty run: the bytes that are there whatever is recorded.
-    """
-    rows = rows_of(steps)
-    recorder.start(folder)
-    log, clock = recorder.log, time.perf_counter_ns
-    took = array("q", bytes(8 * steps))
+def timed_calls(recorder: Recorder, rows: list[dict[str, float]], first_step: int, pause_seconds: float) -> array[int]:
+    """Nanoseconds of each call; with a pause, the thread sleeps before each as one does that waits for a GPU."""
+    log, clock, sleep = recorder.log, time.perf_counter_ns, time.sleep
+    took = array("q", bytes(8 * len(rows)))
     gc.collect()
-    began = clock()
-    for step, values in enumerate(rows):
+    for index, values in enumerate(rows):
+        if pause_seconds:
+            sleep(pause_seconds)
         before = clock()
-        log(values, step)
-        took[step] = clock() - before
+        log(values, first_step + index)
+        took[index] = clock() - before
+    return took
+
+
+def record(recorder: Recorder, folder: Path, paced_steps: int, steps: int) -> dict[str, float]:
+    """Time calls between pauses, then calls back to back and the whole of these until `finish` has returned.
+
+    Starting is not counted. No steps give an empty run: the bytes that are there whatever is recorded.
+    """
+    rows = rows_of(paced_steps + steps)
+    recorder.start(folder)
+    paced = timed_calls(recorder, rows[:paced_steps], 0, PAUSE_SECONDS)
+    time.sleep(SETTLE_SECONDS)
+    began = time.perf_counter()
+    tight = timed_calls(recorder, rows[paced_steps:], paced_steps, 0.0)
     recorder.finish()
-    seconds = (clock() - began) / 1e9
-    cuts = statistics.quantiles(took or [0, 0], n=100, method="inclusive")
-    return {"p50_us": cuts[49] / 1e3, "p99_us": cuts[98] / 1e3, "seconds": seconds, "bytes": bytes_below(folder)}
+    seconds = time.perf_counter() - began
+    return {
+        "p50_us": percentile_us(tight, 50),
+        "p99_us": percentile_us(tight, 99),
+        "paced_p50_us": percentile_us(paced, 50),
+        "paced_p99_us": percentile_us(paced, 99),
+        "seconds": seconds,
+        "bytes": bytes_below(folder),
+    }
+
+
+def percentile_us(took: array[int], percent: int) -> float:
+    """Microseconds that so many percent of the calls stay below; 0 when there were none."""
+    return statistics.quantiles(took, n=100, method="inclusive")[percent - 1] / 1e3 if took else 0.0
 
 
 def count(recorder: Recorder, folder: Path) -> dict[str, float]:
@@ -73,9 +99,12 @@ def version_of(name: str) -> str:
 
 def main() -> None:
     """Do the one thing asked for."""
-    what, name, folder, steps, path = sys.argv[1:]
+    what, name, folder, paced_steps, steps, path = sys.argv[1:]
     recorder = RECORDERS[name]()
-    result = record(recorder, Path(folder), int(steps)) if what == "record" else count(recorder, Path(folder))
+    if what == "record":
+        result = record(recorder, Path(folder), int(paced_steps), int(steps))
+    else:
+        result = count(recorder, Path(folder))
     # Into a file, at once: trackers write to the terminal as they please, some when the process ends.
     Path(path).write_text(json.dumps({**result, "version": version_of(name)}), encoding="utf-8")
 

@@ -7,11 +7,9 @@ capture, no network. Libraries load when they are used, so that a process holds 
 from __future__ import annotations
 
 import sqlite3
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -105,10 +103,11 @@ class Wandb:
 
     def count(self, folder: Path) -> int:
         from wandb.proto.wandb_internal_pb2 import Record
+        from wandb_log import payloads
 
         (path,) = folder.glob("wandb/offline-run-*/*.wandb")
         total = 0
-        for payload in _wandb_records(path.read_bytes()):
+        for payload in payloads(path.read_bytes()):
             items = Record.FromString(payload).history.item
             total += sum(not (item.key or item.nested_key[0]).startswith("_") for item in items)
         return total
@@ -253,21 +252,3 @@ RECORDERS: dict[str, type[Any]] = {
     "sqlite3": PlainSqlite,
     "list": ListAppend,
 }
-
-
-def _wandb_records(log: bytes) -> Iterator[bytes]:
-    """Payloads of a wandb log: LevelDB's log format (32 KiB blocks; fragments with checksum, length, type)."""
-    block_bytes, header_bytes = 32_768, 7
-    at, payload = header_bytes, b""
-    while at + header_bytes <= len(log):
-        left = block_bytes - at % block_bytes
-        if left < header_bytes:
-            at += left
-            continue
-        _checksum, length, fragment = struct.unpack_from("<IHB", log, at)
-        at += header_bytes
-        payload += log[at : at + length]
-        at += length
-        if fragment in (1, 4):  # whole, or the last of several
-            yield payload
-            payload = b""
