@@ -21,7 +21,7 @@ from torchglass.errors import OptionError
 from torchglass.instrumentation import Run as Recording
 from torchglass.instrumentation import every
 from torchglass.instrumentation.guard import Guard
-from torchglass.instrumentation.watching import give_optimizer, unwatch, watch
+from torchglass.instrumentation.watching import Cadences, give_optimizer, unwatch, watch
 
 NORMS_EVERY = 100  # steps, or `log_freq` where that is less
 SECONDS_BETWEEN_ALERTS = 60.0
@@ -200,14 +200,13 @@ class Run:
         given = [models] if isinstance(models, nn.Module) else list(models)
         if len(given) > 1:
             self._notices.say("watch", f"of {len(given)} models the first is watched, a {type(given[0]).__name__}")
-        watch(
-            self.recording,
-            given[0],
+        cadences = Cadences(
             every=every(min(NORMS_EVERY, log_freq)),
             histograms=None if log is None else every(log_freq),
             include=include,
             exclude=exclude,
         )
+        watch(self.recording, given[0], None, cadences)
         self._search = OptimizerSearch(
             given[0], lambda optimizer: self._guard.call(give_optimizer, self.recording, optimizer)
         )

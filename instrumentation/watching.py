@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
@@ -16,41 +18,72 @@ from torchglass.instrumentation.profiling import ProfilerWindows
 from torchglass.instrumentation.run import DisabledRun, Run
 from torchglass.store import Histogram, HistogramBlock
 
+Moment = Literal[
+    "loader_begins",
+    "loader_ends",
+    "forward_begins",
+    "forward_ends",
+    "backward_begins",
+    "backward_ends",
+    "optimizer_begins",
+    "optimizer_ends",
+    "evaluation_begins",
+    "evaluation_ends",
+]
 
-def watch(
-    run: Run,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer | None = None,
-    *,
-    every: Steps = DEFAULT_NORMS,
-    histograms: Steps = DEFAULT_HISTOGRAMS,
-    profile: Steps = DEFAULT_PROFILE,
-    include: Sequence[str] | None = None,
-    exclude: Sequence[str] = (),
-) -> None:
+
+@dataclass(frozen=True)
+class Cadences:
+    """What a watched run records and how often; as the arguments of `attach`."""
+
+    every: Steps = DEFAULT_NORMS
+    histograms: Steps = DEFAULT_HISTOGRAMS
+    profile: Steps = DEFAULT_PROFILE
+    include: Sequence[str] | None = None
+    exclude: Sequence[str] = ()
+
+
+def watch(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer | None, cadences: Cadences) -> None:
     """Hook a model and its optimizer to a run that `start` began; the optimizer counts the steps from here on.
-
-    Args:
-        run: a run that watches no model yet, or whose model was let go by `unwatch`.
-        model, optimizer, every, histograms, profile, include, exclude: as for `attach`.
 
     Raises:
         OptionError: an argument cannot be used, or the run watches a model already.
     """
+    if _take_up(run, model, optimizer, cadences):
+        run._hooks = Hooks(model, optimizer, run._watcher, run._guard)
+
+
+def watch_told(
+    run: Run, model: nn.Module, optimizer: torch.optim.Optimizer | None, cadences: Cadences
+) -> Callable[[Moment], None]:
+    """Watch a model without hooks, for a trainer that tells the moments of a step itself; return whom to tell.
+
+    Telling never raises.
+
+    Raises:
+        OptionError: as `watch`.
+    """
+    if not _take_up(run, model, optimizer, cadences):
+        return lambda moment: None
+    return lambda moment: run._guard.call(getattr(run._watcher, moment))
+
+
+def _take_up(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer | None, cadences: Cadences) -> bool:
+    """Point the run's watcher at a model; False for a run that records nothing."""
     check_model(model, optimizer)
     options = check_options(
         run.name,
         run=None,
         config=None,
         devices=False,
-        every=every,
-        histograms=histograms,
-        profile=profile,
-        include=include,
-        exclude=exclude,
+        every=cadences.every,
+        histograms=cadences.histograms,
+        profile=cadences.profile,
+        include=cadences.include,
+        exclude=cadences.exclude,
     )
     if isinstance(run, DisabledRun) or not run._open:
-        return
+        return False
     watcher = run._watcher
     if watcher._model is not None:
         raise OptionError(f"the run {run.name!r} watches a {type(watcher._model).__name__} already: unwatch it first")
@@ -62,11 +95,11 @@ def watch(
     watcher._profiler = ProfilerWindows(options.profile, run._rank, run._buffer.put, run._clock)
     watcher._timeline = None  # the next is made for the device on which the model trains
     run._follows_log = False
-    run._hooks = Hooks(model, optimizer, watcher, run._guard)
     count = None
     if not any(nn.parameter.is_lazy(parameter) for parameter in model.parameters()):
         count = sum(parameter.numel() for parameter in model.parameters())
     run.state("model", {"class": type(model).__name__, "parameters": count})
+    return True
 
 
 def give_optimizer(run: Run, optimizer: torch.optim.Optimizer) -> None:
