@@ -1,25 +1,151 @@
-"""One tensor's values, counted exactly in the store's fixed bins, on the tensor's own device and without waiting."""
+"""Tensors' values, counted exactly in the store's fixed bins, on the tensors' own device and without waiting."""
 
 from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from torchglass.store import Histogram
-from torchglass.store.bins import BIN_COUNT, MAX_FLOAT32, NONFINITE_BIN, SHIFT, SIGN_BIN
+from torchglass.instrumentation.buffer import Deferred, Record
+from torchglass.instrumentation.copies import CopyAllowance
+from torchglass.instrumentation.histogram_counting import count_where_they_are, fits_rows, packs_of
+from torchglass.instrumentation.histogram_rows import Rows, to_histograms
+from torchglass.instrumentation.transfer import Transfer
+from torchglass.store import Batch, Histogram, HistogramBlock
+from torchglass.store.bins import BIN_COUNT, MAX_FLOAT32, SHIFT
 
 _ZERO, _NEGATIVE_ZERO = 0, -(2**31)
 _INFINITY, _NEGATIVE_INFINITY = 0x7F800000, 0xFF800000 - 2**32
 _SINGLED_OUT = (_ZERO, _NEGATIVE_ZERO, _INFINITY, _NEGATIVE_INFINITY)
 
+Keyed = Mapping[str, torch.Tensor]
+
+
+class Histograms:
+    """Counts many tensors at a time; the records reach the buffer through `Transfer`, made by the writer's thread.
+
+    On the host small tensors are only copied here and counted by the writer, large ones are counted here. On a GPU one
+    kernel counts all; without Triton each tensor takes a dozen small kernels. `ways` says which, by device type.
+    """
+
+    def __init__(self, transfer: Transfer, put: Callable[[Record], None]) -> None:
+        self._transfer = transfer
+        self._put = put
+        self._fused = importlib.util.find_spec("triton") is not None
+        self.ways: dict[str, str] = {}
+
+    @torch.no_grad()
+    def send(self, tensors: Keyed, step: int, time: float) -> None:
+        """Count tensors by key; empty ones are left out."""
+        by_device: dict[torch.device, dict[str, torch.Tensor]] = {}
+        for key, tensor in tensors.items():
+            if tensor.numel():
+                by_device.setdefault(tensor.device, {})[key] = tensor.detach()
+        for device, members in by_device.items():
+            if device.type == "cuda":
+                self._send_from_gpu(device, members, step, time)
+            else:
+                self._send_from_host({key: tensor.cpu() for key, tensor in members.items()}, step, time)
+
+    def _send_from_host(self, tensors: Keyed, step: int, time: float) -> None:
+        self.ways["cpu"] = "torch.bincount over stretches that fit the cache"
+        small, large, wide = _sort_out(tensors)
+        parts: list[_Part] = []
+        for members in _by_type(small):
+            packs = packs_of(list(members.values()))
+            keys = iter(members)
+            parts += [_Part([next(keys) for _ in pack.starts], pack.count, pack.values.nbytes) for pack in packs]
+        if large:
+            parts.append(_counted(list(large), count_where_they_are([_flat(tensor) for tensor in large.values()])))
+        parts += [_counted([key], count_values(tensor).numpy()[None]) for key, tensor in wide.items()]
+        self._put_later(parts, step, time)
+
+    def _send_from_gpu(self, device: torch.device, tensors: Keyed, step: int, time: float) -> None:
+        if not self._transfer.accepts(device):
+            return
+        fitting = {key: tensor for key, tensor in tensors.items() if fits_rows(tensor)} if self._fused else {}
+        self.ways["cuda"] = "one Triton kernel" if self._fused else "torch, tensor by tensor: Triton is not installed"
+        if fitting:
+            from torchglass.instrumentation.histogram_cuda import count_fused
+
+            with torch.cuda.device(device):
+                self._submit(list(fitting), count_fused(list(fitting.values())), step, time)
+        others = {key: tensor for key, tensor in tensors.items() if key not in fitting}
+        if others:
+            self._submit(list(others), torch.stack([count_values(each) for each in others.values()]), step, time)
+
+    def _submit(self, keys: list[str], rows: torch.Tensor, step: int, time: float) -> None:
+        def deliver(array: npt.NDArray[np.int32] | npt.NDArray[np.float64]) -> None:
+            self._put_later([_counted(keys, array)], step, time)
+
+        self._transfer.submit(rows, deliver)
+
+    def _put_later(self, parts: Sequence[_Part], step: int, time: float) -> None:
+        made: list[HistogramBlock] = []
+
+        def add_to(batch: Batch) -> None:
+            if not made:  # a batch that the store refuses is put together again
+                for part in parts:
+                    made.extend(map(HistogramBlock, part.keys, to_histograms(part.rows(), step, time)))
+            batch.histograms += made
+
+        self._put(Deferred(add_to, sum(part.held_bytes for part in parts)))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of the tensors: their keys (n,), how to get their rows (n, 2054), and the memory held until then."""
+
+    keys: list[str]
+    rows: Callable[[], Rows]
+    held_bytes: int
+
+
+def _counted(keys: list[str], rows: Rows) -> _Part:
+    return _Part(keys, lambda: rows, rows.nbytes)
+
+
+def _sort_out(tensors: Keyed) -> tuple[Keyed, Keyed, Keyed]:
+    """Small tensors, large ones, and those that int32 rows would not hold exactly."""
+    small: dict[str, torch.Tensor] = {}
+    large: dict[str, torch.Tensor] = {}
+    wide: dict[str, torch.Tensor] = {}
+    allowance = CopyAllowance()
+    for key, tensor in tensors.items():
+        if not fits_rows(tensor):
+            wide[key] = tensor
+        elif allowance.covers(tensor):
+            small[key] = tensor
+        else:
+            large[key] = tensor
+    return small, large, wide
+
+
+def _by_type(tensors: Keyed) -> list[dict[str, torch.Tensor]]:
+    groups: dict[torch.dtype, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        groups.setdefault(tensor.dtype, {})[key] = tensor
+    return list(groups.values())
+
+
+def _flat(tensor: torch.Tensor) -> npt.NDArray[np.float32]:
+    """Values in the order in which they lie in memory, where they lie unless they must be converted."""
+    if tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last):
+        tensor = tensor.permute(0, 2, 3, 1)
+    array: npt.NDArray[np.float32] = tensor.to(torch.float32).reshape(-1).numpy()
+    return array
+
 
 def count_values(tensor: torch.Tensor) -> torch.Tensor:
     """Count the values of a tensor (n,) of any shape, n > 0; wider and narrower types are counted as float32.
 
-    A finite float64 beyond float32's range counts in the outermost bin; of a complex number both parts are counted.
-    Returns float64 (2054,) on the tensor's device: counts by bin, then of +0, -0, +Inf and -Inf, then the smallest and
-    largest finite value (infinite where there is none).
+    A finite float64 beyond float32's range counts in the outermost bin, one too small for it as zero; of a complex
+    number both parts are counted.
+    Returns float64 (2054,) on the tensor's device: a row as `histogram_rows` has it, the two extremes as they are.
     """
     given = tensor.detach()
     if given.device.type not in ("cpu", "cuda"):
@@ -50,30 +176,10 @@ def _count(bins: torch.Tensor) -> torch.Tensor:
     if bins.device.type == "cpu":
         return torch.bincount(bins, minlength=BIN_COUNT)
     # bincount on CUDA waits for the device to learn the largest bin; adding up ones does not.
-    counts = torch.zeros(BIN_COUNT, dtype=torch.int32, device=bins.device)
-    return counts.scatter_add_(0, bins.long(), torch.ones_like(bins))
+    counts = torch.zeros(BIN_COUNT, dtype=torch.int64, device=bins.device)
+    return counts.scatter_add_(0, bins.long(), torch.ones_like(bins, dtype=torch.int64))
 
 
 def to_histogram(counted: npt.NDArray[np.float64], step: int, time: float) -> Histogram:
     """Turn what `count_values` returned into a record."""
-    counts = counted[:BIN_COUNT].astype(np.int64)
-    zeros, negative_zeros, infinities, negative_infinities = counted[BIN_COUNT : BIN_COUNT + 4].astype(np.int64)
-    smallest, largest = counted[BIN_COUNT + 4 :]
-    nonfinite = np.arange(BIN_COUNT) % SIGN_BIN >= NONFINITE_BIN
-    nan_count = counts[nonfinite].sum() - infinities - negative_infinities
-    counts[nonfinite] = 0
-    counts[0] -= zeros
-    counts[SIGN_BIN] -= negative_zeros
-    occupied = np.flatnonzero(counts)
-    return Histogram(
-        step=step,
-        time=time,
-        bins=occupied.astype(np.int64),
-        counts=counts[occupied],
-        zero_count=int(zeros + negative_zeros),
-        nan_count=int(nan_count),
-        positive_infinity_count=int(infinities),
-        negative_infinity_count=int(negative_infinities),
-        minimum=float(smallest) if np.isfinite(smallest) else None,
-        maximum=float(largest) if np.isfinite(largest) else None,
-    )
+    return to_histograms(counted[None], step, time)[0]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
-from torchglass.instrumentation.buffer import Deferred, Record, ScalarRow
-from torchglass.instrumentation.histograms import count_values, to_histogram
+from torchglass.instrumentation.buffer import Deferred, Record
+from torchglass.instrumentation.copies import CopyAllowance
+from torchglass.instrumentation.histograms import Histograms
+from torchglass.instrumentation.norms import CopiedSample, FusedSample, Norms, row_of
+from torchglass.instrumentation.shards import is_sharded, local
 from torchglass.instrumentation.transfer import Transfer
-from torchglass.store import Batch, HistogramBlock
-
-_COARSE = (torch.float16, torch.bfloat16)
+from torchglass.instrumentation.turns import DEFAULT_BUDGET_BYTES, Turns
+from torchglass.store import Batch, Fact, RowBlock
 
 
 def select_parameters(
@@ -38,96 +40,149 @@ class LayerStatistics:
     """Reads gradients before an optimizer step and weights after it; results reach the buffer through `Transfer`.
 
     Norms are Euclidean. The update ratio is |w after - w before| / |w before|: 0.001 is a healthy order of magnitude.
+    A sampled step reads at most `budget_bytes` of weights and gradients: what exceeds it is sampled in turns, norms
+    and histograms each in their own.
     """
 
     def __init__(
-        self, parameters: Mapping[str, nn.Parameter], transfer: Transfer, put: Callable[[Record], None]
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        transfer: Transfer,
+        put: Callable[[Record], None],
+        *,
+        rank: int = 0,
+        budget_bytes: int = DEFAULT_BUDGET_BYTES,
     ) -> None:
         self._parameters = parameters
         self._transfer = transfer
         self._put = put
-        self._before: dict[str, torch.Tensor] = {}
+        self._rank = rank
+        self._budget_bytes = budget_bytes
+        self._histograms = Histograms(transfer, put)
+        self._turns: dict[str, Turns] = {}
+        self._samples: dict[torch.device, _Samples] = {}
+        self._stated: dict[str, object] = {}
 
     @torch.no_grad()
     def read_gradients(
         self, step: int, time: float, *, norms: bool, histograms: bool, scale: torch.Tensor | None = None
     ) -> None:
         """Read what only exists between backward and the update: gradients, divided by `scale` where there is one."""
-        gradients = {
-            name: parameter.grad if scale is None else parameter.grad / scale.to(parameter.grad.device)
-            for name, parameter in self._parameters.items()
-            if parameter.grad is not None and parameter.grad.layout == torch.strided
-        }
         if norms:
-            self._send_norms("gradient_norm", gradients, step, time)
-            self._before = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+            devices = _by_device(self._turn_of("norms", time))
+            self._samples = {
+                device: _Samples(members, scale)
+                for device, members in devices.items()
+                if self._transfer.accepts(device)
+            }
         if histograms:
-            self._send_histograms("gradients", gradients, step, time)
+            gradients = {
+                f"gradients/{name}": parameter.grad
+                for name, parameter in self._turn_of("histograms", time).items()
+                if parameter.grad is not None and parameter.grad.layout is torch.strided
+            }
+            if scale is not None:
+                gradients = {key: gradient / scale.to(gradient.device) for key, gradient in gradients.items()}
+            self._send_histograms(gradients, step, time)
 
     @torch.no_grad()
     def read_weights(self, step: int, time: float, *, norms: bool, histograms: bool) -> None:
         """Read the weights after the update, and how far it moved them."""
-        weights = {name: parameter.detach() for name, parameter in self._parameters.items()}
         if norms:
-            self._send_norms("weight_norm", weights, step, time)
-            before, self._before = self._before, {}  # let go of whatever comes: it is as large as the model
-            moved = {name: weights[name] - was for name, was in before.items()}
-            self._send_update_ratios(moved, before, step, time)
+            samples, self._samples = self._samples, {}  # let go of whatever comes: they may be as large as the model
+            for each in samples.values():
+                self._send_norms(each, step, time)
+            self._turns["norms"].advance()
         if histograms:
-            self._send_histograms("weights", weights, step, time)
+            turn = self._turn_of("histograms", time)
+            self._send_histograms({f"weights/{name}": parameter for name, parameter in turn.items()}, step, time)
+            self._turns["histograms"].advance()
 
-    def _send_norms(self, what: str, tensors: Mapping[str, torch.Tensor], step: int, time: float) -> None:
-        for names, group in _by_device(tensors):
-            self._send_row([f"layers/{name}/{what}" for name in names], _norms(group), step, time)
+    def _turn_of(self, what: str, time: float) -> dict[str, nn.Parameter]:
+        """The parameters whose turn it is; grouped at the first sample, when a lazy module knows its shapes."""
+        turns = self._turns.get(what)
+        if turns is None:
+            turns = self._turns[what] = Turns(self._parameters, self._budget_bytes)
+            if len(turns) > 1:
+                text = (
+                    f"{turns.read_bytes:,} bytes of weights and gradients exceed the budget of "
+                    f"{self._budget_bytes:,} for a sampled step: parameters take {len(turns)} turns"
+                )
+                self._state(f"layers/{what}", text, time)
+            if any(is_sharded(parameter) for parameter in self._parameters.values()):
+                self._state("sharded", "norms and histograms are of this rank's shard of each parameter", time)
+        return turns.now()
 
-    def _send_update_ratios(
-        self, moved: Mapping[str, torch.Tensor], before: Mapping[str, torch.Tensor], step: int, time: float
-    ) -> None:
-        for names, group in _by_device(moved):
-            norms = torch.stack([_norms(group), _norms([before[name] for name in names])])
-            self._transfer.submit(norms, partial(self._deliver_update_ratios, names, step, time))
+    def _send_norms(self, samples: _Samples, step: int, time: float) -> None:
+        def put(arrived: npt.NDArray[np.floating]) -> None:
+            made: list[RowBlock] = []
 
-    def _deliver_update_ratios(self, names: Sequence[str], step: int, time: float, norms: np.ndarray) -> None:
-        # A parameter that was all zeros has no ratio: missing, not infinite.
-        values = {
-            f"layers/{name}/update_ratio": float(moved / before)
-            for name, moved, before in zip(names, *norms, strict=True)
-            if before != 0
-        }
-        self._put(ScalarRow(step, time, values, "layer"))
+            def add_to(batch: Batch) -> None:
+                if not made:  # a batch that the store refuses is put together again
+                    made.append(row_of(samples.norms(arrived), step, time))
+                batch.rows += made
 
-    def _send_row(self, keys: Sequence[str], values: torch.Tensor, step: int, time: float) -> None:
-        def deliver(array: np.ndarray) -> None:
-            self._put(ScalarRow(step, time, dict(zip(keys, array.tolist(), strict=True)), "layer"))
+            self._put(Deferred(add_to, samples.held_bytes + arrived.nbytes))
 
-        self._transfer.submit(values, deliver)
+        there = samples.end()
+        if there is None:
+            put(np.empty(0))
+        else:
+            self._transfer.submit(there, put)
 
-    def _send_histograms(self, what: str, tensors: Mapping[str, torch.Tensor], step: int, time: float) -> None:
-        for name, tensor in tensors.items():
-            if tensor.numel():
-                deliver = partial(self._deliver_histogram, f"{what}/{name}", step, time)
-                self._transfer.submit(count_values(tensor), deliver)
+    def _send_histograms(self, tensors: Mapping[str, torch.Tensor], step: int, time: float) -> None:
+        self._histograms.send(dict(zip(tensors, local(list(tensors.values())), strict=True)), step, time)
+        self._state("histograms", dict(self._histograms.ways), time)
 
-    def _deliver_histogram(self, key: str, step: int, time: float, counted: np.ndarray) -> None:
-        def add_to(batch: Batch) -> None:
-            batch.histograms.append(HistogramBlock(key, to_histogram(counted, step, time)))
-
-        self._put(Deferred(add_to, counted.nbytes))
-
-
-def _by_device(tensors: Mapping[str, torch.Tensor]) -> list[tuple[list[str], list[torch.Tensor]]]:
-    groups: dict[torch.device, list[str]] = {}
-    for name, tensor in tensors.items():
-        groups.setdefault(tensor.device, []).append(name)
-    return [(names, [tensors[name] for name in names]) for names in groups.values()]
+    def _state(self, key: str, value: object, time: float) -> None:
+        """State a fact, unless it is the last one of that key."""
+        if self._stated.get(key) != value:
+            self._stated[key] = value
+            self._put(Fact(self._rank, key, value, time))
 
 
-def _norms(tensors: list[torch.Tensor]) -> torch.Tensor:
-    """Euclidean norms (n,), float64 if a tensor is so and float32 else; one fused call unless some are of 16 bits."""
-    if any(tensor.dtype in _COARSE for tensor in tensors):
-        # Their own precision is two or three digits, and float16 overflows at 65504.
-        norms = [torch.linalg.vector_norm(t, dtype=torch.float32 if t.dtype in _COARSE else None) for t in tensors]
-    else:
-        norms = list(torch._foreach_norm(tensors))
-    wide = any(norm.dtype == torch.float64 for norm in norms)
-    return torch.stack([norm.to(torch.float64 if wide else torch.float32) for norm in norms])
+class _Samples:
+    """The parameters of one device at one step: small ones on the host are copied, the others measured in place."""
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], scale: torch.Tensor | None) -> None:
+        copied, fused = _sort_out(parameters)
+        self._copied = [CopiedSample(tuple(group), list(group.values()), scale) for group in copied]
+        self._fused = [FusedSample(tuple(group), list(group.values()), scale) for group in fused]
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(sample.held_bytes for sample in self._copied)
+
+    def end(self) -> torch.Tensor | None:
+        """Read the weights again; returns what has to come over from the device, None for nothing."""
+        for sample in self._copied:
+            sample.end()
+        return torch.cat([sample.end() for sample in self._fused]) if self._fused else None
+
+    def norms(self, arrived: npt.NDArray[np.floating]) -> list[Norms]:
+        """All norms, some of which arrived from the device."""
+        parts = np.split(arrived, np.cumsum([sample.size for sample in self._fused])[:-1])
+        in_place = [sample.norms(part) for sample, part in zip(self._fused, parts, strict=False)]
+        return [*(sample.norms() for sample in self._copied), *in_place]
+
+
+_Groups = list[dict[str, nn.Parameter]]
+
+
+def _sort_out(parameters: Mapping[str, nn.Parameter]) -> tuple[_Groups, _Groups]:
+    """Parameters to be copied and those to be measured in place, grouped by type."""
+    groups: dict[tuple[torch.dtype, bool], dict[str, nn.Parameter]] = {}
+    allowance = CopyAllowance()
+    for name, parameter in parameters.items():
+        groups.setdefault((parameter.dtype, allowance.covers(parameter)), {})[name] = parameter
+    return (
+        [members for (_, copied), members in groups.items() if copied],
+        [members for (_, copied), members in groups.items() if not copied],
+    )
+
+
+def _by_device(parameters: Mapping[str, nn.Parameter]) -> dict[torch.device, dict[str, nn.Parameter]]:
+    devices: dict[torch.device, dict[str, nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        devices.setdefault(parameter.device, {})[name] = parameter
+    return devices
