@@ -41,6 +41,8 @@ class Job:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            # Where the store is it learns from TORCHGLASS_STORE, as this page does; a command line, which everybody on
+            # the machine may read, is no place for a password.
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # Ctrl+C at the server reaches a job through `stop`, once
         )

@@ -14,9 +14,9 @@ from streamlit.navigation.page import Page
 from torchglass.dashboard import notices
 from torchglass.dashboard.pages import devices, distributions, explain, export, kernels, runs, training
 from torchglass.dashboard.state import PARAMETER, choose_run
-from torchglass.errors import RunNotFoundError, StoreError
+from torchglass.errors import NoStoreError, RunNotFoundError, StoreError, TorchglassError
 from torchglass.store import Run, Store, open_store
-from torchglass.store.sqlite import resolve_path
+from torchglass.store.location import locate
 
 RunPage = Callable[[Store, Run], None]
 
@@ -76,15 +76,16 @@ def show() -> None:
 def _arrive(stack: ExitStack) -> Visit | Callable[[], None]:
     """Open the store and choose a run; or return what to say where that is not possible."""
     try:
-        path = resolve_path(None)
-        if not path.exists():
-            return partial(notices.no_store, path)
-        store = stack.enter_context(open_store(path, read_only=True))
+        location = locate(None)
+        try:
+            store = stack.enter_context(open_store(location, read_only=True))
+        except NoStoreError:
+            return partial(notices.no_store, location)
         names = [run.name for run in store.runs()]
-    except StoreError as error:
+    except TorchglassError as error:
         return partial(notices.broken_store, str(error))
     name = choose_run(names)
-    return partial(notices.empty_store, path) if name is None else Visit(store, names, name)
+    return partial(notices.empty_store, location) if name is None else Visit(store, names, name)
 
 
 def _content(visit: Visit | Callable[[], None], page: Callable[[Visit], None]) -> Callable[[], None]:
@@ -110,6 +111,6 @@ def _show_run(page: RunPage, visit: Visit) -> None:
     try:
         run = visit.store.run(visit.run_name)
     except RunNotFoundError:
-        notices.run_not_found(visit.store.path, visit.run_name, visit.known_names)
+        notices.run_not_found(visit.store.location, visit.run_name, visit.known_names)
         return
     page(visit.store, run)

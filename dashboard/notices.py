@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import streamlit as st
 
 from torchglass.charts.text import markdown_text, plain_text
-from torchglass.errors import StoreError
-from torchglass.store import Run, Store, open_store
+from torchglass.errors import NoStoreError, StoreError
+from torchglass.store import Location, Run, Store, open_store
 
 ATTACH = """import torchglass
 
@@ -32,31 +31,31 @@ LOOK_AGAIN_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
-def no_store(path: Path) -> None:
-    """There is no file yet."""
+def no_store(location: Location) -> None:
+    """There is no store yet."""
     st.info("No store here yet. It appears when a training run begins to record.", icon=":material/hourglass_empty:")
-    st.text(f"Looked for {path}")
+    st.text(f"Looked for {location}")
     _how_to_fill()
-    _go_on_when(path.exists)
+    _go_on_when(partial(_is_there, location))
 
 
-def empty_store(path: Path) -> None:
+def empty_store(location: Location) -> None:
     """A store without runs."""
     st.info("The store holds no run yet.", icon=":material/inbox:")
-    st.text(f"Reading {path}")
+    st.text(f"Reading {location}")
     _how_to_fill()
-    _go_on_when(partial(_has_runs, path))
+    _go_on_when(partial(_has_runs, location))
 
 
 def broken_store(reason: str) -> None:
-    """A file that cannot be read as a store; `reason` says why and what to do."""
+    """What cannot be read as a store; `reason` says why and what to do."""
     st.error("The store cannot be read.", icon=":material/error:")
     st.text(reason)
     st.markdown("Start the page with the path of a store:")
     st.code("python -m torchglass ui --store path/to/torchglass.db", language="bash")
 
 
-def run_not_found(path: Path, name: str, known: Sequence[str]) -> None:
+def run_not_found(location: Location, name: str, known: Sequence[str]) -> None:
     """The URL names a run that is not there, or not yet: a link may be opened before training begins to record."""
     st.warning(
         "The run in this address is not in the store. It opens here as soon as it is; or choose one in the sidebar.",
@@ -65,7 +64,7 @@ def run_not_found(path: Path, name: str, known: Sequence[str]) -> None:
     st.text(f"Asked for: {name}")
     if known:
         st.text("The newest are: " + ", ".join(known[:SHOWN_NAMES]))
-    _go_on_when(partial(_has_run, path, name))
+    _go_on_when(partial(_has_run, location, name))
 
 
 def nothing_recorded(what: str, code: str, reason: str | None = None) -> None:
@@ -137,11 +136,19 @@ def _go_on_when(is_ready: Callable[[], bool]) -> None:
     st.fragment(look, run_every=LOOK_AGAIN_SECONDS)()
 
 
-def _has_run(path: Path, name: str) -> bool:
-    with open_store(path, read_only=True) as store:
+def _is_there(location: Location) -> bool:
+    try:
+        open_store(location, read_only=True).close()
+    except NoStoreError:
+        return False
+    return True
+
+
+def _has_run(location: Location, name: str) -> bool:
+    with open_store(location, read_only=True) as store:
         return any(run.name == name for run in store.runs())
 
 
-def _has_runs(path: Path) -> bool:
-    with open_store(path, read_only=True) as store:
+def _has_runs(location: Location) -> bool:
+    with open_store(location, read_only=True) as store:
         return bool(store.runs())

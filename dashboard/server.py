@@ -22,9 +22,9 @@ from torchglass.dashboard import api, jobs, notices
 from torchglass.dashboard.base_address import BaseAddress
 from torchglass.dashboard.security import Guard, is_loopback
 from torchglass.errors import OptionError
+from torchglass.store.location import VARIABLE
 
 ENTRY_SCRIPT = Path(__file__).parent / "entry" / "script.py"
-STORE_VARIABLE = "TORCHGLASS_STORE"
 # Streamlit and our pages load these on first use: then the first visitor waits, and garbage collection grows slow.
 LOADED_AT_START = ("torchglass.dashboard.navigation", "pandas", "pyarrow", "plotly.graph_objects", "PIL.Image")
 START_DEADLINE_SECONDS = 60.0
@@ -98,7 +98,7 @@ def serve(
         )
     _require_free(host, port)
     if store is not None:
-        os.environ[STORE_VARIABLE] = os.fspath(store)
+        os.environ[VARIABLE] = os.fspath(store)
     app = st.App(**app_parts(open_browser=open_browser))
     app.run(config={**PINNED, **LOOK, "server.address": host, "server.port": port})
 

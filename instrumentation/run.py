@@ -77,8 +77,18 @@ class Run(Recorder):
 
     @property
     def store_path(self) -> Path:
-        """The store's file."""
+        """The store's file; a store in a database has none."""
         return self._store.path
+
+    @property
+    def store_address(self) -> str:
+        """The text by which another process opens the store: a database's may hold a password, never print it."""
+        return self._store.location.address
+
+    @property
+    def folder(self) -> Path:
+        """Where files that belong to the run are kept: beside the store, or in the working folder for a database."""
+        return self._store.location.folder
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -162,6 +172,8 @@ class DisabledRun(Run):
     name = "disabled"
     id = 0
     store_path = Path()
+    store_address = ""
+    folder = Path()
     current_step = 0
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -174,5 +173,4 @@ class Writer:
 
 def _may_pass(error: Exception) -> bool:
     """Tell a store that is locked, full or away, which may come back, from a record that no store would take."""
-    cause = error.__cause__ if isinstance(error, StoreError) else None
-    return isinstance(cause, OSError | sqlite3.OperationalError) or type(cause) is sqlite3.DatabaseError
+    return isinstance(error, StoreError) and error.may_pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +30,7 @@ class TrainingOptions:
 
     model: str = "lenet5"
     dataset: str | None = None
-    store: str | Path | None = None
+    store: str | Path | None = field(default=None, repr=False)  # a database's address may hold its password
     run: str | None = None
     device: str = "auto"
     amp: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class TrainingResult:
     """
 
     run_name: str
-    store: Path | None
+    store: str | None = field(repr=False)  # a database's address may hold its password
     device: str
     epochs: tuple[Epoch, ...]
     seconds: float
@@ -76,14 +76,14 @@ def train(options: TrainingOptions) -> TrainingResult:
     try:
         with threads_for(precision.device, options.recipe), watch(lesson, options) as run:
             if not isinstance(run, DisabledRun):
-                run_name, store = run.name, run.store_path
+                run_name, store = run.name, run.store_address
             save_gallery(lesson, options, run)
             for epoch in fit(lesson, run, progress=options.progress):
                 epochs.append(epoch)
                 if is_kept(epoch.number, lesson.epochs):
                     save_checkpoint(lesson.model, epoch, options, run)
             if store is not None:
-                weights = weights_path(store, run_name)
+                weights = weights_path(run.folder, run_name)
                 save_weights(lesson.model, weights)
     except KeyboardInterrupt:
         interrupted = True

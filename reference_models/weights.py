@@ -19,12 +19,11 @@ WEIGHTS_FOLDER = "torchglass-weights"
 MAX_NAME_CHARACTERS = 200  # file systems allow 255 bytes
 
 
-def weights_path(store: str | os.PathLike[str], run_name: str) -> Path:
-    """Return where a run's weights lie: `torchglass-weights/<run name>.pt` beside the store's file.
+def weights_path(folder: Path, run_name: str) -> Path:
+    """Return where a run's weights lie in the folder of its files: `torchglass-weights/<run name>.pt`.
 
     Characters that a file name should not hold become underscores.
     """
-    folder = Path(os.fspath(store).removeprefix("sqlite:///")).expanduser().absolute().parent
     stem = re.sub(r"[^\w.-]", "_", run_name)[:MAX_NAME_CHARACTERS].lstrip(".") or "_"
     return folder / WEIGHTS_FOLDER / f"{stem}.pt"
 

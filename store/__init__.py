@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from torchglass.store.location import Location
 from torchglass.store.records import (
     Artifact,
     ArtifactBlock,
@@ -32,6 +33,7 @@ __all__ = [
     "Fact",
     "Histogram",
     "HistogramBlock",
+    "Location",
     "Points",
     "ProfilerRow",
     "ProfilerWindow",
@@ -44,9 +46,9 @@ __all__ = [
 ]
 
 
-def open_store(location: str | os.PathLike[str] | None = None, *, read_only: bool = False) -> Store:
-    """Open the store at a path (default `TORCHGLASS_STORE`, else `./torchglass.db`), making it if it is absent.
+def open_store(location: str | os.PathLike[str] | Location | None = None, *, read_only: bool = False) -> Store:
+    """Open the store at a path or postgresql:// URL (default `TORCHGLASS_STORE`, else `./torchglass.db`).
 
-    With `read_only` nothing is made or changed, and a path without a store raises `StoreError`.
+    It is made if it is absent; with `read_only` nothing is made or changed, and its absence raises `NoStoreError`.
     """
     return Store(location, read_only=read_only)

@@ -61,6 +61,13 @@ def compact(connection: Connection, run_id: int, rank: int) -> None:
     connection.execute("DELETE FROM arrivals WHERE run_id = ? AND rank = ?", (run_id, rank))
 
 
+def put_points(
+    connection: Connection, series_id: int, first_index: int, steps: Integers, times: Floats, values: Floats
+) -> None:
+    """Add points (n,) to a series, as chunks behind the `first_index` points that it has."""
+    _put(connection, _Stretch([series_id], [first_index], steps, times, values[:, None]))
+
+
 def stored_summaries(connection: Connection, run_id: int, rank: int) -> dict[int, Summary]:
     """Summaries of the compacted points of each series, by its id."""
     rows = connection.execute(
@@ -78,11 +85,13 @@ def put_summaries(connection: Connection, by_series: Mapping[int, Summary]) -> N
 
 
 def _tails(connection: Connection, run_id: int, rank: int) -> dict[int, _Tail]:
+    """Last chunks that are not full; one that a resumption rewound stays as it is, so that the next is in order."""
     rows = connection.execute(
         "SELECT p.series_id, p.payload FROM series s "
-        "JOIN chunks c ON c.series_id = s.id AND c.point_count < ? "
+        "JOIN chunks c ON c.series_id = s.id AND c.point_count < ? AND c.first_index + c.point_count = s.point_count "
         "JOIN payloads p ON p.series_id = c.series_id AND p.first_index = c.first_index "
-        "WHERE s.run_id = ? AND s.rank = ?",
+        "WHERE s.run_id = ? AND s.rank = ? "
+        "AND NOT EXISTS (SELECT 1 FROM rewinds r WHERE r.series_id = s.id AND r.until_index = s.point_count)",
         (CHUNK_POINTS, run_id, rank),
     ).fetchall()
     return {series_id: _Tail(*decode_chunk(bytes(payload))) for series_id, payload in rows}

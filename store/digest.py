@@ -75,7 +75,10 @@ def _where(known: npt.NDArray[np.bool_], column: npt.NDArray[Any]) -> list[Any]:
 
 
 class Summary(NamedTuple):
-    """The columns of `series` that sum up all of its points."""
+    """The columns of `series` that sum up its points.
+
+    `point_count` counts every one that was written; `rewound_count` of them are hidden, and all else leaves them out.
+    """
 
     point_count: int = 0
     nonfinite_count: int = 0
@@ -86,6 +89,7 @@ class Summary(NamedTuple):
     total: float = 0.0
     last: float | None = None
     last_step: int | None = None
+    rewound_count: int = 0
 
 
 def summarize(steps: Integers, values: Floats) -> list[Summary]:
@@ -118,4 +122,5 @@ def joined(earlier: Summary, later: Summary) -> Summary:
         max(-LARGEST, min(LARGEST, earlier.total + later.total)),
         earlier.last if later.last is None else later.last,
         max(steps, default=None),
+        earlier.rewound_count + later.rewound_count,
     )

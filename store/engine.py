@@ -35,8 +35,11 @@ class Engine(Protocol):
     def reading(self) -> AbstractContextManager[Connection]:
         """Queries on one snapshot; failures of the database arrive as StoreError."""
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        """One transaction: all of it is stored, or nothing."""
+    def writing(self, *, alone: bool = False) -> AbstractContextManager[Connection]:
+        """One transaction: all of it is stored, or nothing; `alone` while nobody else has one that is."""
+
+    def reclaim(self) -> int | None:
+        """Give the space of deleted rows back; return how many bytes, None where the engine does so in its own time."""
 
     def limit_waiting(self, seconds: float) -> None:
         """Wait no longer than this for a lock from now on."""

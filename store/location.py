@@ -48,6 +48,11 @@ class FileLocation:
         """The text by which another process finds the same store."""
         return str(self.path)
 
+    @property
+    def folder(self) -> Path:
+        """Where files that belong to a run are kept: beside the store."""
+        return self.path.parent
+
     def without_secrets(self, text: str) -> str:
         """Return the text: a path keeps no secret."""
         return text
@@ -67,6 +72,11 @@ class ServerLocation:
     schema: str = field(repr=False)
     parameters: Mapping[str, str] = field(repr=False, compare=False)  # as libpq names them; the password among them
     address: str = field(repr=False)  # holds the password: for another process's environment, never for a screen
+
+    @property
+    def folder(self) -> Path:
+        """Where files that belong to a run are kept: in the working folder, as a database has no place for them."""
+        return Path.cwd()
 
     def without_secrets(self, text: str) -> str:
         """Mask whatever opens the database in a text that came from elsewhere, such as a driver's error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +51,7 @@ class _Heads(NamedTuple):
         return self.first_index + self.point_count
 
 
+CHUNKS_AT_ONCE = 64
 _ALL_STEPS = (-(2**63), 2**63 - 1)
 _STEP_COLUMNS = 8
 _HEAD_COLUMNS = tuple(
@@ -84,8 +86,23 @@ class SeriesReader:
         self._rewinds = [Rewind(*each) for each in rewinds.fetchall()]
 
     @property
-    def _end(self) -> int:
+    def end(self) -> int:
+        """Number of points written, shown or not."""
         return self._compacted + len(self._fresh.steps)
+
+    def stretches(self) -> Iterator[tuple[Integers, Floats, Floats]]:
+        """Steps, times and values (n,), n > 0, of all that is shown, in the order written, in pieces that fit."""
+        heads = self._heads()
+        heads = heads.only(~self._are_left_behind(heads))
+        starts = range(0, len(heads.point_count), CHUNKS_AT_ONCE)
+        pieces = (
+            _concatenated([*self._read(_Heads._make(column[start : start + CHUNKS_AT_ONCE] for column in heads))])
+            for start in starts
+        )
+        for piece in chain(pieces, (self._fresh,)):
+            read = self._visible(piece)
+            if len(read.steps):
+                yield read.steps, read.times, read.values
 
     def tail(self, cursor: int) -> Points:
         """Points from the index `cursor` on, in the order they were written."""
@@ -93,7 +110,7 @@ class SeriesReader:
         heads = heads.only(heads.end > cursor)
         read = self._visible(_concatenated([*self._read(heads), self._fresh]))
         read = _picked(read, np.flatnonzero(read.indices >= cursor))
-        return Points(read.steps, read.times, read.values, len(read.steps), max(cursor, self._end))
+        return Points(read.steps, read.times, read.values, len(read.steps), max(cursor, self.end))
 
     def points(self, window: tuple[int, int] | None, max_points: int | None) -> Points:
         """Points in order of step, the last write of a step winning; reduced to about `max_points`."""
@@ -106,7 +123,7 @@ class SeriesReader:
         total = len(read.steps)
         if max_points is not None:
             read = _picked(read, worth_drawing(read.values, max_points))
-        return Points(read.steps, read.times, read.values, total, self._end)
+        return Points(read.steps, read.times, read.values, total, self.end)
 
     def _heads(self, window: tuple[int, int] | None = None) -> _Heads:
         low, high = window or _ALL_STEPS
@@ -156,7 +173,7 @@ class SeriesReader:
         read = _concatenated([_extremes(plain), opened])
         read = _picked(read, np.argsort(read.steps, kind="stable"))
         read = _picked(read, worth_drawing(read.values, max_points))
-        return Points(read.steps, read.times, read.values, int(plain.point_count.sum()) + len(opened.steps), self._end)
+        return Points(read.steps, read.times, read.values, int(plain.point_count.sum()) + len(opened.steps), self.end)
 
     def _are_left_behind(self, heads: _Heads) -> npt.NDArray[np.bool_]:
         hidden = np.zeros(len(heads.point_count), np.bool_)

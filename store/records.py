@@ -50,7 +50,8 @@ class Series:
     """A named sequence of points and its running summary, which needs no point to be read.
 
     `minimum` to `last` are over the finite values written; None where there were none. `count` includes
-    the non-finite ones. `unit` is what the axis says ("s", "%", "B"), empty for pure numbers.
+    the non-finite ones. `unit` is what the axis says ("s", "%", "B"), empty for pure numbers. `cursor` is where
+    `Store.tail` continues: the number of points written, those that a resumption hid included.
     """
 
     id: int
@@ -68,6 +69,29 @@ class Series:
     mean: float | None
     last: float | None
     last_step: int | None
+    cursor: int = 0
+
+
+class Resumption(NamedTuple):
+    """A time that a run went on at `step`; `status` and `error` say how it had ended.
+
+    `hidden_count` points at or after that step were hidden, until it was undone, if it was.
+    """
+
+    number: int
+    step: int
+    time: float
+    status: RunStatus
+    error: str | None
+    hidden_count: int
+    undone_at: float | None
+
+
+class Purged(NamedTuple):
+    """Names of the runs that were destroyed; bytes that the store's file became smaller by, None if it did not yet."""
+
+    names: tuple[str, ...]
+    freed_bytes: int | None
 
 
 class Points(NamedTuple):

@@ -12,6 +12,7 @@ from torchglass.store.records import Run, RunStatus
 from torchglass.store.writing import put_heartbeat, to_json
 
 LOST_AFTER_SECONDS = 15.0  # a running run beats once a second; so many missed beats mean its process is gone
+SHORTEST_UID = 6  # characters; fewer may be the beginning of many
 
 _SELECT = (
     "SELECT id, uid, name, status, created_at, "
@@ -24,6 +25,24 @@ def select(connection: Connection, now: float, condition: str = "", parameters: 
     """Runs that meet a condition such as `WHERE name = ?`; newest first."""
     rows = connection.execute(f"{_SELECT} {condition} ORDER BY id DESC", parameters).fetchall()
     return [_to_run(row, now) for row in rows]
+
+
+def find(connection: Connection, now: float, name: str, *, deleted: bool) -> Run | None:
+    """The run of that name or beginning of its uid, among the deleted or the others; of several so called the last."""
+    there = "deleted_at IS NOT NULL" if deleted else "deleted_at IS NULL"
+    found = select(connection, now, f"WHERE name = ? AND {there}", (name,))
+    if found:
+        return max(found, key=lambda run: run.deleted_at or 0.0)
+    if len(name) >= SHORTEST_UID and name.isalnum():
+        found = select(connection, now, f"WHERE uid LIKE ? AND {there}", (f"{name.lower()}%",))
+    return found[0] if len(found) == 1 else None
+
+
+def newest_names(connection: Connection, *, deleted: bool) -> list[str]:
+    """Names of the newest runs, for a message."""
+    there = "deleted_at IS NOT NULL" if deleted else "deleted_at IS NULL"
+    rows = connection.execute(f"SELECT name FROM runs WHERE {there} ORDER BY id DESC LIMIT 5").fetchall()
+    return [name for (name,) in rows]
 
 
 def _to_run(row: Sequence[Any], now: float) -> Run:
@@ -53,7 +72,7 @@ def start(
 def free_name(connection: Connection, wanted: str) -> str:
     """`wanted`, or with the first number behind it that makes a name nobody has."""
     name, number = wanted, 1
-    while connection.execute("SELECT 1 FROM runs WHERE name = ?", (name,)).fetchone():
+    while connection.execute("SELECT 1 FROM runs WHERE name = ? AND deleted_at IS NULL", (name,)).fetchone():
         number += 1
         name = f"{wanted}-{number}"
     return name

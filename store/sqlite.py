@@ -11,27 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from torchglass.errors import StoreError
+from torchglass.errors import NoStoreError, StoreError
+from torchglass.store.location import DEFAULT_PATH
+from torchglass.store.network import refuse_network_file_system
 from torchglass.store.schema import APPLICATION_ID, FIRST_SCHEMA, SCHEMA_VERSION, SQLITE, migrations_after
 
-DEFAULT_PATH = "torchglass.db"
 BUSY_TIMEOUT_SECONDS = 30.0  # writers queue here; long enough for a peer's compaction on a slow disk
-
-
-def resolve_path(location: str | os.PathLike[str] | None) -> Path:
-    """Path of the store: the argument, else `TORCHGLASS_STORE`, else `./torchglass.db`.
-
-    Raises:
-        StoreError: for what is no path, or a URL of a database that this version does not speak.
-    """
-    if location is not None and not isinstance(location, str | os.PathLike):
-        raise StoreError(f"a store is given by its path, not {type(location).__name__}: such as {DEFAULT_PATH!r}")
-    text = os.fspath(location) if location is not None else os.environ.get("TORCHGLASS_STORE") or DEFAULT_PATH
-    if text.startswith("sqlite:///"):
-        text = text.removeprefix("sqlite:///")
-    elif "://" in text:
-        raise StoreError(f"a store at {text.split('://', 1)[0]}:// is not supported: give the path of a SQLite file")
-    return Path(text).expanduser().absolute()
 
 
 class _Opened(NamedTuple):
@@ -51,11 +36,12 @@ class SqliteEngine:
         self._lock = threading.Lock()
         self._opened: list[_Opened] = []
         if not create and not path.exists():
-            raise StoreError(f"no store at {path}: train with torchglass attached, or give another path with --store")
+            raise NoStoreError(f"no store at {path}: train with torchglass attached, or give another path with --store")
         if path.is_dir():
             raise StoreError(f"{path} is a folder: give the path of a store file, such as {path / DEFAULT_PATH}")
         if not path.parent.is_dir():
             raise StoreError(f"the folder {path.parent} does not exist: create it, or give another path")
+        refuse_network_file_system(path)
         self._check_and_migrate(create=create)
         self._identity = _identity(path)
 
@@ -83,15 +69,14 @@ class SqliteEngine:
             finally:
                 connection.rollback()
         except sqlite3.Error as error:
-            raise StoreError(f"cannot read the store {self._path}: {error}") from error
+            raise self._failure("read", error) from error
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Use the connection in one transaction: all of it is stored, or nothing."""
+    def writing(self, *, alone: bool = False) -> Iterator[sqlite3.Connection]:
+        """Use the connection in one transaction, which is always alone: all of it is stored, or nothing."""
         if _identity(self._path) != self._identity:
             # SQLite would go on writing into a file that nobody can open any more.
-            gone = FileNotFoundError(self._path)
-            raise StoreError(f"the store {self._path} was deleted or replaced while in use: put it back") from gone
+            raise StoreError(f"the store {self._path} was deleted or replaced while in use: put it back", may_pass=True)
         try:
             connection = self.get()
             connection.execute("BEGIN IMMEDIATE")
@@ -102,7 +87,19 @@ class SqliteEngine:
                 connection.rollback()
                 raise
         except sqlite3.Error as error:
-            raise StoreError(f"cannot write to the store {self._path}: {error}") from error
+            raise self._failure("write to", error) from error
+
+    def reclaim(self) -> int:
+        """Write the file anew without what was deleted; writers wait meanwhile. Return how much smaller it is."""
+        try:
+            connection = self.get()
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            before = self._path.stat().st_size
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise self._failure("shrink", error) from error
+        return max(0, before - self._path.stat().st_size)
 
     def limit_waiting(self, seconds: float) -> None:
         """Wait no longer than this for a lock, in connections opened from now on and in this thread's."""
@@ -110,7 +107,7 @@ class SqliteEngine:
         try:
             self.get().execute(f"PRAGMA busy_timeout={int(1000 * seconds)}")
         except sqlite3.Error as error:
-            raise StoreError(f"cannot open the store {self._path}: {error}") from error
+            raise self._failure("open", error) from error
 
     def close(self) -> None:
         """Close every connection that this process opened."""
@@ -120,6 +117,11 @@ class SqliteEngine:
             if each.pid == os.getpid():
                 each.connection.close()
         self._local = threading.local()
+
+    def _failure(self, verb: str, error: sqlite3.Error) -> StoreError:
+        # Locked, full, away or damaged may pass; a value that does not fit its column does not.
+        may_pass = isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+        return StoreError(f"cannot {verb} the store {self._path}: {error}", may_pass=may_pass)
 
     def _open(self) -> sqlite3.Connection:
         self._close_those_of_ended_threads()
@@ -147,7 +149,7 @@ class SqliteEngine:
         try:
             connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
         except sqlite3.Error as error:
-            raise StoreError(f"cannot open the store {self._path}: {error}") from error
+            raise self._failure("open", error) from error
         try:
             self._refuse_strangers(connection, create=create)
             if _version(connection) < SCHEMA_VERSION:

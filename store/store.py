@@ -7,20 +7,20 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy.typing as npt
 
 from torchglass.errors import RunNotFoundError, StoreError
-from torchglass.store import runs, writing
+from torchglass.store import writing
 from torchglass.store.arrays import decode_arrays
 from torchglass.store.arrivals import added_up, arrived, grouped, summaries
 from torchglass.store.codec import decode_counts
 from torchglass.store.compaction import compact
 from torchglass.store.digest import LARGEST, Summary
-from torchglass.store.engine import Connection, Engine
+from torchglass.store.engine import Connection
+from torchglass.store.location import Location
 from torchglass.store.points import SeriesReader
 from torchglass.store.records import (
     Artifact,
@@ -31,11 +31,9 @@ from torchglass.store.records import (
     Points,
     ProfilerRow,
     ProfilerWindow,
-    Run,
-    RunStatus,
     Series,
 )
-from torchglass.store.sqlite import SqliteEngine, resolve_path
+from torchglass.store.run_verbs import RunVerbs
 
 MOST_ARRIVALS = 256  # writes, and
 MOST_ARRIVED_VALUES = 262_144  # values, between two compactions: what every reader of the rank goes through
@@ -43,7 +41,7 @@ _SERIES_COLUMNS = f"id, run_id, rank, key, kind, unit, {', '.join(Summary._field
 _ARTIFACT_COLUMNS = "id, run_id, rank, kind, key, step, time, meta"
 
 
-class Store:
+class Store(RunVerbs):
     """Runs, their series, histograms, profiler windows, artifacts and facts, in one database.
 
     Safe to share between threads and processes; a write is all or nothing and readers never wait for writers.
@@ -52,77 +50,22 @@ class Store:
 
     def __init__(
         self,
-        location: str | os.PathLike[str] | None = None,
+        location: str | os.PathLike[str] | Location | None = None,
         *,
         create: bool = True,
         read_only: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.path: Path = resolve_path(location)
-        self._engine: Engine = SqliteEngine(self.path, create=create and not read_only, read_only=read_only)
+        super().__init__(location, create=create, read_only=read_only, clock=clock)
         self._series_ids = writing.SeriesIds()
         self._uncompacted: dict[tuple[int, int], tuple[int, int]] = {}
         self._counting = threading.Lock()
-        self._clock = clock
-
-    def close(self) -> None:
-        """Close this process's connections."""
-        self._engine.close()
-
-    def limit_waiting(self, seconds: float) -> None:
-        """Give up on a database that others keep locked after this long; it is 30 s until this is called."""
-        self._engine.limit_waiting(seconds)
 
     def __enter__(self) -> Store:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-    # Runs
-
-    def start_run(
-        self, name: str, config: Mapping[str, Any], *, host: str, pid: int, launch_id: str | None = None
-    ) -> Run:
-        """Register a run; a name that is taken gets `-2`, `-3`, ...; ranks of one `launch_id` share one run."""
-        now = self._clock()
-        with self._engine.writing() as connection:
-            run_id = runs.start(connection, name, config, host=host, pid=pid, launch_id=launch_id, now=now)
-            return self._run_of_id(connection, run_id)
-
-    def end_run(self, run_id: int, status: RunStatus, error: str | None = None) -> None:
-        """Close a run as finished, failed (with the exception's text) or interrupted.
-
-        Of several ranks that close it, one that did not finish outweighs those that did.
-        """
-        with self._engine.writing() as connection:
-            runs.end(connection, run_id, status, error, self._clock())
-            ranks = connection.execute("SELECT DISTINCT rank FROM arrivals WHERE run_id = ?", (run_id,)).fetchall()
-            for (rank,) in ranks:
-                compact(connection, run_id, rank)
-
-    def runs(self) -> list[Run]:
-        """All runs, newest first."""
-        with self._engine.reading() as connection:
-            return runs.select(connection, self._clock())
-
-    def run(self, name: str | int) -> Run:
-        """The run of that name, id, or beginning of its uid (6 characters or more).
-
-        Raises:
-            RunNotFoundError: there is none, or several uids begin so.
-        """
-        with self._engine.reading() as connection:
-            if isinstance(name, int):
-                return self._run_of_id(connection, name)
-            found = runs.select(connection, self._clock(), "WHERE name = ?", (name,))
-            if not found and len(name) >= 6 and name.isalnum():
-                found = runs.select(connection, self._clock(), "WHERE uid LIKE ?", (f"{name}%",))
-            if len(found) == 1:
-                return found[0]
-            known = connection.execute("SELECT name FROM runs ORDER BY id DESC LIMIT 5").fetchall()
-        hint = f"the newest are {', '.join(row[0] for row in known)}" if known else "the store holds none yet"
-        raise RunNotFoundError(f"no run {name!r} in {self._engine.shown}: {hint}")
 
     # Writing
 
@@ -150,7 +93,7 @@ class Store:
         """Turn what has arrived into chunks now, rather than after so many more writes."""
         with self._engine.writing() as connection:
             # As in `write`: of two writers of one rank the second waits here.
-            writing.put_heartbeat(connection, run_id, rank, self._clock())
+            writing.hold_rank(connection, run_id, rank)
             compact(connection, run_id, rank)
 
     def _compact_when_due(self, run_id: int, rank: int, arrived_values: int) -> None:
@@ -319,15 +262,10 @@ class Store:
             ).fetchall()
         return [Fact(rank, key, json.loads(value), when) for rank, key, value, when in rows]
 
-    def _run_of_id(self, connection: Connection, run_id: int) -> Run:
-        found = runs.select(connection, self._clock(), "WHERE id = ?", (run_id,))
-        if not found:
-            raise RunNotFoundError(f"no run {run_id} in {self._engine.shown}")
-        return found[0]
-
 
 def _to_series(head: Sequence[Any], summary: Summary) -> Series:
-    finite = summary.point_count - summary.nonfinite_count
+    count = summary.point_count - summary.rewound_count
+    finite = count - summary.nonfinite_count
     series_id, run_id, rank, key, kind, unit = head
     return Series(
         id=series_id,
@@ -336,7 +274,7 @@ def _to_series(head: Sequence[Any], summary: Summary) -> Series:
         key=key,
         kind=kind,
         unit=unit,
-        count=summary.point_count,
+        count=count,
         nonfinite_count=summary.nonfinite_count,
         minimum=summary.minimum,
         minimum_step=summary.minimum_step,
@@ -345,6 +283,7 @@ def _to_series(head: Sequence[Any], summary: Summary) -> Series:
         mean=summary.total / finite if finite and abs(summary.total) < LARGEST else None,
         last=summary.last,
         last_step=summary.last_step,
+        cursor=summary.point_count,
     )
 
 

@@ -86,6 +86,11 @@ def put_heartbeat(connection: Connection, run_id: int, rank: int, now: float) ->
     )
 
 
+def hold_rank(connection: Connection, run_id: int, rank: int) -> None:
+    """Have whoever writes for the same rank wait until this transaction ends; says nothing about its being alive."""
+    connection.execute("UPDATE ranks SET heartbeat_at = heartbeat_at WHERE run_id = ? AND rank = ?", (run_id, rank))
+
+
 def put_rows(connection: Connection, ids: SeriesIds, run_id: int, rank: int, rows: Iterable[RowBlock]) -> int:
     """Keep rows as they arrived, in one record; return how many values they hold."""
     blocks = [

@@ -148,8 +148,8 @@ def _parser() -> argparse.ArgumentParser:
 
     def verb(name: str, command: object, text: str) -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=text, description=text)
-        where = "the store's file (default: TORCHGLASS_STORE, else ./torchglass.db)"
-        added.add_argument("--store", type=Path, help=where)
+        where = "a file, or postgresql://... (default: TORCHGLASS_STORE, else ./torchglass.db)"
+        added.add_argument("--store", help=where)
         added.set_defaults(command=command)
         return added
 

@@ -17,7 +17,7 @@ from torchglass.explaining import Request, explain_run
 from torchglass.reference_models import TrainingOptions, train
 from torchglass.report import export_report
 from torchglass.store import Run, Store, open_store
-from torchglass.store.sqlite import resolve_path
+from torchglass.store.location import VARIABLE, Location, locate
 
 RUN_NAME = "demo"
 MODEL = "lenet5"
@@ -27,10 +27,10 @@ EXIT_INTERRUPTED = 130
 PAGE_STARTS_WITHIN_SECONDS = 60.0
 
 
-def run_demo(location: Path | None, report: Path, *, serve: bool, port: int, device: str) -> int:
+def run_demo(location: str | None, report: Path, *, serve: bool, port: int, device: str) -> int:
     """Train, explain, report, and serve until Ctrl-C; a second time what is already there is kept."""
-    store_path = resolve_path(location)
-    with open_store(store_path) as store, _page(store_path, port) if serve else _no_page() as page:
+    place = locate(location)
+    with open_store(place) as store, _page(place, port) if serve else _no_page() as page:
         run = _finished_run(store)
         if run is None:
             _train(store, device)
@@ -64,24 +64,25 @@ def _finished_run(store: Store) -> Run | None:
 
 def _train(store: Store, device: str) -> None:
     print(f"Training {MODEL} with torchglass attached ...", flush=True)
-    result = train(TrainingOptions(model=MODEL, store=store.path, run=RUN_NAME, device=device))
+    result = train(TrainingOptions(model=MODEL, store=store.location.address, run=RUN_NAME, device=device))
     if not result.interrupted and result.test_accuracy is not None:
         print(f"Test accuracy {result.test_accuracy:.2%} in {result.seconds:.1f} s on {result.device}.", flush=True)
 
 
 def _explain(store: Store, run: Run) -> None:
     print("Explaining test images ...", flush=True)
-    for line in explain_run(store.path, Request(run.name, SAMPLES, METHODS)):
+    for line in explain_run(store.location.address, Request(run.name, SAMPLES, METHODS)):
         print(f"  {line}", flush=True)
 
 
 @contextmanager
-def _page(store_path: Path, port: int) -> Iterator[subprocess.Popen[bytes] | None]:
+def _page(place: Location, port: int) -> Iterator[subprocess.Popen[bytes] | None]:
     """Serve the page from a process of its own while the block runs."""
     if _answers(port):
         raise OptionError(f"port {port} is taken by another program: choose another with --port")
-    command = [sys.executable, "-m", "torchglass", "ui", "--store", os.fspath(store_path), "--port", str(port)]
-    server = subprocess.Popen(command)
+    command = [sys.executable, "-m", "torchglass", "ui", "--port", str(port)]
+    # Not on the command line, where everybody on the machine could read a password.
+    server = subprocess.Popen(command, env={**os.environ, VARIABLE: place.address})
     try:
         _wait_until_up(server, port)
         yield server

@@ -16,6 +16,10 @@ class StoreError(TorchglassError):
         self.may_pass = may_pass
 
 
+class NoStoreError(StoreError):
+    """There is no store at the place given; one appears there when a training run begins to record."""
+
+
 class RunNotFoundError(StoreError, LookupError):
     """No run of that name or id is in the store."""
 

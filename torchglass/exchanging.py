@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from torchglass.exchange.exporting import Format
 
 
-def print_import(logdir: Path, location: Path | None, run: str | None) -> None:
+def print_import(logdir: Path, location: str | None, run: str | None) -> None:
     """Import the runs below a folder of TensorBoard logs, and say what came of each."""
     import_tensorboard(logdir, store=location, run=run, progress=True, tell=_print_imported)
 
 
-def print_export(location: Path | None, run: str, format: Format, output: Path | None) -> None:
+def print_export(location: str | None, run: str, format: Format, output: Path | None) -> None:
     """Export a run, and say where it is."""
     with open_store(location, read_only=True) as store:
         _print_exported(export_run(store, run, output, format=format, progress=True))

@@ -92,7 +92,7 @@ def _find_checkpoint(store: Store, name: str) -> tuple[Run, Artifact]:
         if checkpoints:
             return run, checkpoints[-1]
     raise RunNotFoundError(
-        f"{name!r} has no checkpoint of a reference model in {store.path}: train one with `torchglass train lenet5`"
+        f"{name!r} has no checkpoint of a reference model in {store.location}: train one with `torchglass train lenet5`"
     )
 
 

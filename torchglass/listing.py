@@ -22,7 +22,7 @@ def print_runs(location: Location, *, as_json: bool) -> None:
             print(json.dumps([asdict(run) for run in runs], indent=2))
             return
         if not runs:
-            print(f"no runs in {store.path} yet: try `torchglass train lenet5`")
+            print(f"no runs in {store.location} yet: try `torchglass train lenet5`")
             return
         rows = [("RUN", "STATUS", "STARTED", "LASTED", "STEPS")]
         for run in runs:

@@ -40,7 +40,7 @@ def show(store: Store, run: Run) -> None:
             "This run stored no samples. Runs of the reference models do; for a model of your own, call",
             "torchglass.explain(model, images, target, method='gradcam')",
         )
-        order_training(store)
+        order_training()
         job_panel.show()
 
 
@@ -96,7 +96,7 @@ def _order_explanation(store: Store, run: Run, sample: int, meta: Any) -> None:
     arguments = ["explain", named, "--samples", str(sample), "--methods", ",".join(chosen_methods)]
     if chosen_class != PREDICTED:
         arguments += ["--target", str(chosen_class)]
-    job_panel.start(f"Explain sample {sample}", [*arguments, "--store", str(store.path)])
+    job_panel.start(f"Explain sample {sample}", arguments)
 
 
 def _explanations(store: Store, run: Run, sample: int) -> None:

@@ -13,7 +13,7 @@ import streamlit as st
 from torchglass.charts import file_name
 from torchglass.dashboard import notices
 from torchglass.report import export_report
-from torchglass.store import Run, Series, Store, open_store
+from torchglass.store import Location, Run, Series, Store, open_store
 
 
 def show(store: Store, run: Run) -> None:
@@ -23,7 +23,7 @@ def show(store: Store, run: Run) -> None:
     st.markdown("One HTML file with every chart of this run. It needs no server and no network to open.")
     st.download_button(
         "Download the report",
-        data=partial(_report, store.path, run.name),
+        data=partial(_report, store.location, run.name),
         file_name=f"{file_name(run.name)}.html",
         mime="text/html",
         icon=":material/download:",
@@ -38,7 +38,7 @@ def show(store: Store, run: Run) -> None:
     chosen = series[st.selectbox("Series", list(series), format_func=lambda series_id: _label(series[series_id]))]
     st.download_button(
         "Download as CSV",
-        data=partial(_table, store.path, chosen),
+        data=partial(_table, store.location, chosen),
         file_name=f"{file_name(f'{run.name}-{chosen.key}')}.csv",
         mime="text/csv",
         icon=":material/download:",
@@ -52,16 +52,16 @@ def _label(series: Series) -> str:
     return f"{series.key}{unit}" + (f", rank {series.rank}" if series.rank else "")
 
 
-def _report(path: Path, run: str) -> bytes:
+def _report(location: Location, run: str) -> bytes:
     """Build the report when its button is pressed, which is after the page has closed its own store."""
-    with open_store(path, read_only=True) as store, tempfile.TemporaryDirectory() as folder:
+    with open_store(location, read_only=True) as store, tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "report.html"
         export_report(store, run, target)
         return target.read_bytes()
 
 
-def _table(path: Path, series: Series) -> str:
-    with open_store(path, read_only=True) as store:
+def _table(location: Location, series: Series) -> str:
+    with open_store(location, read_only=True) as store:
         points = store.points(series.id)
     text = io.StringIO()
     writer = csv.writer(text)

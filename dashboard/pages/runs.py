@@ -12,7 +12,7 @@ from torchglass.charts.units import duration
 from torchglass.dashboard import job_panel
 from torchglass.dashboard.training_order import order_training
 from torchglass.errors import StoreError
-from torchglass.store import Run, Series, Store, open_store
+from torchglass.store import Location, Run, Series, Store, open_store
 
 REFRESH_SECONDS = 3.0
 SPARK_POINTS = 60
@@ -45,15 +45,15 @@ def show(store: Store, open_run: OpenRun) -> None:
     """Show all runs, newest first; a click on a row opens it."""
     st.header("Runs", anchor=False)
     st.caption("Click a row to open the run.")
-    st.fragment(_table, run_every=REFRESH_SECONDS)(str(store.path), len(store.runs()), open_run)
-    order_training(store)
+    st.fragment(_table, run_every=REFRESH_SECONDS)(store.location, len(store.runs()), open_run)
+    order_training()
     job_panel.show()
 
 
-def _table(path: str, known: int, open_run: OpenRun) -> None:
+def _table(location: Location, known: int, open_run: OpenRun) -> None:
     """Draw the table. A fragment runs without the rest of the page, so it opens the store itself."""
     try:
-        with open_store(path, read_only=True) as store:
+        with open_store(location, read_only=True) as store:
             found = store.runs()
             rows = [_row(store, run) for run in found[:MAX_ROWS]]
     except StoreError:

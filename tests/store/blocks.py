@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from torchglass.store import Batch, Column, RowBlock, Store
+from torchglass.store.location import ServerLocation
 
 START = 1_700_000_000.0
 
@@ -31,6 +35,26 @@ def one(steps: Sequence[int], values: Sequence[float], key: str = "loss") -> Bat
 def start(store: Store, name: str = "run") -> int:
     """Register a run and return its id."""
     return store.start_run(name, {}, host="here", pid=1).id
+
+
+def ask(store: Store, question: str, *parameters: Any) -> list[Any]:
+    """Rows of a query in the store's own database, whichever engine keeps it."""
+    with store._engine.reading() as connection:
+        return [tuple(row) for row in connection.execute(question, parameters).fetchall()]
+
+
+def change(store: Store, statement: str, *parameters: Any) -> None:
+    """Run a statement in the store's own database behind its back."""
+    with store._engine.writing() as connection:
+        connection.execute(statement, parameters)
+
+
+def is_whole(store: Store) -> bool:
+    """Whether the engine finds nothing wrong with its own files; a server looks after that itself."""
+    if isinstance(store.location, ServerLocation):
+        return True
+    with closing(sqlite3.connect(store.path)) as connection:
+        return bool(connection.execute("PRAGMA integrity_check").fetchone() == ("ok",))
 
 
 def series_id(store: Store, run_id: int, key: str = "loss") -> int:

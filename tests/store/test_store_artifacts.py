@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import pickle
-import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from blocks import start
+from blocks import change, start
 
 from torchglass.errors import RunNotFoundError, StoreError
 from torchglass.store import ArtifactBlock, Batch, Fact, ProfilerRow, ProfilerWindow, Store
@@ -25,9 +25,10 @@ class Bomb:
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.chdir(tmp_path)
-    return Store(tmp_path / "store.db")
+    with Store(location) as opened:
+        yield opened
 
 
 def artifact(arrays: dict[str, npt.NDArray[Any]], key: str = "a") -> ArtifactBlock:
@@ -77,8 +78,7 @@ def bomb_in_npz() -> bytes:
 @pytest.mark.parametrize("payload", [bomb_in_npz(), pickle.dumps(Bomb()), b"", b"PK\x03\x04 torn", b"no archive"])
 def test_a_payload_that_holds_a_pickle_or_rubbish_is_refused_on_reading(store: Store, payload: bytes) -> None:
     stored = store.add_artifact(start(store), artifact({"a": np.arange(3)}))
-    with sqlite3.connect(store.path) as connection:
-        connection.execute("UPDATE artifacts SET payload = ?", (payload,))
+    change(store, "UPDATE artifacts SET payload = ?", payload)
     with pytest.raises(StoreError, match=f"artifact {stored} "):
         store.arrays(stored)
     assert not Path("exploded").exists()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 from blocks import start
@@ -60,8 +58,7 @@ def test_two_histograms_merge_by_adding_their_counts() -> None:
     assert merged == counted(np.concatenate([one, two]))
 
 
-def test_a_histogram_comes_back_as_it_was_and_the_same_step_is_replaced(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store.db")
+def test_a_histogram_comes_back_as_it_was_and_the_same_step_is_replaced(store: Store) -> None:
     run = start(store)
 
     def histogram(step: int, count: int) -> HistogramBlock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -58,8 +57,7 @@ def spiky() -> Floats:
 
 
 @pytest.mark.parametrize("max_points", [1, 4, 50, 2000])
-def test_a_spike_of_one_point_and_a_nan_stretch_survive_any_zoom(tmp_path: Path, max_points: int) -> None:
-    store = Store(tmp_path / "store.db")
+def test_a_spike_of_one_point_and_a_nan_stretch_survive_any_zoom(store: Store, max_points: int) -> None:
     run = start(store)
     store.write(run, 0, Batch(rows=[block(np.arange(100_000), spiky())]))
     drawn = store.points(series_id(store, run), max_points=max_points)

@@ -85,19 +85,7 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
     assert [each.id for each in reader.runs()] == [run]
 
 
-@pytest.mark.parametrize("location", [5, object(), b"store.db"])
-def test_a_location_that_is_no_path_is_refused_with_its_type(location: object) -> None:
-    with pytest.raises(StoreError, match=f"not {type(location).__name__}"):
-        open_store(location)  # type: ignore[arg-type]
-
-
-def test_a_database_url_is_refused_without_its_password() -> None:
-    with pytest.raises(StoreError, match="postgresql:// is not supported") as refusal:
-        open_store("postgresql://me:secret@host/db")
-    assert "secret" not in str(refusal.value)
-
-
-def test_the_path_comes_from_the_environment_or_is_in_the_working_folder(
+def test_a_store_opens_at_what_the_environment_names_or_in_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

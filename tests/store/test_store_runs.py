@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from blocks import one, start
@@ -27,8 +27,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Store:
-    return Store(tmp_path / "store.db", clock=clock)
+def store(location: str, clock: Clock) -> Iterator[Store]:
+    with Store(location, clock=clock) as opened:
+        yield opened
 
 
 def test_a_name_that_is_taken_gets_a_number(store: Store) -> None:

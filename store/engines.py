@@ -1,0 +1,22 @@
+"""Which engine keeps a store, by its location."""
+
+from __future__ import annotations
+
+from torchglass.store.engine import Engine
+from torchglass.store.location import FileLocation, Location
+from torchglass.store.sqlite import SqliteEngine
+
+
+def open_engine(location: Location, *, create: bool, read_only: bool) -> Engine:
+    """Open the database that a location names.
+
+    Raises:
+        StoreError: it cannot be opened, or is no store of ours.
+        MissingExtraError: PostgreSQL's driver is not installed.
+    """
+    if isinstance(location, FileLocation):
+        return SqliteEngine(location.path, create=create, read_only=read_only)
+    # Here, because its driver is an extra that most training machines do not have.
+    from torchglass.store.postgresql import PostgresqlEngine
+
+    return PostgresqlEngine(location, create=create, read_only=read_only)
