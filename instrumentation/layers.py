@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from torchglass.instrumentation.buffer import Deferred, Record
-from torchglass.instrumentation.copies import CopyAllowance
 from torchglass.instrumentation.histograms import Histograms
-from torchglass.instrumentation.norms import CopiedSample, FusedSample, Norms, row_of
+from torchglass.instrumentation.norms import row_of
+from torchglass.instrumentation.sampling import DeviceSample, Plan
 from torchglass.instrumentation.shards import is_sharded, local
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.instrumentation.turns import DEFAULT_BUDGET_BYTES, Turns
@@ -60,7 +60,8 @@ class LayerStatistics:
         self._budget_bytes = budget_bytes
         self._histograms = Histograms(transfer, put)
         self._turns: dict[str, Turns] = {}
-        self._samples: dict[torch.device, _Samples] = {}
+        self._plans: dict[int, Plan] = {}
+        self._samples: list[DeviceSample] = []
         self._stated: dict[str, object] = {}
 
     @torch.no_grad()
@@ -69,12 +70,8 @@ class LayerStatistics:
     ) -> None:
         """Read what only exists between backward and the update: gradients, divided by `scale` where there is one."""
         if norms:
-            devices = _by_device(self._turn_of("norms", time))
-            self._samples = {
-                device: _Samples(members, scale)
-                for device, members in devices.items()
-                if self._transfer.accepts(device)
-            }
+            plan = self._plan_of(self._turn_of("norms", time))
+            self._samples = [group.sample(scale) for group in plan.groups if self._transfer.accepts(group.device)]
         if histograms:
             gradients = {
                 f"gradients/{name}": parameter.grad
@@ -89,14 +86,14 @@ class LayerStatistics:
     def read_weights(self, step: int, time: float, *, norms: bool, histograms: bool) -> None:
         """Read the weights after the update, and how far it moved them."""
         if norms:
-            samples, self._samples = self._samples, {}  # let go of whatever comes: they may be as large as the model
-            for each in samples.values():
+            samples, self._samples = self._samples, []  # let go of whatever comes: they may be as large as the model
+            for each in samples:
                 self._send_norms(each, step, time)
-            self._turns["norms"].advance()
+            self._advance("norms")
         if histograms:
             turn = self._turn_of("histograms", time)
             self._send_histograms({f"weights/{name}": parameter for name, parameter in turn.items()}, step, time)
-            self._turns["histograms"].advance()
+            self._advance("histograms")
 
     def _turn_of(self, what: str, time: float) -> dict[str, nn.Parameter]:
         """The parameters whose turn it is; grouped at the first sample, when a lazy module knows its shapes."""
@@ -113,18 +110,29 @@ class LayerStatistics:
                 self._state("sharded", "norms and histograms are of this rank's shard of each parameter", time)
         return turns.now()
 
-    def _send_norms(self, samples: _Samples, step: int, time: float) -> None:
+    def _advance(self, what: str) -> None:
+        if what in self._turns:  # unless nothing was read before the step, as while a CUDA graph was captured
+            self._turns[what].advance()
+
+    def _plan_of(self, turn: Mapping[str, nn.Parameter]) -> Plan:
+        """How to read these parameters: thought out once, and again when they were moved or converted."""
+        plan = self._plans.get(id(turn))
+        if plan is None or not plan.holds():
+            plan = self._plans[id(turn)] = Plan(turn)
+        return plan
+
+    def _send_norms(self, sample: DeviceSample, step: int, time: float) -> None:
         def put(arrived: npt.NDArray[np.floating]) -> None:
             made: list[RowBlock] = []
 
             def add_to(batch: Batch) -> None:
                 if not made:  # a batch that the store refuses is put together again
-                    made.append(row_of(samples.norms(arrived), step, time))
+                    made.append(row_of(sample.norms(arrived), step, time))
                 batch.rows += made
 
-            self._put(Deferred(add_to, samples.held_bytes + arrived.nbytes))
+            self._put(Deferred(add_to, sample.held_bytes + arrived.nbytes))
 
-        there = samples.end()
+        there = sample.end()
         if there is None:
             put(np.empty(0))
         else:
@@ -139,50 +147,3 @@ class LayerStatistics:
         if self._stated.get(key) != value:
             self._stated[key] = value
             self._put(Fact(self._rank, key, value, time))
-
-
-class _Samples:
-    """The parameters of one device at one step: small ones on the host are copied, the others measured in place."""
-
-    def __init__(self, parameters: Mapping[str, nn.Parameter], scale: torch.Tensor | None) -> None:
-        copied, fused = _sort_out(parameters)
-        self._copied = [CopiedSample(tuple(group), list(group.values()), scale) for group in copied]
-        self._fused = [FusedSample(tuple(group), list(group.values()), scale) for group in fused]
-
-    @property
-    def held_bytes(self) -> int:
-        return sum(sample.held_bytes for sample in self._copied)
-
-    def end(self) -> torch.Tensor | None:
-        """Read the weights again; returns what has to come over from the device, None for nothing."""
-        for sample in self._copied:
-            sample.end()
-        return torch.cat([sample.end() for sample in self._fused]) if self._fused else None
-
-    def norms(self, arrived: npt.NDArray[np.floating]) -> list[Norms]:
-        """All norms, some of which arrived from the device."""
-        parts = np.split(arrived, np.cumsum([sample.size for sample in self._fused])[:-1])
-        in_place = [sample.norms(part) for sample, part in zip(self._fused, parts, strict=False)]
-        return [*(sample.norms() for sample in self._copied), *in_place]
-
-
-_Groups = list[dict[str, nn.Parameter]]
-
-
-def _sort_out(parameters: Mapping[str, nn.Parameter]) -> tuple[_Groups, _Groups]:
-    """Parameters to be copied and those to be measured in place, grouped by type."""
-    groups: dict[tuple[torch.dtype, bool], dict[str, nn.Parameter]] = {}
-    allowance = CopyAllowance()
-    for name, parameter in parameters.items():
-        groups.setdefault((parameter.dtype, allowance.covers(parameter)), {})[name] = parameter
-    return (
-        [members for (_, copied), members in groups.items() if copied],
-        [members for (_, copied), members in groups.items() if not copied],
-    )
-
-
-def _by_device(parameters: Mapping[str, nn.Parameter]) -> dict[torch.device, dict[str, nn.Parameter]]:
-    devices: dict[torch.device, dict[str, nn.Parameter]] = {}
-    for name, parameter in parameters.items():
-        devices.setdefault(parameter.device, {})[name] = parameter
-    return devices

@@ -17,7 +17,7 @@ from torchglass.store import Column, RowBlock
 from torchglass.store.records import Floats
 
 _COARSE = (torch.float16, torch.bfloat16)
-_SAFE_SQUARES = (1e-30, 1e37)  # a float32 sum of squares out of this range may have under- or overflowed on the way
+_SAFE_SQUARES = (1e-30, 1e37)  # a sum of squares out of this range may have under- or overflowed float32 on the way
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _gradients_of(parameters: Sequence[nn.Parameter]) -> tuple[npt.NDArray[np.in
     """Which parameters have a gradient that is not sparse, and those gradients, all of one type."""
     gradients = [parameter.grad for parameter in parameters]
     usable = [index for index, each in enumerate(gradients) if each is not None and each.layout is torch.strided]
-    found = local([each for each in gradients if each is not None and each.layout is torch.strided])
+    found = local([each for index in usable if (each := gradients[index]) is not None])
     types = {each.dtype for each in found}
     if len(types) > 1:
         found = [each.to(reduce(torch.promote_types, types)) for each in found]
@@ -158,14 +158,12 @@ def segment_norms(values: npt.NDArray[np.floating], sizes: npt.NDArray[np.intp])
     """Euclidean norms (n,) of consecutive segments of the values, none of them empty."""
     if not sizes.size:
         return np.empty(0)
-    stops = np.cumsum(sizes)
+    starts = np.cumsum(sizes) - sizes
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        sums = np.add.reduceat(values * values, stops - sizes)
-        norms = np.sqrt(sums).astype(np.float64)
-    low, high = _SAFE_SQUARES
-    for index in np.flatnonzero(~((sums > low) & (sums < high))).tolist():
-        segment = values[stops[index] - sizes[index] : stops[index]].astype(np.float64)
-        norms[index] = np.sqrt(segment @ segment)
+        sums = np.add.reduceat(values * values, starts)
+        if not ((sums > _SAFE_SQUARES[0]) & (sums < _SAFE_SQUARES[1])).all():
+            sums = np.add.reduceat(np.square(values, dtype=np.float64), starts)
+        norms: Floats = np.sqrt(sums).astype(np.float64)
     return norms
 
 

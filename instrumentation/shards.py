@@ -12,12 +12,12 @@ _ORDINARY = (torch.Tensor, torch.nn.Parameter)
 
 def is_sharded(tensor: torch.Tensor) -> bool:
     """Tell a `DTensor`, without importing what is a heavy import where nobody shards."""
-    return type(tensor) not in _ORDINARY and hasattr(tensor, "to_local")
+    return hasattr(tensor, "to_local")
 
 
 def local(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """The tensors themselves; of one that is spread over processes the shard of this one. Nothing is communicated."""
-    return [_shard(each) if is_sharded(each) else each for each in tensors]
+    return [each if type(each) in _ORDINARY or not is_sharded(each) else _shard(each) for each in tensors]
 
 
 def _shard(tensor: Any) -> torch.Tensor:
