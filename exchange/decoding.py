@@ -12,6 +12,7 @@ from tensorboard.compat.proto import event_pb2
 
 from torchglass.exchange import hparams, pictures
 from torchglass.exchange.gathering import Gathered
+from torchglass.exchange.plain_scalars import PlainScalars
 from torchglass.exchange.rebinning import rebin
 from torchglass.exchange.tensors import numbers, strings
 from torchglass.store import Histogram
@@ -33,6 +34,7 @@ class Decoder:
 
     def __init__(self, gathered: Gathered) -> None:
         self._gathered = gathered
+        self._plain = PlainScalars(gathered)
         self._plugins: dict[str, str] = {}
         self._parse: Callable[[bytes], Any] = event_pb2.Event.FromString
         self._readers: dict[str, Callable[[Any, Any], bool]] = {
@@ -47,6 +49,8 @@ class Decoder:
     def take(self, record: bytes) -> bool:
         """Read one record; false when it is no event."""
         try:
+            if self._plain.take(record):
+                return True
             event = self._parse(record)
         except DecodeError:
             return False
@@ -57,6 +61,7 @@ class Decoder:
             which = value.WhichOneof("value")
             if which == "simple_value":
                 self._gathered.add_point(value.tag, event.step, event.wall_time, value.simple_value)
+                self._plain.learn(event.summary, value)
             else:
                 self._take_rich(event, value, which)
         return True

@@ -19,6 +19,7 @@ from torchglass.errors import DataError
 _HEADER = struct.Struct("<QI")
 _LENGTH = struct.Struct("<Q")
 _CHECKSUM = struct.Struct("<I")
+_AROUND = _HEADER.size + _CHECKSUM.size
 _MASK_DELTA = 0xA282EAD8
 _READ_AHEAD_BYTES = 1 << 20
 
@@ -62,28 +63,27 @@ class RecordFile:
         try:
             with self.path.open("rb", buffering=_READ_AHEAD_BYTES) as file:
                 size = os.fstat(file.fileno()).st_size
-                read = file.read
-                while header := read(_HEADER.size):
-                    if len(header) < _HEADER.size:
+                read, unpack_header, unpack_checksum = file.read, _HEADER.unpack, _CHECKSUM.unpack_from
+                while len(header := read(_HEADER.size)) == _HEADER.size:
+                    length, length_checksum = unpack_header(header)
+                    # Looked at first: a length that makes no sense must not be asked for.
+                    likely = length < _READ_AHEAD_BYTES or masked_checksum(header[: _LENGTH.size]) == length_checksum
+                    body = read(length + _CHECKSUM.size) if likely and length < size else b""
+                    whole = len(body) == length + _CHECKSUM.size
+                    if whole and masked_checksum(body[:length]) == unpack_checksum(body, length)[0]:
+                        self.position += _AROUND + length
+                        yield body[:length]
+                    # Only now: a record that is intact had a length that is right.
+                    elif masked_checksum(header[: _LENGTH.size]) != length_checksum:
+                        self.ending = "damaged"
+                        return
+                    elif whole:
+                        self.damaged_count += 1
+                        self.position += _AROUND + length
+                    else:
                         self.ending = "torn"
                         return
-                    length, length_checksum = _HEADER.unpack(header)
-                    # Compared first: a length that makes no sense must not be asked for.
-                    fits = self.position + _HEADER.size + length + _CHECKSUM.size <= size
-                    body = read(length + _CHECKSUM.size) if fits else b""
-                    data = body[:length]
-                    if not fits or _CHECKSUM.pack(masked_checksum(data)) != body[length:]:
-                        # Only now: a record that is intact had a length that is right.
-                        if masked_checksum(header[: _LENGTH.size]) != length_checksum:
-                            self.ending = "damaged"
-                            return
-                        if not fits or len(body) < length + _CHECKSUM.size:
-                            self.ending = "torn"
-                            return
-                        self.damaged_count += 1
-                        self.position += _HEADER.size + len(body)
-                        continue
-                    self.position += _HEADER.size + len(body)
-                    yield data
+                if header:
+                    self.ending = "torn"
         except OSError as error:
             raise DataError(f"cannot read {self.path}: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,16 +13,18 @@ import numpy.typing as npt
 from torchglass.store import ArtifactBlock, Batch, Column, Histogram, HistogramBlock, RowBlock, RunStatus
 from torchglass.store.records import Floats
 
-MAX_POINTS = 50_000  # to a batch, one transaction: some 10 MB while they are Python objects
+MAX_POINTS = 50_000  # to a batch, one transaction: 1 MB while they wait
 MAX_BYTES = 32_000_000  # of histograms and artifacts
 _HISTOGRAM_BYTES = 4_000
 _LATEST_SECONDS = 1e11  # the year 5138: a clock beyond it, or one that is NaN, does not tell the time
 
 
-class _Growing(NamedTuple):
-    steps: list[int]
-    times: list[float]
-    values: list[float]
+class Growing(NamedTuple):
+    """Points of one series since the last batch, as they come; whoever adds one raises `Gathered.points_waiting`."""
+
+    steps: array[int]
+    times: array[float]
+    values: array[float]
 
 
 class Gathered:
@@ -37,11 +40,11 @@ class Gathered:
         self.late_count = 0
         self.histogram_count = 0
         self.artifact_count = 0
-        self._series: dict[str, _Growing] = {}
+        self._series: dict[str, Growing] = {}
         self._highest: dict[str, int] = {}
         self._histograms: list[HistogramBlock] = []
         self._artifacts: list[ArtifactBlock] = []
-        self._points_waiting = 0
+        self.points_waiting = 0  # in all series together
         self._bytes_waiting = 0
 
     @property
@@ -52,20 +55,24 @@ class Gathered:
     @property
     def full(self) -> bool:
         """True when it is time to write a batch."""
-        return self._points_waiting >= MAX_POINTS or self._bytes_waiting >= MAX_BYTES
+        return self.points_waiting >= MAX_POINTS or self._bytes_waiting >= MAX_BYTES
 
     def __bool__(self) -> bool:
-        return bool(self._points_waiting or self._histograms or self._artifacts)
+        return bool(self.points_waiting or self._histograms or self._artifacts)
+
+    def series(self, key: str) -> Growing:
+        """Return where the points of a series go; it stays the same through all batches."""
+        if key not in self._series:
+            self._series[key] = Growing(array("q"), array("d"), array("d"))
+        return self._series[key]
 
     def add_point(self, key: str, step: int, time: float, value: float) -> None:
         """Take one point of a series."""
-        series = self._series.get(key)
-        if series is None:
-            series = self._series[key] = _Growing([], [], [])
+        series = self.series(key)
         series.steps.append(step)
         series.times.append(time)
         series.values.append(value)
-        self._points_waiting += 1
+        self.points_waiting += 1
 
     def add_histogram(self, key: str, histogram: Histogram) -> None:
         """Take a histogram."""
@@ -89,19 +96,21 @@ class Gathered:
 
     def take_batch(self) -> Batch:
         """Return what waits, in the order of the log, and start anew."""
-        rows = [self._rows(key, series) for key, series in self._series.items()]
+        rows = [self._rows(key, series) for key, series in self._series.items() if series.steps]
         batch = Batch(rows=rows, histograms=self._histograms, artifacts=self._artifacts)
-        self._series, self._histograms, self._artifacts = {}, [], []
-        self._points_waiting = self._bytes_waiting = 0
+        self._histograms, self._artifacts = [], []
+        self.points_waiting = self._bytes_waiting = 0
         return batch
 
-    def _rows(self, key: str, series: _Growing) -> RowBlock:
-        steps = np.array(series.steps, np.int64)
-        times = _told(np.array(series.times, np.float64))
+    def _rows(self, key: str, series: Growing) -> RowBlock:
+        steps, times, values = (np.array(column) for column in series)
+        for column in series:
+            del column[:]
+        times = _told(times)
         for edge in (times[0], times[-1]):
             self.see_time(float(edge))
         self._count_late(key, steps)
-        return RowBlock((Column(key),), steps, times, np.array(series.values, np.float64)[:, None])
+        return RowBlock((Column(key),), steps, times, values[:, None])
 
     def _count_late(self, key: str, steps: npt.NDArray[np.int64]) -> None:
         """Count the points whose step does not lie above all before it: a restart, or no steps at all."""
