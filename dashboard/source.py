@@ -18,9 +18,9 @@ def news(store: Store, series: Series, cursor: int) -> tuple[Points, bool]:
     They do when the cursor is unknown, when more came than a chart can take, or when steps went back: then a delta
     could not be appended.
     """
-    if cursor == series.count:
+    if cursor == series.cursor:
         return _NONE._replace(total=cursor, cursor=cursor), False
-    if not 0 <= cursor < series.count or series.count - cursor > MAX_POINTS:
+    if not 0 <= cursor < series.cursor or series.cursor - cursor > MAX_POINTS:
         return whole(store, series), True
     tail = store.tail(series.id, cursor)
     if not is_appendable(series, tail):

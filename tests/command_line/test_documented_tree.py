@@ -68,3 +68,13 @@ def test_the_documented_reader_needs_only_sqlite3_and_numpy(tmp_path: Path) -> N
     assert [point[0] for point in read] == steps.tolist()
     np.testing.assert_allclose([point[1] for point in read], times, atol=1e-6, rtol=0)
     assert [point[2] for point in read] == values.tolist()
+    with open_store(tmp_path / "s.db") as store:
+        store.end_run(run.id, "finished")
+        store.resume_run("r", step=2000, host="h", pid=1)
+        store.write(
+            run.id, 0, Batch(rows=[RowBlock.of_series("loss", "scalar", "", *map(np.array, ([2001], [2e9], [7.0])))])
+        )
+        tail = store.tail(store.series_of(run.id)[0].id, 0)
+    read = scope["read_series"](str(tmp_path / "s.db"), "r", "loss")  # type: ignore[operator]
+    assert [(point[0], point[2]) for point in read] == [*zip(tail.steps.tolist(), tail.values.tolist(), strict=True)]
+    assert len(read) == 2000 + 6 + 1
