@@ -32,9 +32,11 @@ def _framework() -> Any:
 
 
 _lightning = _framework()
+_Logger: Any = _lightning.loggers.Logger
+_Callback: Any = _lightning.Callback
 
 
-class TorchglassLogger(LoggerParts, _lightning.loggers.Logger):
+class TorchglassLogger(LoggerParts, _Logger):
     """Record what modules `log`, and their hyper-parameters, on rank 0.
 
     Args:
@@ -52,7 +54,7 @@ class TorchglassLogger(LoggerParts, _lightning.loggers.Logger):
         return int(getattr(_lightning.utilities.rank_zero_only, "rank", 0)) == 0
 
 
-class TorchglassCallback(CallbackParts, _lightning.Callback):
+class TorchglassCallback(CallbackParts, _Callback):
     """Record phases of each step, layers' norms and histograms, profiler windows and devices, on every rank.
 
     With a `TorchglassLogger` in the same trainer it records into that run, else into one of its own. Nothing that it

@@ -16,7 +16,7 @@ from torchglass.instrumentation import Run, start
 from torchglass.instrumentation.front_door import DEFAULT_HISTOGRAMS, DEFAULT_NORMS, DEFAULT_PROFILE
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.options import Steps
-from torchglass.instrumentation.watching import Cadences, Moment, unwatch, watch_told
+from torchglass.instrumentation.watching import Cadences, Moment, unwatch, watch
 
 Store = str | os.PathLike[str] | None
 
@@ -144,8 +144,12 @@ class CallbackParts:
         return self._run
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin a run, or watch the model on the run of a `TorchglassLogger` of this trainer."""
+        """Begin a run, or join that of a `TorchglassLogger` of this trainer."""
         self._guard.call(self._begin, trainer, pl_module)
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Watch the model from here on; a fit that was resumed goes on with its own number of steps."""
+        self._guard.call(self._watch, trainer, pl_module)
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Let go of the model; finish the run unless it is the logger's."""
@@ -193,7 +197,12 @@ class CallbackParts:
             kinds = [type(each).__name__ for each in optimizers]
             self._run.state("warnings/optimizers", f"of the optimizers {kinds} the first counts the steps")
         self._optimizer = optimizers[0] if optimizers else None
-        self._told = watch_told(self._run, module, self._optimizer, self._cadences)
+
+    def _watch(self, trainer: Any, module: Any) -> None:
+        if self._run is None:
+            return
+        done = trainer.global_step // max(len(trainer.optimizers), 1)
+        self._told = watch(self._run, module, self._optimizer, self._cadences, first_step=done, hooks=False)
         if self._optimizer is not None:
             self._after_step = self._optimizer.register_step_post_hook(self._stepped)
 

@@ -43,28 +43,32 @@ class Cadences:
     exclude: Sequence[str] = ()
 
 
-def watch(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer | None, cadences: Cadences) -> None:
-    """Hook a model and its optimizer to a run that `start` began; the optimizer counts the steps from here on.
+def watch(
+    run: Run,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    cadences: Cadences,
+    *,
+    first_step: int = 0,
+    hooks: bool = True,
+) -> Callable[[Moment], None]:
+    """Let a run that `start` began watch a model; the optimizer counts the steps from here on.
+
+    Args:
+        first_step: number of the step that comes next.
+        hooks: False for a trainer that tells every moment of a step itself: the model and optimizer carry no hooks.
+
+    Returns:
+        Whom to tell the moments that hooks do not see, such as the arrival of a batch; telling never raises.
 
     Raises:
         OptionError: an argument cannot be used, or the run watches a model already.
     """
-    if _take_up(run, model, optimizer, cadences):
-        run._hooks = Hooks(model, optimizer, run._watcher, run._guard)
-
-
-def watch_told(
-    run: Run, model: nn.Module, optimizer: torch.optim.Optimizer | None, cadences: Cadences
-) -> Callable[[Moment], None]:
-    """Watch a model without hooks, for a trainer that tells the moments of a step itself; return whom to tell.
-
-    Telling never raises.
-
-    Raises:
-        OptionError: as `watch`.
-    """
     if not _take_up(run, model, optimizer, cadences):
         return lambda moment: None
+    run._watcher.step, run._watcher._step_is_over = first_step, False
+    if hooks:
+        run._hooks = Hooks(model, optimizer, run._watcher, run._guard)
     return lambda moment: run._guard.call(getattr(run._watcher, moment))
 
 

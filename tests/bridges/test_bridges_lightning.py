@@ -22,7 +22,7 @@ BATCHES, EPOCHS = 4, 2
 STEPS = BATCHES * EPOCHS
 
 
-class Tiny(LightningModule):
+class Tiny(LightningModule):  # type: ignore[misc]
     """Calls its layers directly, as most modules do: hooks on the module itself would never be called."""
 
     def __init__(self, width: int = 3, rate: float = 0.1, fail_at: int = -1, error: Any = None) -> None:
@@ -138,6 +138,15 @@ def test_accumulated_gradients_make_one_step(path: Path) -> None:
     assert list(series_of(path, "phase/step")) == list(range(STEPS // 2))
     assert callback.run is not None
     assert callback.run.name == "acc"
+
+
+def test_a_fit_that_is_resumed_goes_on_with_its_own_steps(path: Path) -> None:
+    first = trainer(max_epochs=1)
+    first.fit(Tiny(), loader())
+    first.save_checkpoint(path.parent / "half.ckpt")
+    callback = TorchglassCallback(every=1, profile=None, devices=False)
+    trainer(callbacks=[callback]).fit(Tiny(), loader(), ckpt_path=path.parent / "half.ckpt")
+    assert list(series_of(path, "phase/step")) == list(range(BATCHES, STEPS))
 
 
 @pytest.mark.parametrize("with_logger", [True, False])
