@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -76,17 +78,13 @@ def _export_events(
 ) -> ExportedRun:
     from torchglass.exchange.event_file import exported_artifacts, write_events
 
-    ranks = _ranks(series)
+    ranks = sorted({*_ranks(series), *(each.rank for each in store.artifacts(run.id))})
     targets = {rank: (folder if ranks == [0] else folder / f"rank{rank}") / _event_name(run) for rank in ranks}
     _check_folder(folder, set(targets.values()), overwrite=overwrite)
     count = 0
-    with ExitStack() as files:
+    with _folders(folder, {target.parent for target in targets.values()}), ExitStack() as files:
         # All are written before the first is put in its place.
         for rank, target in targets.items():
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise TorchglassError(f"cannot write to {folder}: {error.strerror}; give another path") from error
             count += write_events(files.enter_context(whole_file(target)), store, run, rank, advance)
     kept = sum(len(exported_artifacts(store, run, rank)) for rank in ranks)
     left_out = {
@@ -95,6 +93,22 @@ def _export_events(
     }
     size = sum(target.stat().st_size for target in targets.values())
     return ExportedRun(folder, size, count, len(series), _some(left_out))
+
+
+@contextmanager
+def _folders(folder: Path, parts: set[Path]) -> Iterator[None]:
+    """Make the folder and its parts; what was not there before is gone again if the block fails."""
+    made = not folder.exists()
+    try:
+        for part in parts:
+            part.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException as error:
+        if made:
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise TorchglassError(f"cannot write to {folder}: {error.strerror}; give another path") from error
+        raise
 
 
 def _ranks(series: list[Series]) -> list[int]:

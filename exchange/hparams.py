@@ -56,7 +56,7 @@ def session_start(config: Mapping[str, Any], started_at: float) -> Any:
     for name, value in config.items():
         if isinstance(value, bool):
             info.hparams[name].bool_value = value
-        elif isinstance(value, int | float):
+        elif isinstance(value, float) or (isinstance(value, int) and abs(value) <= _LARGEST_WHOLE):
             info.hparams[name].number_value = value
         else:
             info.hparams[name].string_value = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 def print_import(logdir: Path, location: str | None, run: str | None) -> None:
     """Import the runs below a folder of TensorBoard logs, and say what came of each."""
-    import_tensorboard(logdir, store=location, run=run, progress=True, tell=_print_imported)
+    imported: list[ImportedRun] = []
+    try:
+        import_tensorboard(logdir, store=location, run=run, progress=True, tell=imported.append)
+    finally:
+        # Not while the bar is drawn; after Ctrl-C too, for what is already in the store.
+        for each in imported:
+            _print_imported(each)
 
 
 def print_export(location: str | None, run: str, format: Format, output: Path | None) -> None:

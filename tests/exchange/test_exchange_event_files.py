@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,9 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data
 from torch.utils.tensorboard import SummaryWriter
 
-from torchglass.errors import OptionError
+from torchglass.errors import OptionError, TorchglassError
 from torchglass.exchange import export_run, import_tensorboard
+from torchglass.exchange.exporting import _export_events
 from torchglass.store import ArtifactBlock, Batch, Run, Store
 
 
@@ -158,6 +161,17 @@ def test_a_second_export_replaces_the_first_and_spares_other_files(store: Store,
     assert len(list(out.iterdir())) == 2
     with pytest.raises(OptionError, match="holds this run already"):
         export_run(store, run, out, format="tensorboard", overwrite=False)
+
+
+def test_an_export_that_fails_leaves_no_folder(store: Store, run: Run, tmp_path: Path) -> None:
+    record(store, run, "loss", [0], [1.0], rank=1)
+
+    def stop(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(TorchglassError, match="No space left on device"):
+        _export_events(store, run, store.series_of(run.id), tmp_path / "out", True, stop)
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_runs_never_share_a_folder_of_event_files(store: Store, run: Run, tmp_path: Path) -> None:
