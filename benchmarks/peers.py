@@ -43,14 +43,14 @@ class Round:
 
 
 PEERS = (
-    Peer("torchglass", "`run.log`", 20_000, "`Store.points` of every series", own=True),
+    Peer("torchglass", "`run.log`", 100_000, "`Store.points` of every series", own=True),
     Peer("tensorboard", "`SummaryWriter.add_scalar`, ten calls", 3_000, "its `EventAccumulator`"),
     Peer("wandb", "`run.log`, offline", 20_000, "a scan of its log with its own messages (it has no offline reader)"),
     Peer("trackio", "`run.log`, local", 20_000, "its `SQLiteStorage.get_logs`"),
     Peer("mlflow", "`log_metrics`, SQLite", 500, "its `get_metric_history`"),
     Peer("aim", "`Run.track` of a dictionary", 1_000, "its `Repo`, after `aim storage reindex`"),
-    Peer("sqlite3", "`executemany`, a row per value, 10,000 rows at a time", 20_000, "`SELECT`", own=True),
-    Peer("list", "`append`: the floor, nothing kept", 20_000, "nothing to read", own=True),
+    Peer("sqlite3", "`executemany`, a row per value, 10,000 rows at a time", 100_000, "`SELECT`", own=True),
+    Peer("list", "`append`: the floor, nothing kept", 100_000, "nothing to read", own=True),
 )
 
 
