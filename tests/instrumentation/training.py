@@ -55,15 +55,15 @@ def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, inputs: torch
     return loss
 
 
-def read(store_path: Path, name: str | int = 1) -> tuple[Store, Run]:
+def read(place: Path | str, name: str | int = 1) -> tuple[Store, Run]:
     """Open a store as the page would, and a run of it."""
-    store = Store(store_path, read_only=True)
+    store = Store(place, read_only=True)
     return store, store.run(name)
 
 
-def recorded(store_path: Path, key: str, rank: int = 0, run: str | int = 1) -> dict[int, float]:
+def recorded(place: Path | str, key: str, rank: int = 0, run: str | int = 1) -> dict[int, float]:
     """Values by step of one series; empty when nothing was recorded."""
-    store, found = read(store_path, run)
+    store, found = read(place, run)
     series = store.find_series(found.id, key, rank)
     if series is None:
         return {}
