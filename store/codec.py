@@ -21,19 +21,19 @@ from torchglass.store.records import Floats, Integers
 _HEADER = struct.Struct("<BBBxIqqdI")
 _VERSION = 2
 _STEPS_LISTED, _TIMES_WIDE, _AXIS_PACKED, _VALUES_PACKED = 1, 2, 4, 8
-_WORTH_PACKING = 256  # points; below, a chunk is soon rewritten by the next compaction
 _ARRIVAL = struct.Struct("<II")
 
 
 class Axis(NamedTuple):
-    """Steps and times of a chunk, packed: series recorded together share them."""
+    """Steps and times of a chunk, encoded: series recorded together share them."""
 
     flags: int
     point_count: int
     first_step: int
     stride: int
     first_time: float
-    packed: bytes
+    body: bytes
+    pack: bool
 
 
 class Arrived(NamedTuple):
@@ -45,8 +45,8 @@ class Arrived(NamedTuple):
     values: Floats
 
 
-def encode_axis(steps: Integers, times: Floats) -> Axis:
-    """Pack the steps (n,) and times (n,) of a chunk, n > 0."""
+def encode_axis(steps: Integers, times: Floats, *, pack: bool) -> Axis:
+    """Encode the steps (n,) and times (n,) of a chunk, n > 0; to pack them is worth it once no point is to follow."""
     differences = np.diff(steps)
     stride = int(differences[0]) if differences.size else 1
     flags = 0
@@ -60,19 +60,19 @@ def encode_axis(steps: Integers, times: Floats) -> Axis:
     else:
         flags |= _TIMES_WIDE
     columns.append(ticks)
-    body, is_packed = _pack(columns)
+    body, is_packed = _encode(columns, pack=pack)
     if is_packed:
         flags |= _AXIS_PACKED
-    return Axis(flags, len(steps), int(steps[0]), stride, float(times[0]), body)
+    return Axis(flags, len(steps), int(steps[0]), stride, float(times[0]), body, pack)
 
 
 def encode_values(axis: Axis, values: npt.NDArray[np.float64] | npt.NDArray[np.float32]) -> bytes:
     """Make a chunk of an axis and its values (n,): float32 where that is exact for all of them (see `narrowed`)."""
-    body, is_packed = _pack([values])
+    body, is_packed = _encode([values], pack=axis.pack)
     flags = axis.flags | (_VALUES_PACKED if is_packed else 0)
     beginning = (axis.point_count, axis.first_step, axis.stride, axis.first_time)
-    header = _HEADER.pack(_VERSION, values.itemsize, flags, *beginning, len(axis.packed))
-    return b"".join((header, axis.packed, body))
+    header = _HEADER.pack(_VERSION, values.itemsize, flags, *beginning, len(axis.body))
+    return b"".join((header, axis.body, body))
 
 
 def narrowed(values: Floats) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
@@ -100,10 +100,10 @@ def decode_chunk(payload: bytes) -> tuple[Integers, Floats, Floats]:
     return steps, first_time + ticks / 1e6, values.view("<f4" if width == 4 else "<f8").astype(np.float64)
 
 
-def _pack(columns: list[npt.NDArray[Any]]) -> tuple[bytes, bool]:
+def _encode(columns: list[npt.NDArray[Any]], *, pack: bool) -> tuple[bytes, bool]:
     little = [np.ascontiguousarray(column, column.dtype.newbyteorder("<")) for column in columns]
     plain = b"".join(column.tobytes() for column in little)
-    if len(columns[-1]) < _WORTH_PACKING:
+    if not pack:
         return plain, False
     shuffled = b"".join(column.view(np.uint8).reshape(len(column), -1).T.tobytes() for column in little)
     packed = zlib.compress(shuffled, 1)

@@ -44,8 +44,11 @@ class _Stretch(NamedTuple):
     values: Floats
 
 
-def compact(connection: Connection, run_id: int, rank: int) -> None:
-    """Turn the arrivals of a run and rank into chunks, and add them to the summaries of their series."""
+def compact(connection: Connection, run_id: int, rank: int, *, is_last: bool = False) -> None:
+    """Turn the arrivals of a run and rank into chunks, and add them to the summaries of their series.
+
+    A chunk is packed when it is full; the unfinished ones with it if this `is_last`: they will not soon be rewritten.
+    """
     groups = grouped(arrived(connection, run_id, rank))
     if not groups:
         return
@@ -53,7 +56,7 @@ def compact(connection: Connection, run_id: int, rank: int) -> None:
     tails = _tails(connection, run_id, rank)
     for group in groups:
         for stretch in _appended(group, tails, stored):
-            _put(connection, stretch)
+            _put(connection, stretch, is_last=is_last)
     put_summaries(
         connection,
         {series_id: joined(stored[series_id], fresh) for series_id, fresh in summaries(groups).items()},
@@ -65,7 +68,7 @@ def put_points(
     connection: Connection, series_id: int, first_index: int, steps: Integers, times: Floats, values: Floats
 ) -> None:
     """Add points (n,) to a series, as chunks behind the `first_index` points that it has."""
-    _put(connection, _Stretch([series_id], [first_index], steps, times, values[:, None]))
+    _put(connection, _Stretch([series_id], [first_index], steps, times, values[:, None]), is_last=True)
 
 
 def stored_summaries(connection: Connection, run_id: int, rank: int) -> dict[int, Summary]:
@@ -116,12 +119,12 @@ def _appended(group: Group, tails: Mapping[int, _Tail], stored: Mapping[int, Sum
         yield _Stretch(ids, [stored[series_id].point_count - kept for series_id in ids], steps, times, values)
 
 
-def _put(connection: Connection, stretch: _Stretch) -> None:
+def _put(connection: Connection, stretch: _Stretch, *, is_last: bool) -> None:
     heads, payloads = [], []
     for start in range(0, len(stretch.steps), CHUNK_POINTS):
         piece = slice(start, start + CHUNK_POINTS)
         steps, times, values = stretch.steps[piece], stretch.times[piece], stretch.values[piece]
-        axis = encode_axis(steps, times)
+        axis = encode_axis(steps, times, pack=is_last or len(steps) == CHUNK_POINTS)
         narrow, exact = narrowed(values)
         by_series = zip(stretch.ids, stretch.first_indices, exact.tolist(), digest(steps, times, values), strict=True)
         for column, (series_id, first_index, is_exact, found) in enumerate(by_series):

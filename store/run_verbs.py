@@ -141,7 +141,7 @@ class RunVerbs:
             runs.end(connection, run_id, status, error, self._clock())
             ranks = connection.execute("SELECT DISTINCT rank FROM arrivals WHERE run_id = ?", (run_id,)).fetchall()
             for (rank,) in ranks:
-                compact(connection, run_id, rank)
+                compact(connection, run_id, rank, is_last=True)
 
     # Found
 

@@ -32,19 +32,26 @@ def test_every_value_comes_back_bit_for_bit(store: Store, values: list[float]) -
     assert read.total == read.cursor == len(values)
 
 
-def packed(steps: npt.NDArray[np.int64], times: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> bytes:
+def encoded(
+    steps: npt.NDArray[np.int64],
+    times: npt.NDArray[np.float64],
+    values: npt.NDArray[np.float64],
+    *,
+    pack: bool = True,
+) -> bytes:
     narrow, exact = narrowed(values[:, None])
-    return encode_values(encode_axis(steps, times), narrow[:, 0] if exact[0] else values)
+    return encode_values(encode_axis(steps, times, pack=pack), narrow[:, 0] if exact[0] else values)
 
 
 @pytest.mark.parametrize("size", [1, 2, 255, 256, 1024])
 @pytest.mark.parametrize("gap", [1e-3, 5000.0])
-def test_a_chunk_comes_back_bit_for_bit_and_to_the_microsecond(size: int, gap: float) -> None:
+@pytest.mark.parametrize("pack", [True, False])
+def test_a_chunk_comes_back_bit_for_bit_and_to_the_microsecond(size: int, gap: float, pack: bool) -> None:
     generator = np.random.default_rng(size)
     steps = generator.integers(INT64.min, INT64.max, size)
     times = START + gap * generator.random(size).cumsum()
     values = generator.choice(AWKWARD, size)
-    read_steps, read_times, read_values = decode_chunk(packed(steps, times, values))
+    read_steps, read_times, read_values = decode_chunk(encoded(steps, times, values, pack=pack))
     assert read_steps.tolist() == steps.tolist()
     assert np.abs(read_times - times).max() < 1.5e-6
     assert bits(read_values) == bits(values)
@@ -54,7 +61,7 @@ def test_values_born_as_float32_take_half_the_room() -> None:
     steps, times = np.arange(1000), START + np.random.default_rng(0).random(1000).cumsum()
     wide = np.random.default_rng(1).normal(size=1000)
     narrow = wide.astype(np.float32).astype(np.float64)
-    assert len(packed(steps, times, wide)) - len(packed(steps, times, narrow)) > 3000
+    assert len(encoded(steps, times, wide)) - len(encoded(steps, times, narrow)) > 3000
 
 
 @pytest.mark.parametrize(
@@ -97,7 +104,7 @@ def test_times_are_kept_to_the_microsecond_through_every_merge(store: Store) -> 
 
 
 def test_a_chunk_says_no_to_a_format_it_does_not_know() -> None:
-    payload = bytearray(packed(np.arange(3), np.arange(3.0), np.arange(3.0)))
+    payload = bytearray(encoded(np.arange(3), np.arange(3.0), np.arange(3.0)))
     payload[0] = 9
     with pytest.raises(StoreError, match="format 9; this torchglass reads format 2"):
         decode_chunk(bytes(payload))
