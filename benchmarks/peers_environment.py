@@ -19,11 +19,15 @@ def python_of_peers() -> Path:
 
 
 def make_environment() -> dict[str, str]:
-    """Make the environment unless it is there; return the requirements that could not be installed, with the reason."""
+    """Make the environment unless it is there; return the requirements that could not be installed, with the reason.
+
+    What failed once is not tried again before the folder is removed, as `make clean` does.
+    """
     wanted = {"python": sys.version, "requirements": REQUIREMENTS.read_text(encoding="utf-8")}
     made = json.loads(_MADE.read_text(encoding="utf-8")) if _MADE.exists() else {}
-    if {key: made.get(key) for key in wanted} == wanted and not made["missing"]:
-        return {}
+    if {key: made.get(key) for key in wanted} == wanted:
+        missing: dict[str, str] = made["missing"]
+        return missing
     print(f"Installing {REQUIREMENTS.name} into {FOLDER.name} (a minute or two) ...", flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", FOLDER], check=True)
     missing = _install_all()
