@@ -184,7 +184,7 @@ def _refuse_unknown(expression: Expression, subjects: Sequence[Subject]) -> None
     for name in expression.names:
         if subjects and not any(subject.find(name).is_there for subject in subjects):
             known = {each for subject in subjects for each in subject.known_names()}
-            close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+            close = difflib.get_close_matches(name, known, n=3, cutoff=0.65)
             hint = f"did you mean {' or '.join(close)}?" if close else "`torchglass show RUN` lists what a run has"
             raise OptionError(f"no run has {name!r}: {hint}")
 

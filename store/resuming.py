@@ -119,7 +119,7 @@ def _compact_all_ranks(connection: Connection, run_id: int) -> None:
     ranks = connection.execute("SELECT rank FROM ranks WHERE run_id = ? ORDER BY rank", (run_id,)).fetchall()
     for (rank,) in ranks:
         hold_rank(connection, run_id, rank)
-        compact(connection, run_id, rank)
+        compact(connection, run_id, rank, is_last=True)
 
 
 def _count(connection: Connection, run_id: int) -> int:
@@ -144,7 +144,7 @@ def _hide(connection: Connection, run_id: int, number: int, step: int) -> int:
         connection.execute(
             f"UPDATE {table} SET rewound = ? WHERE {of_run} AND step >= ? AND rewound = 0", (number, run_id, step)
         )
-    before = sum(rewound for *_, rewound in rows)
+    before: int = sum(rewound for *_, rewound in rows)
     return _sum_up_anew(connection, [series_id for series_id, *_ in rows]) - before
 
 
