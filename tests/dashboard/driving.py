@@ -57,9 +57,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], store_path: Path, folder: Path) -> Iterator[Server]:
-    """Start a server and wait for the line that says where it is."""
-    environment = {**os.environ, "TORCHGLASS_STORE": str(store_path), "PYTHONUNBUFFERED": "1"}
+def running(command: list[str], store_path: Path, folder: Path, *, address: str | None = None) -> Iterator[Server]:
+    """Start a server and wait for the line that says where it is; its store has a path, or an address of its own."""
+    environment = {**os.environ, "TORCHGLASS_STORE": address or str(store_path), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
