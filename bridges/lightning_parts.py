@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import platform
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.distributed
 from torch.utils.hooks import RemovableHandle
 
 from torchglass.bridges.configuration import LateConfig
 from torchglass.bridges.tracker_config import to_mapping
-from torchglass.instrumentation import Run, start
-from torchglass.instrumentation.front_door import DEFAULT_HISTOGRAMS, DEFAULT_NORMS, DEFAULT_PROFILE
+from torchglass.instrumentation import Run
+from torchglass.instrumentation.front_door import DEFAULT_HISTOGRAMS, DEFAULT_NORMS, DEFAULT_PROFILE, start_rank
 from torchglass.instrumentation.guard import Guard, tell
+from torchglass.instrumentation.identity import Identity
 from torchglass.instrumentation.options import Steps
 from torchglass.instrumentation.watching import Cadences, Moment, unwatch, watch
 
@@ -24,6 +29,13 @@ Store = str | os.PathLike[str] | None
 def end_with(run: Run, error: BaseException | None) -> None:
     """Finish a run as the exception says, if there is one."""
     run.__exit__(type(error) if error is not None else None, error, None)
+
+
+def rank_of(rank: int, launch_id: str) -> Identity:
+    """This process as a rank of a fit; Lightning's launchers set no variables that say so to all of them."""
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    world_size = torch.distributed.get_world_size() if together else 1
+    return Identity(platform.node(), os.getpid(), rank, world_size, launch_id)
 
 
 class LoggerParts:
@@ -43,15 +55,16 @@ class LoggerParts:
         self._name = name
         self._options: dict[str, Any] = {"store": store, "config": config, "devices": devices, "mode": mode}
         self._prefix = prefix
+        self.launch_id = uuid.uuid4().hex  # by which the callback's other ranks join the run
         self._run: Run | None = None
         self._late: LateConfig | None = None
         self._guard = Guard(self._failed)
 
     @property
     def run(self) -> Run:
-        """The run; it begins with the first call, and a finished one is followed by another."""
+        """The run; it begins with the first call."""
         if self._run is None:
-            self._run = start(self._name or "lightning", **self._options)
+            self._run = start_rank(self._name or "lightning", rank_of(0, self.launch_id), **self._options)
             self._late = LateConfig(self._run)
         return self._run
 
@@ -81,12 +94,15 @@ class LoggerParts:
     def finalize(self, status: str) -> None:
         """Close the run if training failed or was interrupted; after success wait until all is stored.
 
-        The run stays open for a `test` that follows, until the program ends or `logger.run.finish()`.
+        The run then stays open for a `test` that follows, until the program ends or `logger.run.finish()`; but not in
+        a process that was made for this fit alone, and may end without further notice.
         """
         if self._run is None or not self._is_first_rank():
             return
-        if status == "success":
+        if status == "success" and multiprocessing.parent_process() is None:
             self._guard.call(self._run.flush)
+        elif status == "success":
+            self._guard.call_anyway(self._run.finish)
         else:
             error = sys.exc_info()[1]
             self._guard.call_anyway(end_with, self._run, error or RuntimeError(f"training ended as {status!r}"))
@@ -189,9 +205,11 @@ class CallbackParts:
         self._tell("evaluation_ends")
 
     def _begin(self, trainer: Any, module: Any) -> None:
-        loggers = [each for each in trainer.loggers if isinstance(each, LoggerParts)] if trainer.is_global_zero else []
-        self._own = not loggers
-        self._run = loggers[0].run if loggers else self._start(module)
+        logger = next((each for each in trainer.loggers if isinstance(each, LoggerParts)), None)
+        launch_id = uuid.uuid4().hex if logger is None else logger.launch_id
+        launch_id = trainer.strategy.broadcast(launch_id)  # before anything that may fail in one rank alone
+        self._own = logger is None or not trainer.is_global_zero
+        self._run = logger.run if logger is not None and not self._own else self._start(module, trainer, launch_id)
         optimizers = list(trainer.optimizers)
         if len(optimizers) > 1:
             kinds = [type(each).__name__ for each in optimizers]
@@ -206,9 +224,10 @@ class CallbackParts:
         if self._optimizer is not None:
             self._after_step = self._optimizer.register_step_post_hook(self._stepped)
 
-    def _start(self, module: Any) -> Run:
+    def _start(self, module: Any, trainer: Any, launch_id: str) -> Run:
         config = to_mapping(getattr(module, "hparams", None)) | dict(self._options["config"] or {})
-        return start(self._wanted or type(module).__name__, **(self._options | {"config": config}))
+        name = self._wanted or type(module).__name__
+        return start_rank(name, rank_of(trainer.global_rank, launch_id), **(self._options | {"config": config}))
 
     def _end(self, error: BaseException | None) -> None:
         if self._after_step is not None:

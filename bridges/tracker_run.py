@@ -108,7 +108,7 @@ class Run:
     @property
     def dir(self) -> str:
         """A folder for the script's own files, beside the store; made when asked for."""
-        folder = self.recording.store_path.parent / "torchglass-files" / self.recording.name.replace("/", "-")
+        folder = self.recording.folder / "torchglass-files" / self.recording.name.replace("/", "-")
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder)
 

@@ -107,9 +107,34 @@ def start(
     return DisabledRun(options.config) if is_disabled(mode) else _record(None, None, options, open_store(store))
 
 
-def _record(model: nn.Module | None, optimizer: torch.optim.Optimizer | None, options: Options, store: Store) -> Run:
+def start_rank(
+    run: str,
+    identity: Identity,
+    *,
+    store: str | os.PathLike[str] | None,
+    config: Mapping[str, Any] | None,
+    devices: bool,
+    mode: Literal["on", "disabled"] | None,
+) -> Run:
+    """Start as one of several ranks, for a launcher that sets no variables by which `start` would know them.
+
+    Ranks whose identities share a `launch_id` share one run. Raises as `start`.
+    """
+    options = check_options("run", run=run, config=config, devices=devices)
+    if is_disabled(mode):
+        return DisabledRun(options.config)
+    return _record(None, None, options, open_store(store), identity)
+
+
+def _record(
+    model: nn.Module | None,
+    optimizer: torch.optim.Optimizer | None,
+    options: Options,
+    store: Store,
+    identity: Identity | None = None,
+) -> Run:
     """Put the parts together and start them."""
-    identity = identify()
+    identity = identity or identify()
     stored = store.start_run(
         options.run, options.config, host=identity.host, pid=identity.pid, launch_id=identity.launch_id
     )

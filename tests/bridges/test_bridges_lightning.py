@@ -254,3 +254,44 @@ def test_the_older_name_of_lightning_serves_too_and_checkpoints_go_into_the_runs
     assert list(points_of(path)["loss"]) == [0, 1, 2]
     assert (run_of(path).name, run_of(path).status) == ("old", "finished")
     assert list((tmp_path / "here/old/version_1/checkpoints").glob("*.ckpt"))
+
+
+TWO_RANKS = """
+import warnings; warnings.simplefilter("ignore")
+import lightning.pytorch, torch
+from torch.utils.data import DataLoader
+from torchglass.bridges.lightning import TorchglassCallback, TorchglassLogger
+
+class Tiny(lightning.pytorch.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 1)
+    def training_step(self, batch, index):
+        loss = self.layer(batch).mean()
+        self.log("loss", loss)
+        return loss
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+def fit(**options):
+    lightning.pytorch.Trainer(
+        accelerator="cpu", devices=2, strategy="ddp_fork", max_epochs=1, log_every_n_steps=1, enable_progress_bar=False,
+        callbacks=[TorchglassCallback(every=1, devices=False)], enable_checkpointing=False, **options,
+    ).fit(Tiny(), DataLoader(torch.randn(6, 4)))
+
+fit(logger=TorchglassLogger("ranks", devices=False))
+fit(logger=False)
+"""
+
+
+def test_all_ranks_of_a_fit_record_one_run_whatever_launched_them(tmp_path: Path) -> None:
+    code, _, errors = run_script(TWO_RANKS, tmp_path)
+    assert code == 0, errors
+    with Store(tmp_path / "store.db") as store:
+        assert {run.name: run.status for run in store.runs()} == {"ranks": "finished", "Tiny": "finished"}
+        for name in ("ranks", "Tiny"):
+            found = {(each.rank, each.key): each.count for each in store.series_of(store.run(name).id)}
+            norms = [found.get((rank, "layers/layer.weight/gradient_norm")) for rank in range(3)]
+            assert norms == [3, 3, None], name
+        losses = [(each.rank, each.count) for each in store.series_of(store.run("ranks").id) if each.key == "loss"]
+        assert losses == [(0, 3)]
