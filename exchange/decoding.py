@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2
 
 from torchglass.exchange import hparams, pictures
+from torchglass.exchange.exact_numbers import read_number
 from torchglass.exchange.gathering import Gathered
 from torchglass.exchange.plain_scalars import PlainScalars
 from torchglass.exchange.rebinning import rebin
@@ -60,7 +61,7 @@ class Decoder:
         for value in event.summary.value:
             which = value.WhichOneof("value")
             if which == "simple_value":
-                self._gathered.add_point(value.tag, event.step, event.wall_time, value.simple_value)
+                self._gathered.add_point(value.tag, event.step, event.wall_time, read_number(value))
                 self._plain.learn(event.summary, value)
             else:
                 self._take_rich(event, value, which)

@@ -1,9 +1,8 @@
 """One rank of a run as an event file that TensorBoard reads.
 
-A series whose values float32 holds exactly is written as `simple_value`, which every reader knows; any other as
-float64 tensors, which TensorBoard draws as well and `EventAccumulator` lists under `Tensors`. A histogram's bins become
-the buckets of a HistogramProto; its NaN and infinities have no place there. Texts and images are written as such, the
-configuration and the run's end as a session of the hparams plugin.
+Scalars are `simple_value`, which every reader knows, with the digits that a float32 lacks beside it (see
+`exact_numbers`). A histogram's bins become the buckets of a HistogramProto; its NaN and infinities have no place there.
+Texts and images are written as such, the configuration and the run's end as a session of the hparams plugin.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import numpy as np
 from tensorboard.compat.proto import event_pb2, histogram_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 
 from torchglass.exchange import hparams, pictures
+from torchglass.exchange.exact_numbers import texts_beside
 from torchglass.exchange.framing import frame
 from torchglass.exchange.progress import Advance
 from torchglass.exchange.reading import pieces
 from torchglass.exchange.rebinning import buckets_of
 from torchglass.store import Artifact, Histogram, Run, Series, Store
-from torchglass.store.records import Floats
 
 FILE_VERSION = "brain.Event:2"
 
@@ -50,32 +49,18 @@ def _event(step: int, time: float, value: Any) -> Any:
 
 
 def _put_series(put: Callable[[Any], None], store: Store, series: Series, advance: Advance) -> int:
-    narrow = all(_fits_float32(piece.values) for piece in pieces(store, series))
     event = _event(0, 0.0, summary_pb2.Summary.Value(tag=series.key))
     value = event.summary.value[0]
-    if not narrow:
-        value.metadata.CopyFrom(_metadata("scalars"))
-        value.tensor.CopyFrom(tensor_pb2.TensorProto(dtype=types_pb2.DT_DOUBLE, double_val=[0.0]))
-    listed = value.tensor.double_val
     count = 0
     for piece in pieces(store, series):
-        columns = (piece.steps.tolist(), piece.times.tolist(), piece.values.tolist())
-        for step, time, number in zip(*columns, strict=True):
+        columns = (piece.steps.tolist(), piece.times.tolist(), piece.values.tolist(), texts_beside(piece.values))
+        for step, time, number, text in zip(*columns, strict=True):
             event.step, event.wall_time = step, time
-            if narrow:
-                value.simple_value = number
-            else:
-                listed[0] = number
+            value.simple_value, value.node_name = number, text
             put(event)
-            value.ClearField("metadata")  # a tag's first event speaks for all
         count += len(piece.steps)
         advance(len(piece.steps))
     return count
-
-
-def _fits_float32(values: Floats) -> bool:
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        return bool(np.array_equal(values.astype(np.float32), values, equal_nan=True))
 
 
 def _rich_events(store: Store, run: Run, rank: int) -> Iterator[Any]:

@@ -111,7 +111,7 @@ def _finite(value: float | None) -> float | None:
 def buckets_of(histogram: Histogram) -> tuple[Floats, Floats]:
     """Return buckets that touch, as upper edges (m,) and counts (m,): the occupied bins, and empty ones between them.
 
-    The first is empty: its edge is where the next begins. Zeros get a bucket of their own, from -1e-12 to 1e-12 unless
+    The first begins at the histogram's minimum. Zeros get a bucket of their own, from -1e-12 to 1e-12 unless
     other values lie in there; so `rebin` makes the same histogram of it, but for NaN and infinities.
     """
     lefts, rights = bin_edges(histogram.bins)
@@ -124,7 +124,7 @@ def buckets_of(histogram: Histogram) -> tuple[Floats, Floats]:
     limits: list[float] = []
     counts: list[float] = []
     for left, right, count in occupied:
-        if not limits or limits[-1] != left:
+        if limits and limits[-1] != left:
             limits.append(left)
             counts.append(0.0)
         limits.append(right)

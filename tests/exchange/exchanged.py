@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.util import tensor_util
@@ -63,3 +64,8 @@ def curve(store: Store, run: str, key: str) -> list[tuple[int, float]]:
     """Steps and values of a series."""
     found = points(store, run, key)
     return list(zip(found.steps.tolist(), found.values.tolist(), strict=True))
+
+
+def bits(values: npt.NDArray[np.float64]) -> list[int]:
+    """The very bits: NaN equals NaN, and -0.0 differs from 0.0."""
+    return [int(each) for each in np.ascontiguousarray(values).view(np.uint64)]

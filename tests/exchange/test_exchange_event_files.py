@@ -5,18 +5,22 @@ from __future__ import annotations
 import errno
 import math
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from exchanged import START, curve, points, record, scalar_event, write_log
+from exchanged import START, bits, curve, event, points, record, scalar_event, write_log
 from recorded import record_example_run
-from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.compat.proto import summary_pb2
 from tensorboard.context import RequestContext
+from tensorboard.data.provider import RunTagFilter
+from tensorboard.data.server_ingester import SubprocessServerDataIngester, get_server_binary
 from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data
+from tensorboard.util.grpc_util import ChannelCredsType
 from torch.utils.tensorboard import SummaryWriter
 
 from torchglass.errors import OptionError, TorchglassError
@@ -44,36 +48,68 @@ def run(store: Store) -> Run:
     return store.run(made.id)
 
 
-def test_tensorboard_reads_values_that_float32_holds_as_plain_scalars(store: Store, tmp_path: Path) -> None:
+def test_event_accumulator_reads_plain_scalars_rounded_to_float32(store: Store, tmp_path: Path) -> None:
     made = store.start_run("r", {}, host="here", pid=1)
-    values = [0.5, math.nan, -math.inf, float(np.float32(0.1))]
-    record(store, made, "loss", [0, 7, 8, 2**40], values)
+    values = [0.5, math.nan, -math.inf, 0.1, 1e300, 1e-320]
+    record(store, made, "loss", [0, 7, 8, 9, 10, 2**40], values)
     export_run(store, made, tmp_path / "out", format="tensorboard")
     read = _read(tmp_path / "out").Scalars("loss")
-    assert [each.step for each in read] == [0, 7, 8, 2**40]
-    assert [each.wall_time for each in read] == [START + index for index in range(4)]
-    np.testing.assert_array_equal([each.value for each in read], values)
+    rounded = [0.5, math.nan, -math.inf, float(np.float32(0.1)), math.inf, 0.0]
+    assert [each.step for each in read] == [0, 7, 8, 9, 10, 2**40]
+    assert [each.wall_time for each in read] == [START + index for index in range(6)]
+    np.testing.assert_array_equal([each.value for each in read], rounded)
 
 
-def test_tensorboard_draws_all_series_and_loses_no_digit_of_a_double(store: Store, run: Run, tmp_path: Path) -> None:
-    done = export_run(store, run, tmp_path / "out", format="tensorboard")
-    multiplexer = EventMultiplexer({"r": str(done.path)}, tensor_size_guidance={"scalars": 0})
-    multiplexer.Reload()
-    provider = MultiplexerDataProvider(multiplexer, str(done.path))
-    drawn = provider.read_scalars(
-        RequestContext(), experiment_id="", plugin_name="scalars", downsample=10_000, run_tag_filter=None
-    )["r"]
-    assert set(drawn) == {each.key for each in store.series_of(run.id)}
+def test_no_digit_of_a_double_is_lost_on_the_way_out_and_back(store: Store, tmp_path: Path) -> None:
+    made = store.start_run("r", {}, host="here", pid=1)
+    values = [0.1, 1e300, -1e300, 5e-324, -0.0, math.nan, 1 / 3, math.pi]
+    record(store, made, "loss", range(8), values)
+    export_run(store, made, tmp_path / "out", format="tensorboard")
+    import_tensorboard(tmp_path / "out", store=store.path, run="back")
+    assert bits(points(store, "back", "loss").values) == bits(np.array(values))
+
+
+@pytest.mark.parametrize(("name", "number"), [("0.1", 0.1), ("0.2", 0.5), ("layer/loss", 0.5), ("nan", 0.5), ("", 0.5)])
+def test_a_text_that_is_not_the_same_number_is_not_believed(
+    name: str, number: float, store: Store, tmp_path: Path
+) -> None:
+    value = summary_pb2.Summary.Value(tag="loss", node_name=name, simple_value=number)
+    write_log(tmp_path / "log", [event(value, 0), event(value, 1)])
+    import_tensorboard(tmp_path / "log", store=store.path)
+    assert curve(store, "log", "loss") == [(0, number), (1, number)]
+
+
+def test_tensorboards_server_shows_every_series_histogram_and_session(store: Store, run: Run, tmp_path: Path) -> None:
+    """Its data server is a program of its own, which reads less than its Python does: no float64 tensor, for one."""
+    (tmp_path / "out").mkdir()
+    export_run(store, run, tmp_path / "out" / "r", format="tensorboard")
+    server = SubprocessServerDataIngester(
+        get_server_binary(),
+        str(tmp_path / "out"),
+        reload_interval=1,
+        channel_creds_type=ChannelCredsType.LOCAL,
+        samples_per_plugin={"scalars": 0},
+    )
+    server.start()
+    context, shown = RequestContext(), server.data_provider
+
+    def scalars() -> Any:
+        everything = {"experiment_id": "", "plugin_name": "scalars", "downsample": 10_000}
+        return shown.read_scalars(context, run_tag_filter=RunTagFilter(), **everything).get("r", {})
+
+    keys = {each.key for each in store.series_of(run.id)}
+    deadline = time.monotonic() + 60  # it answers before it has read
+    while set(scalars()) != keys and time.monotonic() < deadline:
+        time.sleep(0.05)
+    read = scalars()
+    assert set(read) == keys
     for key in ("loss", "layers/fc1.weight/gradient_norm", "host/memory_used_bytes"):
         stored = points(store, run.name, key)
-        assert [each.step for each in drawn[key]] == stored.steps.tolist()
-        np.testing.assert_array_equal(
-            np.array([each.value for each in drawn[key]], np.float32), np.float32(stored.values)
-        )
-    tensors = _read(done.path).Tensors("loss")
-    np.testing.assert_array_equal(
-        [each.tensor_proto.double_val[0] for each in tensors], points(store, run.name, "loss").values
-    )
+        assert [each.step for each in read[key]] == stored.steps.tolist()
+        np.testing.assert_array_equal([each.value for each in read[key]], stored.values.astype(np.float32))
+    histograms = shown.list_tensors(context, experiment_id="", plugin_name="histograms")["r"]
+    assert set(histograms) == set(store.histogram_keys(run.id))
+    assert "_hparams_/session_start_info" in shown.list_tensors(context, experiment_id="", plugin_name="hparams")["r"]
 
 
 def test_tensorboard_reads_the_counts_of_our_histograms(store: Store, run: Run, tmp_path: Path) -> None:

@@ -128,10 +128,9 @@ def test_any_buckets_are_shared_as_the_slow_twin_shares_them(edges: list[float],
 def test_bins_become_buckets_and_the_same_bins_again(values: list[float]) -> None:
     before = histogram_of(np.array(values, np.float64), 1, START)
     limits, counts = buckets_of(before)
-    lefts = np.concatenate((limits[:1], limits[:-1]))
-    after = rebin(
-        lefts, limits, counts, step=1, time=START, minimum=before.minimum or 0.0, maximum=before.maximum or 0.0
-    )
+    low, high = before.minimum or 0.0, before.maximum or 0.0
+    lefts = np.concatenate(([min(low, *limits[:1])], limits[:-1])) if limits.size else limits
+    after = rebin(lefts, limits, counts, step=1, time=START, minimum=low, maximum=high)
     assert after is not None
     assert after.bins.tolist() == before.bins.tolist()
     assert after.counts.tolist() == before.counts.tolist()
