@@ -11,7 +11,17 @@ from pathlib import Path
 
 from torchglass import __version__
 from torchglass.errors import TorchglassError
+from torchglass.managing import add_verbs
 
+RUNS_EPILOG = """\
+A condition compares names with numbers, texts and each other: < <= == != >= > in, is None, and, or, not.
+A name is one of these, in this order; what a run lacks meets no condition:
+  name status tags note host error created ended duration steps archived parent (of the run)
+  lr, optimizer.lr                        an entry of the configuration
+  test/accuracy, accuracy, loss.min       the last value of a series, or its .min .max .mean .count .nonfinite
+                                          .min_step .max_step .last_step; the key's last part is enough if clear
+  config.lr  series.lr  `val-loss`.min    says which is meant; backquotes take any characters
+  'good' in tags and created > '2026-11-01' and status in ('failed', 'lost')"""
 EXIT_BELOW_BAR, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -80,7 +90,15 @@ def _ui(options: argparse.Namespace) -> int:
 def _runs(options: argparse.Namespace) -> int:
     from torchglass.listing import print_runs
 
-    print_runs(options.store, as_json=options.json)
+    print_runs(
+        options.store,
+        condition=options.filter,
+        sort=options.sort,
+        tags=options.tag,
+        archived=options.archived,
+        deleted=options.deleted,
+        as_json=options.json,
+    )
     return 0
 
 
@@ -179,11 +197,20 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--open", action="store_true", help="open the page in a browser")
 
     runs = verb("runs", _runs, "List the runs in a store.")
+    runs.add_argument("--filter", metavar="CONDITION", help="such as 'lr<0.01 and test/accuracy.max>0.9'")
+    runs.add_argument("--sort", metavar="VALUE", help="smallest first, such as loss.min; --sort=-VALUE: largest first")
+    runs.add_argument("--tag", action="append", default=[], help="only those with this tag; may be given again")
+    runs.add_argument("--archived", action="store_true", help="list those put out of the way instead")
+    runs.add_argument("--deleted", action="store_true", help="list those deleted instead")
     runs.add_argument("--json", action="store_true", help="for a machine to read")
+    runs.formatter_class = argparse.RawDescriptionHelpFormatter
+    runs.epilog = RUNS_EPILOG
 
     show = verb("show", _show, "Show one run: status, configuration, and the summary of every series.")
     show.add_argument("run", help="name, or beginning of the uid")
     show.add_argument("--json", action="store_true", help="for a machine to read")
+
+    add_verbs(verb)
 
     explain = verb("explain", _explain, "Explain test images with a run's trained model, and store what comes out.")
     explain.add_argument("run", help="a run of a reference model, or the model's name for its newest run")
