@@ -7,12 +7,15 @@ import os
 import sys
 import threading
 
+import numpy as np
+import numpy.typing as npt
 import pytest
-from blocks import is_whole, one, series_id, start
+from blocks import START, is_whole, one, series_id, start
 
-from torchglass.store import Store
+from torchglass.store import Batch, Column, RowBlock, Store
 
 PROCESSES, THREADS, WRITES = 4, 3, 40
+CROWD, MANY, AT_ONCE = 8, 10_000, 250  # so many processes and threads of each, values of a thread, values of a write
 fork = multiprocessing.get_context("fork")
 
 
@@ -59,6 +62,50 @@ def test_four_processes_of_three_threads_write_while_a_reader_reads(store: Store
         points = store.points(series_id(store, run, f"own{writer}"))
         assert points.steps.tolist() == list(range(2 * WRITES))
         assert set(points.values.tolist()) == {writer}
+    assert is_whole(store)
+
+
+def own_values(writer: int) -> npt.NDArray[np.float64]:
+    """Every value differs from every other of the store."""
+    return writer + np.arange(MANY) / (4 * MANY)
+
+
+def write_many(location: str, run: int, rank: int) -> None:
+    store = Store(location)
+
+    def work(thread: int) -> None:
+        writer = rank * CROWD + thread
+        for first in range(0, MANY, AT_ONCE):
+            steps = np.arange(first, first + AT_ONCE)
+            times = (START + steps).astype(np.float64)
+            values = own_values(writer)[steps, None]
+            store.write(run, rank, Batch(rows=[RowBlock((Column(f"own{writer}"),), steps, times, values)]))
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(CROWD)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store.close()
+
+
+def test_eight_processes_of_eight_threads_write_ten_thousand_values_each(store: Store, location: str) -> None:
+    run = start(store)
+    workers = [fork.Process(target=write_many, args=(location, run, rank)) for rank in range(CROWD)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * CROWD
+    found = store.series_of(run)
+    assert sum(series.count for series in found) == CROWD * CROWD * MANY
+    assert {(series.key, series.rank) for series in found} == {
+        (f"own{rank * CROWD + thread}", rank) for rank in range(CROWD) for thread in range(CROWD)
+    }
+    for series in found:
+        points = store.points(series.id)
+        assert points.steps.tolist() == list(range(MANY))
+        assert points.values.tolist() == own_values(int(series.key.removeprefix("own"))).tolist()
     assert is_whole(store)
 
 
