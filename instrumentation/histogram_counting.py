@@ -1,4 +1,4 @@
-"""Counting on the host, many tensors at a time: numpy and torch.bincount over stretches that fit the cache.
+"""Counting on the host, many tensors at a time: by numpy over stretches that fit the cache, or by a compiled loop.
 
 Small tensors are laid end to end, so that a model of a thousand of them costs no more than its values do. Large ones
 are read where they are, in pieces that a second thread takes turns at.
@@ -9,15 +9,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from torchglass.instrumentation.copies import copy_end_to_end
+from torchglass.instrumentation.copies import Pool
+from torchglass.instrumentation.histogram_compiled import COMPILED
 from torchglass.instrumentation.histogram_rows import (
     LARGEST,
-    MAX_ROW_VALUES,
     NEGATIVE_INFINITIES,
     NEGATIVE_ZEROS,
     POSITIVE_INFINITIES,
@@ -41,34 +42,40 @@ _NEGATIVE_ZERO, _INFINITY, _NEGATIVE_INFINITY = 0x80000000, 0x7F800000, 0xFF8000
 
 @dataclass(frozen=True)
 class Pack:
-    """Values of several tensors end to end (n,), and where each begins (rows,); none is empty."""
+    """Copies of several tensors end to end (n,), and where each begins (rows,); none is empty."""
 
-    values: Values
+    values: torch.Tensor
     starts: npt.NDArray[np.intp]
 
     def count(self) -> Int32Rows:
         """Count into rows (rows, 2054)."""
         rows = np.empty((len(self.starts), ROW_SIZE), np.int32)
-        _count_into(rows, self.values, self.starts)
+        count_into(rows, self.values.to(torch.float32).numpy(), self.starts)
         return rows
 
 
-def packs_of(tensors: Sequence[torch.Tensor]) -> list[Pack]:
+def packs_of(tensors: Sequence[torch.Tensor], pool: Pool) -> list[Pack]:
     """Copy tensors of one type into packs, in their order; what the caller does to them afterwards changes nothing."""
+    sizes = [tensor.numel() for tensor in tensors]
     packs = []
-    first = size = 0
-    for index, tensor in enumerate([*tensors, None]):
-        full = size and (tensor is None or size + tensor.numel() > PACK_VALUES or index - first == PACK_ROWS)
-        if full:
-            packs.append(_pack(tensors[first:index]))
-            first, size = index, 0
-        size += tensor.numel() if tensor is not None else 0
+    first = 0
+    for stop in _stops(sizes):
+        begins = np.cumsum([0, *sizes[first : stop - 1]], dtype=np.intp)
+        packs.append(Pack(pool.copy_end_to_end(tensors[first:stop]), begins))
+        first = stop
     return packs
 
 
-def _pack(tensors: Sequence[torch.Tensor]) -> Pack:
-    stops = np.cumsum([tensor.numel() for tensor in tensors])
-    return Pack(copy_end_to_end(tensors).to(torch.float32).numpy(), np.concatenate([[0], stops[:-1]]))
+def _stops(sizes: Sequence[int]) -> list[int]:
+    """Where packs end: each holds as many tensors as fit, and one at least."""
+    stops = []
+    first = taken = 0
+    for index, size in enumerate(sizes):
+        if index > first and (taken + size > PACK_VALUES or index - first == PACK_ROWS):
+            stops.append(index)
+            first, taken = index, 0
+        taken += size
+    return [*stops, len(sizes)]
 
 
 def count_where_they_are(arrays: Sequence[Values]) -> Int32Rows:
@@ -80,7 +87,7 @@ def count_where_they_are(arrays: Sequence[Values]) -> Int32Rows:
 
     def work() -> None:
         for index in waiting:
-            _count_into(parts[index : index + 1], pieces[index], begin)
+            count_into(parts[index : index + 1], pieces[index], begin)
 
     helper = threading.Thread(target=work, name="torchglass-counting", daemon=True)
     helped = torch.get_num_threads() > 1 and sum(array.size for array in arrays) >= SHARED_VALUES
@@ -93,19 +100,32 @@ def count_where_they_are(arrays: Sequence[Values]) -> Int32Rows:
     return merge_rows(parts, np.concatenate([[0], np.cumsum(sizes)[:-1]]))
 
 
-def fits_rows(tensor: torch.Tensor) -> bool:
-    """Tell whether rows of int32 hold a tensor's counts and extremes exactly: float32 or less, no complex numbers."""
-    return tensor.dtype in (torch.float32, torch.bfloat16, torch.float16) and tensor.numel() <= MAX_ROW_VALUES
+def count_into(rows: Int32Rows, values: Values, starts: npt.NDArray[np.intp]) -> None:
+    """Count values (n,) into rows (r, 2054), each of which begins at one of `starts` (r,)."""
+    loop = COMPILED.loop
+    if loop is not None:
+        loop(rows, values.view(np.int32), starts)
+        return
+    began = perf_counter()
+    _count_by_numpy(rows, values, starts)
+    COMPILED.earn(perf_counter() - began)
 
 
-def _count_into(rows: Int32Rows, values: Values, starts: npt.NDArray[np.intp]) -> None:
+def way() -> str:
+    """Say how values are counted now, for the run to state."""
+    if COMPILED.loop is not None:
+        return "a loop compiled by numba"
+    return "numpy.bincount" + (f" ({COMPILED.why_not})" if COMPILED.why_not else "")
+
+
+def _count_by_numpy(rows: Int32Rows, values: Values, starts: npt.NDArray[np.intp]) -> None:
     bits = values.view(np.uint32)
-    bins = bits >> np.uint32(SHIFT)
+    bins = (bits >> np.uint32(SHIFT)).astype(np.intp)
     if len(rows) > 1:
         sizes = np.diff(starts, append=values.size)
-        bins += np.repeat(np.arange(0, BIN_COUNT * len(rows), BIN_COUNT, dtype=np.uint32), sizes)
-    counts = torch.bincount(torch.from_numpy(bins.view(np.int32)), minlength=BIN_COUNT * len(rows)).numpy()
-    rows[:, :BIN_COUNT] = counts.reshape(len(rows), BIN_COUNT)
+        bins += np.repeat(np.arange(0, BIN_COUNT * len(rows), BIN_COUNT), sizes)
+    # Not torch.bincount: it would start a team of OpenMP threads for each thread of ours that calls it.
+    rows[:, :BIN_COUNT] = np.bincount(bins, minlength=BIN_COUNT * len(rows)).reshape(len(rows), BIN_COUNT)
 
     def count_pattern(column: int, pattern: int, among: slice) -> None:
         # Looked for only where its bin holds something: each look reads everything once more.

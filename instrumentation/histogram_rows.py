@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from torchglass.store import Histogram
 from torchglass.store.bins import BIN_COUNT, NONFINITE_BIN, SIGN_BIN
@@ -25,6 +26,7 @@ POSITIVE_ZEROS, NEGATIVE_ZEROS, POSITIVE_INFINITIES, NEGATIVE_INFINITIES, SMALLE
 )
 ROW_SIZE = BIN_COUNT + 6
 MAX_ROW_VALUES = 2**31 - 1  # that an int32 counts
+NARROW = (torch.float32, torch.bfloat16, torch.float16)  # types whose extremes a float32 holds exactly
 MAGNITUDE = np.int32(0x7FFFFFFF)
 INFINITY_KEY = 0x7F800000  # bits of +Inf; the key of -Inf is the complement of its magnitude
 NEGATIVE_INFINITY_KEY = -INFINITY_KEY - 1

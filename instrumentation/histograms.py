@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 
 from torchglass.instrumentation.buffer import Deferred, Record
-from torchglass.instrumentation.copies import CopyAllowance
-from torchglass.instrumentation.histogram_counting import count_where_they_are, fits_rows, packs_of
-from torchglass.instrumentation.histogram_rows import Rows, to_histograms
+from torchglass.instrumentation.copies import CopyAllowance, Pool
+from torchglass.instrumentation.histogram_counting import count_where_they_are, packs_of, way
+from torchglass.instrumentation.histogram_rows import MAX_ROW_VALUES, NARROW, Rows, to_histograms
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.store import Batch, Histogram, HistogramBlock
 from torchglass.store.bins import BIN_COUNT, MAX_FLOAT32, SHIFT
@@ -32,9 +32,10 @@ class Histograms:
     kernel counts all; without Triton each tensor takes a dozen small kernels. `ways` says which, by device type.
     """
 
-    def __init__(self, transfer: Transfer, put: Callable[[Record], None]) -> None:
+    def __init__(self, transfer: Transfer, put: Callable[[Record], None], pool: Pool | None = None) -> None:
         self._transfer = transfer
         self._put = put
+        self._pool = pool or Pool()
         self._fused = importlib.util.find_spec("triton") is not None
         self.ways: dict[str, str] = {}
 
@@ -49,16 +50,17 @@ class Histograms:
             if device.type == "cuda":
                 self._send_from_gpu(device, members, step, time)
             else:
-                self._send_from_host({key: tensor.cpu() for key, tensor in members.items()}, step, time)
+                on_host = members if device.type == "cpu" else {key: each.cpu() for key, each in members.items()}
+                self._send_from_host(on_host, step, time)
 
     def _send_from_host(self, tensors: Keyed, step: int, time: float) -> None:
-        self.ways["cpu"] = "torch.bincount over stretches that fit the cache"
+        self.ways["cpu"] = way()
         small, large, wide = _sort_out(tensors)
         parts: list[_Part] = []
-        for members in _by_type(small):
-            packs = packs_of(list(members.values()))
+        for members in small:
             keys = iter(members)
-            parts += [_Part([next(keys) for _ in pack.starts], pack.count, pack.values.nbytes) for pack in packs]
+            for pack in packs_of(list(members.values()), self._pool):
+                parts.append(_Part([next(keys) for _ in pack.starts], pack.count, pack.values.nbytes, pack.values))
         if large:
             parts.append(_counted(list(large), count_where_they_are([_flat(tensor) for tensor in large.values()])))
         parts += [_counted([key], count_values(tensor).numpy()[None]) for key, tensor in wide.items()]
@@ -67,7 +69,11 @@ class Histograms:
     def _send_from_gpu(self, device: torch.device, tensors: Keyed, step: int, time: float) -> None:
         if not self._transfer.accepts(device):
             return
-        fitting = {key: tensor for key, tensor in tensors.items() if fits_rows(tensor)} if self._fused else {}
+        fitting = {
+            key: tensor
+            for key, tensor in tensors.items()
+            if self._fused and tensor.dtype in NARROW and tensor.numel() <= MAX_ROW_VALUES
+        }
         self.ways["cuda"] = "one Triton kernel" if self._fused else "torch, tensor by tensor: Triton is not installed"
         if fitting:
             from torchglass.instrumentation.histogram_cuda import count_fused
@@ -91,6 +97,8 @@ class Histograms:
             if not made:  # a batch that the store refuses is put together again
                 for part in parts:
                     made.extend(map(HistogramBlock, part.keys, to_histograms(part.rows(), step, time)))
+                    if part.copy is not None:
+                        self._pool.give_back(part.copy)
             batch.histograms += made
 
         self._put(Deferred(add_to, sum(part.held_bytes for part in parts)))
@@ -98,38 +106,33 @@ class Histograms:
 
 @dataclass(frozen=True)
 class _Part:
-    """Some of the tensors: their keys (n,), how to get their rows (n, 2054), and the memory held until then."""
+    """Some of the tensors: their keys (n,), how to get their rows (n, 2054), and the memory and copy held till then."""
 
     keys: list[str]
     rows: Callable[[], Rows]
     held_bytes: int
+    copy: torch.Tensor | None = None
 
 
 def _counted(keys: list[str], rows: Rows) -> _Part:
     return _Part(keys, lambda: rows, rows.nbytes)
 
 
-def _sort_out(tensors: Keyed) -> tuple[Keyed, Keyed, Keyed]:
-    """Small tensors, large ones, and those that int32 rows would not hold exactly."""
-    small: dict[str, torch.Tensor] = {}
+def _sort_out(tensors: Keyed) -> tuple[list[dict[str, torch.Tensor]], Keyed, Keyed]:
+    """Small tensors by type, large ones, and those that int32 rows would not hold exactly."""
+    small: dict[torch.dtype, dict[str, torch.Tensor]] = {}
     large: dict[str, torch.Tensor] = {}
     wide: dict[str, torch.Tensor] = {}
     allowance = CopyAllowance()
     for key, tensor in tensors.items():
-        if not fits_rows(tensor):
+        dtype, size = tensor.dtype, tensor.numel()
+        if dtype not in NARROW or size > MAX_ROW_VALUES:
             wide[key] = tensor
-        elif allowance.covers(tensor):
-            small[key] = tensor
+        elif allowance.covers(size):
+            small.setdefault(dtype, {})[key] = tensor
         else:
             large[key] = tensor
-    return small, large, wide
-
-
-def _by_type(tensors: Keyed) -> list[dict[str, torch.Tensor]]:
-    groups: dict[torch.dtype, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        groups.setdefault(tensor.dtype, {})[key] = tensor
-    return list(groups.values())
+    return list(small.values()), large, wide
 
 
 def _flat(tensor: torch.Tensor) -> npt.NDArray[np.float32]:

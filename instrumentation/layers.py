@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from torchglass.instrumentation.buffer import Deferred, Record
+from torchglass.instrumentation.copies import Pool
 from torchglass.instrumentation.histograms import Histograms
 from torchglass.instrumentation.norms import row_of
 from torchglass.instrumentation.sampling import DeviceSample, Plan
@@ -58,7 +59,8 @@ class LayerStatistics:
         self._put = put
         self._rank = rank
         self._budget_bytes = budget_bytes
-        self._histograms = Histograms(transfer, put)
+        self._pool = Pool()
+        self._histograms = Histograms(transfer, put, self._pool)
         self._turns: dict[str, Turns] = {}
         self._plans: dict[int, Plan] = {}
         self._samples: list[DeviceSample] = []
@@ -71,7 +73,8 @@ class LayerStatistics:
         """Read what only exists between backward and the update: gradients, divided by `scale` where there is one."""
         if norms:
             plan = self._plan_of(self._turn_of("norms", time))
-            self._samples = [group.sample(scale) for group in plan.groups if self._transfer.accepts(group.device)]
+            groups = [group for group in plan.groups if self._transfer.accepts(group.device)]
+            self._samples = [group.sample(scale, self._pool) for group in groups]
         if histograms:
             gradients = {
                 f"gradients/{name}": parameter.grad
@@ -128,6 +131,7 @@ class LayerStatistics:
             def add_to(batch: Batch) -> None:
                 if not made:  # a batch that the store refuses is put together again
                     made.append(row_of(sample.norms(arrived), step, time))
+                    sample.release()
                 batch.rows += made
 
             self._put(Deferred(add_to, sample.held_bytes + arrived.nbytes))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from torchglass.instrumentation.copies import copy_end_to_end
+from torchglass.instrumentation.copies import Pool
 from torchglass.instrumentation.shards import local
 from torchglass.store import Column, RowBlock
 from torchglass.store.records import Floats
@@ -38,14 +38,19 @@ class CopiedSample:
     """A sample of small tensors on the host, only copied by the training thread: whoever asks for norms computes."""
 
     def __init__(
-        self, names: tuple[str, ...], parameters: Sequence[nn.Parameter], scale: torch.Tensor | None = None
+        self,
+        names: tuple[str, ...],
+        parameters: Sequence[nn.Parameter],
+        scale: torch.Tensor | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self._names = names
         self._parameters = parameters
+        self._pool = pool or Pool()
         self._scale = 1.0 if scale is None else float(scale)
         self._with_gradient, gradients = _gradients_of(parameters)
-        self._gradients = copy_end_to_end(gradients) if gradients else torch.empty(0)
-        self._before = self._after = copy_end_to_end(local(parameters))
+        self._gradients = self._pool.copy_end_to_end(gradients) if gradients else torch.empty(0)
+        self._before = self._after = self._pool.copy_end_to_end(local(parameters))
 
     @property
     def held_bytes(self) -> int:
@@ -54,7 +59,7 @@ class CopiedSample:
 
     def end(self) -> None:
         """Copy the weights again."""
-        self._after = copy_end_to_end(local(self._parameters))
+        self._after = self._pool.copy_end_to_end(local(self._parameters))
 
     def norms(self) -> Norms:
         """Compute them from the copies; changes nothing, so that it may be asked again."""
@@ -69,6 +74,11 @@ class CopiedSample:
             segment_norms(after, sizes),
             segment_norms(after - before, sizes),
         )
+
+    def release(self) -> None:
+        """Let the copies' memory be used again: no more norms will be asked for."""
+        for copy in {id(each): each for each in (self._gradients, self._before, self._after)}.values():
+            self._pool.give_back(copy)
 
 
 class FusedSample:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from torchglass.instrumentation.copies import CopyAllowance
+from torchglass.instrumentation.copies import CopyAllowance, Pool
 from torchglass.instrumentation.norms import CopiedSample, FusedSample, Norms
 
 _Names = tuple[str, ...]
@@ -25,10 +25,10 @@ class DeviceGroup:
     copied: list[_Members]
     in_place: list[_Members]
 
-    def sample(self, scale: torch.Tensor | None) -> DeviceSample:
+    def sample(self, scale: torch.Tensor | None, pool: Pool) -> DeviceSample:
         """Read gradients, which `scale` divides where there is one, and keep what the weights are."""
         return DeviceSample(
-            [CopiedSample(names, parameters, scale) for names, parameters in self.copied],
+            [CopiedSample(names, parameters, scale, pool) for names, parameters in self.copied],
             [FusedSample(names, parameters, scale) for names, parameters in self.in_place],
         )
 
@@ -43,7 +43,8 @@ class Plan:
         allowance = CopyAllowance()
         for name, parameter in parameters.items():
             kinds = groups.setdefault(parameter.device, {})
-            kinds.setdefault((parameter.dtype, allowance.covers(parameter)), {})[name] = parameter
+            copied = parameter.device.type == "cpu" and allowance.covers(parameter.numel())
+            kinds.setdefault((parameter.dtype, copied), {})[name] = parameter
         self.groups = [
             DeviceGroup(
                 device,
@@ -84,3 +85,8 @@ class DeviceSample:
         parts = np.split(arrived, np.cumsum([sample.size for sample in self._fused])[:-1])
         in_place = [sample.norms(part) for sample, part in zip(self._fused, parts, strict=False)]
         return [*(sample.norms() for sample in self._copied), *in_place]
+
+    def release(self) -> None:
+        """Let go of the copies: no more norms will be asked for."""
+        for sample in self._copied:
+            sample.release()

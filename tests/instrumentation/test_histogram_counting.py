@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import sys
+import threading
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from torchglass.instrumentation import copies, histogram_counting
 from torchglass.instrumentation.buffer import Deferred, Record
+from torchglass.instrumentation.histogram_compiled import FETCH_SECONDS, Compiled
 from torchglass.instrumentation.histogram_rows import from_keys, to_keys
 from torchglass.instrumentation.histograms import Histograms, count_values, to_histogram
 from torchglass.instrumentation.transfer import Transfer
@@ -131,6 +135,20 @@ def assert_same(found: Histogram, tensor: torch.Tensor) -> None:
     assert (found.step, found.time, found.count) == (3, 4.5, tensor.numel())
 
 
+@pytest.fixture(params=["numpy", "compiled"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each way of counting in turn; both are judged by the same tests."""
+    compiled = Compiled()
+    if request.param == "compiled":
+        pytest.importorskip("numba", reason="numba is not installed: it comes with the extra for explanations")
+        compiled.fetch()
+        assert compiled.loop is not None, compiled.why_not
+    else:
+        compiled.why_not = "left out by the test"
+    monkeypatch.setattr(histogram_counting, "COMPILED", compiled)
+    return str(request.param)
+
+
 def awkward() -> dict[str, torch.Tensor]:
     """Tensors of every kind and size, in an order in which small and large, narrow and wide ones take turns."""
     generator = torch.Generator().manual_seed(7)
@@ -160,6 +178,7 @@ def awkward() -> dict[str, torch.Tensor]:
     }
 
 
+@pytest.mark.usefixtures("way")
 def test_of_many_tensors_each_is_counted_as_if_alone() -> None:
     tensors = awkward()
     found = counted_together(tensors)
@@ -168,6 +187,7 @@ def test_of_many_tensors_each_is_counted_as_if_alone() -> None:
         assert_same(histogram, tensors[key])
 
 
+@pytest.mark.usefixtures("way")
 def test_packs_and_pieces_end_anywhere_without_a_value_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, value in (
         (copies, "SMALL_VALUES", 40),
@@ -190,6 +210,7 @@ def test_beyond_what_may_be_copied_small_tensors_are_counted_where_they_are(monk
         assert_same(histogram, tensors[key])
 
 
+@pytest.mark.usefixtures("way")
 def test_a_second_thread_takes_turns_at_large_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(histogram_counting, "SHARED_VALUES", 1)
     monkeypatch.setattr(histogram_counting, "PIECE_VALUES", 1000)
@@ -217,3 +238,36 @@ def test_keys_of_floats_are_ordered_as_the_floats_are() -> None:
     keys = to_keys(values)
     assert (np.diff(keys.astype(np.int64)) > 0).all()
     assert from_keys(keys).tobytes() == values.tobytes()
+
+
+def test_the_compiled_loop_is_fetched_once_numpy_has_cost_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr(Compiled, "fetch", lambda self: fetched.append(threading.current_thread().name))
+    compiled = Compiled()
+    compiled.why_not = ""
+    for _ in range(3):
+        compiled.earn(0.4 * FETCH_SECONDS)
+        compiled.settle()
+    assert fetched == ["torchglass-compiling"]
+    compiled.earn(FETCH_SECONDS)
+    compiled.settle()
+    assert len(fetched) == 1
+
+
+def test_without_numba_nothing_is_fetched_and_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    compiled = Compiled()
+    compiled.earn(10 * FETCH_SECONDS)
+    compiled.settle()
+    monkeypatch.setattr(histogram_counting, "COMPILED", compiled)
+    assert histogram_counting.way() == "numpy.bincount (numba is not installed)"
+
+
+def test_a_numba_that_fails_leaves_numpy_at_work_and_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    compiled = Compiled()
+    compiled.fetch()
+    assert compiled.loop is None
+    monkeypatch.setattr(histogram_counting, "COMPILED", compiled)
+    assert histogram_counting.way().startswith("numpy.bincount (numba failed: ModuleNotFoundError")
+    assert_same(counted_together({"a": torch.tensor([1.0, -2.0])})["a"], torch.tensor([1.0, -2.0]))
