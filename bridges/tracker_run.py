@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from enum import Enum
 from types import TracebackType
 from typing import Any, Literal
 
@@ -14,27 +12,20 @@ from torch import nn
 
 from torchglass.bridges.notices import Notices
 from torchglass.bridges.optimizers import OptimizerSearch
+from torchglass.bridges.tracker_alerts import AlertLevel, Alerts
 from torchglass.bridges.tracker_config import Config
 from torchglass.bridges.tracker_summary import Summary
 from torchglass.bridges.tracker_values import Values
-from torchglass.errors import OptionError
+from torchglass.errors import OptionError, TorchglassError
 from torchglass.instrumentation import Run as Recording
 from torchglass.instrumentation import every
 from torchglass.instrumentation.guard import Guard
+from torchglass.instrumentation.labels import label
 from torchglass.instrumentation.watching import Cadences, give_optimizer, unwatch, watch
 
 NORMS_EVERY = 100  # steps, or `log_freq` where that is less
-SECONDS_BETWEEN_ALERTS = 60.0
 _FILE_CALLS = ("save", "restore", "log_code", "log_model", "use_model", "link_model", "log_artifact", "use_artifact")
 _OTHER_CALLS = ("link_artifact", "upsert_artifact", "finish_artifact", "mark_preempting", "display", "pin_config_keys")
-
-
-class AlertLevel(Enum):
-    """How urgent an alert is."""
-
-    INFO = "INFO"
-    WARN = "WARN"
-    ERROR = "ERROR"
 
 
 class Run:
@@ -58,32 +49,32 @@ class Run:
         self.summary = Summary(lambda values: recording.state("summary", dict(values)))
         self.step = 0
         self._name = recording.name
-        self._tags, self._notes = tuple(tags), notes
+        self._tags: tuple[str, ...] = ()
+        self._notes: str | None = None
         self._notices = Notices(recording)
         self._values = Values(recording, self._notices, self.summary)
         self._active = True
         self._guard = Guard(lambda reason: recording.state("warnings/watch", reason))
         self._search: OptimizerSearch | None = None
-        self._clock = clock
-        self._alerts = 0
-        self._alerted: dict[str, float] = {}
+        self._alerts = Alerts(recording, clock)
         self._metrics: dict[str, dict[str, Any]] = {}
         recording.state("tracker", {name: value for name, value in told.items() if value is not None})
-        for key, value in (("tags", list(tags)), ("notes", notes)):
-            if value:
-                recording.state(key, value)
+        if tags:
+            self.tags = tuple(tags)
+        if notes:
+            self.notes = notes
 
     # What it is called
 
     @property
     def name(self) -> str:
-        """Name in the store; another may be set, and is stated as the fact "display_name"."""
+        """Name in the store; assigning renames the run there, unless another has that name."""
         return self._name
 
     @name.setter
     def name(self, name: str) -> None:
-        self._name = str(name)
-        self.recording.state("display_name", self._name)
+        if self._label(name=str(name)):
+            self._name = str(name)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -93,7 +84,7 @@ class Run:
     @tags.setter
     def tags(self, tags: Sequence[str]) -> None:
         self._tags = tuple(str(tag) for tag in tags)
-        self.recording.state("tags", list(self._tags))
+        self._label(tags=self._tags)
 
     @property
     def notes(self) -> str | None:
@@ -103,7 +94,7 @@ class Run:
     @notes.setter
     def notes(self, notes: str) -> None:
         self._notes = str(notes)
-        self.recording.state("notes", self._notes)
+        self._label(note=self._notes)
 
     @property
     def dir(self) -> str:
@@ -230,18 +221,7 @@ class Run:
         Raises:
             OptionError: the level is none of INFO, WARN, ERROR.
         """
-        name = level.value if isinstance(level, AlertLevel) else (level or "INFO")
-        if name not in AlertLevel.__members__:
-            raise OptionError(f"level={level!r}: choose INFO, WARN or ERROR")
-        pause = wait_duration.total_seconds() if isinstance(wait_duration, timedelta) else wait_duration
-        now, last = self._clock(), self._alerted.get(title)
-        if last is not None and now - last < (pause or SECONDS_BETWEEN_ALERTS):
-            return
-        self._alerted[title] = now
-        self._alerts += 1
-        told = {"title": title, "text": text, "level": name, "step": self.step}
-        self.recording.state(f"alerts/{self._alerts}", told)
-        logging.getLogger("torchglass").log(getattr(logging, name), "%s: %s", title, text)
+        self._alerts.add(title, text, level, wait_duration, step=self.step)
 
     def finish(self, exit_code: int | None = None, **_ignored: Any) -> None:
         """Write what waits and close the run, as failed where the exit code is not 0; again does nothing."""
@@ -261,6 +241,14 @@ class Run:
         self._active = False
         self.unwatch()
         self.recording.__exit__(kind, error, trace)
+
+    def _label(self, **changed: Any) -> bool:
+        try:
+            label(self.recording, **changed)
+        except TorchglassError as error:
+            self._notices.say(f"label/{next(iter(changed))}", str(error))
+            return False
+        return True
 
     def __getattr__(self, name: str) -> Any:
         if name not in (*_FILE_CALLS, *_OTHER_CALLS):

@@ -16,9 +16,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torchglass.bridges.tracker_alerts import AlertLevel
 from torchglass.bridges.tracker_config import in_notebook, to_mapping
 from torchglass.bridges.tracker_media import Histogram, Image, Table, declined_class
-from torchglass.bridges.tracker_run import AlertLevel, Run
+from torchglass.bridges.tracker_run import Run
 from torchglass.errors import OptionError, TorchglassError
 from torchglass.instrumentation import start
 from torchglass.instrumentation.guard import tell

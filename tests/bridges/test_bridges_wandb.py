@@ -152,11 +152,22 @@ def test_what_a_run_is_told_about_itself_is_stored(path: Path) -> None:
     assert run.summary["valid/accuracy"] == {"best": 0.5}
     run.finish()
     facts = facts_of(path)
-    assert (run_of(path).name, run_of(path).config) == ("first", {"lr": 0.1})
+    stored = run_of(path)
+    assert (stored.name, stored.config) == ("renamed", {"lr": 0.1})
+    assert (stored.tags, stored.note) == (("a", "b"), "more")
     assert facts["tracker"] == {"project": "cats", "group": "g", "job_type": "train", "id": "abc"}
-    assert (facts["tags"], facts["notes"], facts["display_name"]) == (["a", "b"], "more", "renamed")
     assert (facts["config"], facts["summary"]) == ({"batch": 3}, {"best": 0.5})
     assert facts["metrics"] == {"valid/*": {"step_metric": "epoch", "summary": "best", "goal": "maximize"}}
+
+
+def test_a_name_that_is_taken_is_told_and_tags_can_be_taken_away(path: Path) -> None:
+    ours.init(name="one").finish()
+    with ours.init(name="two", tags=["a", "b"]) as run:
+        with pytest.warns(RuntimeWarning, match="there is a run 'one' already"):
+            run.name = "one"
+        run.tags = ("b", "c")
+        assert (run.name, run.tags) == ("two", ("b", "c"))
+    assert run_of(path, "two").tags == ("b", "c")
 
 
 def test_a_disabled_run_takes_every_call_and_makes_no_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +177,8 @@ def test_a_disabled_run_takes_every_call_and_makes_no_store(path: Path, monkeypa
     run.watch(model)
     run.log({"loss": 1.0, "h": ours.Histogram([1.0]), "t": "text"})
     run.alert("a", "b")
+    run.name, run.tags, run.notes = "n", ("t",), "more"
+    assert (run.name, run.tags, run.notes) == ("n", ("t",), "more")
     assert (run.config.lr, run.summary["loss"], run.step) == (1, 1.0, 1)
     ours.finish()
     assert not path.exists()
