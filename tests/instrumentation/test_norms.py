@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torchglass.instrumentation.norms import CopiedSample, FusedSample, Norms, fused_norms, row_of, segment_norms
 
 
-def moving(dtype: torch.dtype) -> tuple[list[nn.Parameter], list[torch.Tensor], list[torch.Tensor | None]]:
+def moving(dtype: torch.dtype) -> tuple[list[nn.Parameter], list[torch.Tensor], list[torch.Tensor]]:
     """Parameters, by how much a step will move them, and their gradients, which not all have."""
     generator = torch.Generator().manual_seed(3)
 
@@ -27,7 +27,7 @@ def moving(dtype: torch.dtype) -> tuple[list[nn.Parameter], list[torch.Tensor], 
         parameter.grad = gradient
     parameters[1].grad = None
     parameters[3].grad = torch.ones(1, dtype=dtype).to_sparse()
-    return parameters, moves, [parameter.grad for parameter in parameters]
+    return parameters, moves, gradients
 
 
 def expected(tensor: torch.Tensor) -> float:
