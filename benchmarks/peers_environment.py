@@ -23,7 +23,8 @@ def make_environment() -> dict[str, str]:
 
     What failed once is not tried again before the folder is removed, as `make clean` does.
     """
-    wanted = {"python": sys.version, "requirements": REQUIREMENTS.read_text(encoding="utf-8")}
+    torch_from = sysconfig.get_path("purelib")
+    wanted = {"python": sys.version, "torch": torch_from, "requirements": REQUIREMENTS.read_text(encoding="utf-8")}
     made = json.loads(_MADE.read_text(encoding="utf-8")) if _MADE.exists() else {}
     if {key: made.get(key) for key in wanted} == wanted:
         missing: dict[str, str] = made["missing"]
@@ -33,7 +34,7 @@ def make_environment() -> dict[str, str]:
     missing = _install_all()
     # Only now: pip would take the project's packages for this environment's own. They come last, so torch is found
     # there and every pinned package here.
-    (_site_packages() / "project.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    (_site_packages() / "project.pth").write_text(torch_from + "\n", encoding="utf-8")
     _MADE.write_text(json.dumps({**wanted, "missing": missing}), encoding="utf-8")
     return missing
 
