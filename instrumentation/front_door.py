@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 import torch
 from torch import nn
 
 import torchglass
+from torchglass.errors import RunNotFoundError
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.cadence import every
 from torchglass.instrumentation.clock import WallClock
@@ -26,6 +27,7 @@ from torchglass.instrumentation.transfer import Transfer
 from torchglass.instrumentation.watcher import StepWatcher
 from torchglass.instrumentation.writer import Writer
 from torchglass.store import Fact, Store, open_store
+from torchglass.store import Run as StoredRun
 
 # Norms read every weight, histograms several times, and a profiler window doubles the steps that it covers;
 # `make bench` shows what these defaults cost.
@@ -47,6 +49,8 @@ def attach(
     devices: bool = True,
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
+    resume: str | bool | None = None,
+    resume_step: SupportsIndex | None = None,
     mode: Literal["on", "disabled"] | None = None,
 ) -> Run:
     """Record a training loop: hook the model and the optimizer, and stream what happens into a store.
@@ -62,11 +66,16 @@ def attach(
         profile: `every(n, steps=k)`: a window of k steps under torch.profiler every n (1000, 3); None for never.
         devices: read host and GPUs once a second.
         include, exclude: patterns (`conv*`, `*.bias`) of parameter names for norms and histograms.
+        resume: name of a run that goes on, in the place of a new one; True: the one named by `run`, if there is one.
+            Values of `config` replace those of the same name.
+        resume_step: the step to go on at, such as a checkpoint's (default: the one after the last). What the run had
+            recorded from there on is hidden, not destroyed: `torchglass unwind` shows it again.
         mode: "disabled" makes every call a no-op, as does `TORCHGLASS_MODE=disabled`.
 
     Raises:
         OptionError: an argument cannot be used.
-        StoreError: the store cannot be opened.
+        RunNotFoundError: there is no run to resume.
+        StoreError: the store cannot be opened, or the run to resume is still being recorded.
     """
     check_model(model, optimizer)
     options = check_options(
@@ -79,6 +88,8 @@ def attach(
         devices=devices,
         include=include,
         exclude=exclude,
+        resume=resume,
+        resume_step=resume_step,
     )
     return DisabledRun(options.config) if is_disabled(mode) else _record(model, optimizer, options, open_store(store))
 
@@ -89,6 +100,8 @@ def start(
     store: str | os.PathLike[str] | None = None,
     config: Mapping[str, Any] | None = None,
     devices: bool = True,
+    resume: str | bool | None = None,
+    resume_step: SupportsIndex | None = None,
     mode: Literal["on", "disabled"] | None = None,
 ) -> Run:
     """Record what is logged, without a model to watch: for scripts, other frameworks and loggers built on this.
@@ -97,13 +110,12 @@ def start(
 
     Args:
         run: name; default is "run". A name that is taken gets `-2`, `-3`, ...
-        store, config, devices, mode: as for `attach`.
+        store, config, devices, resume, resume_step, mode: as for `attach`.
 
     Raises:
-        OptionError: an argument cannot be used.
-        StoreError: the store cannot be opened.
+        OptionError, RunNotFoundError, StoreError: as for `attach`.
     """
-    options = check_options("run", run=run, config=config, devices=devices)
+    options = check_options("run", run=run, config=config, devices=devices, resume=resume, resume_step=resume_step)
     return DisabledRun(options.config) if is_disabled(mode) else _record(None, None, options, open_store(store))
 
 
@@ -135,9 +147,7 @@ def _record(
 ) -> Run:
     """Put the parts together and start them."""
     identity = identity or identify()
-    stored = store.start_run(
-        options.run, options.config, host=identity.host, pid=identity.pid, launch_id=identity.launch_id
-    )
+    stored, first_step = _enter(store, options, identity)
     buffer = Buffer()
     clock = WallClock()
 
@@ -164,6 +174,7 @@ def _record(
         norms_cadence=options.norms,
         histograms_cadence=options.histograms,
     )
+    watcher.step = first_step
     for key, value in _facts(model, identity).items():
         buffer.put(Fact(identity.rank, key, value, clock()))
     writer = Writer(store, stored.id, identity.rank, buffer, clock)
@@ -186,6 +197,23 @@ def _record(
     if monitor is not None:
         monitor.start()
     return run
+
+
+def _enter(store: Store, options: Options, identity: Identity) -> tuple[StoredRun, int]:
+    """Start a run or let one go on; return it and the number of its next step."""
+    host, pid, launch_id = identity.host, identity.pid, identity.launch_id
+    wanted = options.resume
+    if wanted is not None:
+        try:
+            return store.resume_run(
+                wanted.run, step=wanted.step, config=options.config, rank=identity.rank, host=host, pid=pid,
+                launch_id=launch_id,
+            )  # fmt: skip
+        except RunNotFoundError:
+            if not wanted.or_start:
+                raise
+    started = store.start_run(options.run, options.config, host=host, pid=pid, launch_id=launch_id)
+    return started, wanted.step or 0 if wanted is not None else 0
 
 
 def _count(parameters: Sequence[nn.Parameter]) -> int | None:

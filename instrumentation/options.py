@@ -5,15 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from torch import nn
 
 from torchglass.errors import OptionError
 from torchglass.instrumentation.cadence import Cadence, to_cadence
+from torchglass.instrumentation.values import whole_number
 
 Steps = Cadence | int | None
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Which run goes on and where, by default after its last step; `or_start`: a new one if there is none so called."""
+
+    run: str
+    step: int | None
+    or_start: bool
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,7 @@ class Options:
     devices: bool
     include: Sequence[str] | None
     exclude: Sequence[str]
+    resume: Resume | None
 
 
 def check_options(
@@ -41,6 +52,8 @@ def check_options(
     profile: Steps = None,
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
+    resume: str | bool | None = None,
+    resume_step: SupportsIndex | None = None,
 ) -> Options:
     """Fill in what was left open, or raise OptionError; a cadence that is left out is never due."""
     if run is not None and not isinstance(run, str):
@@ -59,7 +72,23 @@ def check_options(
         devices=devices,
         include=include,
         exclude=exclude,
+        resume=_check_resume(run, resume, resume_step),
     )
+
+
+def _check_resume(run: str | None, resume: str | bool | None, step: SupportsIndex | None) -> Resume | None:
+    if resume is None or resume is False:
+        if step is not None:
+            raise OptionError(f"resume_step={step!r} without a run to resume: name it with resume=...")
+        return None
+    at = None if step is None else whole_number(step)
+    if resume is True:
+        if run is None:
+            raise OptionError("resume=True resumes the run named by run=...: name it")
+        return Resume(run, at, or_start=True)
+    if not isinstance(resume, str) or run not in (None, resume):
+        raise OptionError(f"run={run!r}, resume={resume!r}: give resume the name of a run, which it keeps, or True")
+    return Resume(resume, at, or_start=False)
 
 
 def check_model(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:

@@ -22,7 +22,7 @@ from torchglass.instrumentation.recorder import Recorder
 from torchglass.instrumentation.transfer import Transfer, is_capturing
 from torchglass.instrumentation.watcher import StepWatcher
 from torchglass.instrumentation.writer import Writer
-from torchglass.store import Fact, RunStatus, Store
+from torchglass.store import Fact, RunStatus, Series, Store
 from torchglass.store import Run as StoredRun
 
 FINISH_SECONDS = 10.0  # how long `finish` may wait for the store before it says what was lost
@@ -94,6 +94,20 @@ class Run(Recorder):
     def config(self) -> Mapping[str, Any]:
         """The configuration given to attach, as stored."""
         return self._stored.config
+
+    @property
+    def summary(self) -> Mapping[str, Series]:
+        """Smallest, largest, last and mean value of each series of this rank so far, by key, as the store has them.
+
+        Waits until what was logged is stored, so ask for it after an epoch rather than in every step.
+        """
+        if self._open:
+            self.flush()
+        try:
+            return {series.key: series for series in self._store.series_of(self.id, rank=self._rank)}
+        except StoreError as failure:
+            tell(f"torchglass cannot read the summary of {self.name!r} now: {failure}")
+            return {}
 
     def batches(self, loader: Iterable[Batch]) -> Batches[Batch]:
         """Iterate over a loader so that the time spent waiting for it is named; nothing else changes."""
@@ -179,6 +193,11 @@ class DisabledRun(Run):
     @property
     def config(self) -> Mapping[str, Any]:
         return self._config
+
+    @property
+    def summary(self) -> Mapping[str, Series]:
+        """Nothing: nothing is recorded."""
+        return {}
 
     def log(
         self,

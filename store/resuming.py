@@ -30,12 +30,10 @@ def resume(
     Raises:
         StoreError: it is still being recorded.
     """
-    joined_at = connection.execute(
-        "SELECT step FROM resumptions WHERE run_id = ? AND launch_id = ? AND undone_at IS NULL", (run.id, launch_id)
-    ).fetchone()
-    if joined_at is not None:
+    begun_at = _begun_by(connection, run, launch_id)
+    if begun_at is not None:
         put_heartbeat(connection, run.id, rank, now)
-        return int(joined_at[0])
+        return begun_at
     if _is_being_recorded(run, host):
         raise StoreError(
             f"run {run.name!r} is still being recorded by process {run.pid} on {run.host}: end that one first; a "
@@ -96,6 +94,20 @@ def resumptions(connection: Connection, run_id: int) -> list[Resumption]:
         f"SELECT {', '.join(Resumption._fields)} FROM resumptions WHERE run_id = ? ORDER BY number", (run_id,)
     ).fetchall()
     return [Resumption(*row) for row in rows]
+
+
+def _begun_by(connection: Connection, run: Run, launch_id: str | None) -> int | None:
+    """The step at which another rank of this launch let the run go on, or 0 if it made it; None if none did."""
+    if launch_id is None or run.status != "running":
+        return None
+    row = connection.execute(
+        "SELECT step FROM resumptions WHERE run_id = ? AND launch_id = ? AND undone_at IS NULL ORDER BY number DESC",
+        (run.id, launch_id),
+    ).fetchone()
+    if row is not None:
+        return int(row[0])
+    made = connection.execute("SELECT 1 FROM runs WHERE id = ? AND launch_id = ?", (run.id, launch_id)).fetchone()
+    return 0 if made is not None else None
 
 
 def _is_being_recorded(run: Run, host: str) -> bool:

@@ -248,6 +248,9 @@ class RunVerbs:
 
 def _whole(option: str, value: SupportsIndex) -> int:
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise OptionError(f"{option}={value!r}: give a whole number") from None
+    if not -(2**63) <= number < 2**63:
+        raise OptionError(f"{option}={str(number)[:30]}: give a whole number that fits 64 bits")
+    return number
