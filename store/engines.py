@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torchglass.errors import MissingExtraError
 from torchglass.store.engine import Engine
 from torchglass.store.location import FileLocation, Location
 from torchglass.store.sqlite import SqliteEngine
@@ -16,7 +17,9 @@ def open_engine(location: Location, *, create: bool, read_only: bool) -> Engine:
     """
     if isinstance(location, FileLocation):
         return SqliteEngine(location.path, create=create, read_only=read_only)
-    # Here, because its driver is an extra that most training machines do not have.
-    from torchglass.store.postgresql import PostgresqlEngine
-
+    try:
+        # Here, because its driver is an extra that most training machines do not have.
+        from torchglass.store.postgresql import PostgresqlEngine
+    except ImportError as missing:
+        raise MissingExtraError("psycopg", "postgres") from missing
     return PostgresqlEngine(location, create=create, read_only=read_only)

@@ -302,6 +302,19 @@ def test_a_store_keeps_few_connections_whatever_its_threads_do(postgresql: Serve
     assert store.runs() == []
 
 
+def backend(url: str) -> int:
+    with closing(open_store(url, read_only=True)) as reader:
+        ((pid,),) = ask(reader, "SELECT pg_backend_pid()")
+        return int(pid)
+
+
+def test_a_reader_leaves_its_connection_to_the_next_one_but_not_to_a_forked_child(store: Store, url: str) -> None:
+    first = backend(url)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(backend, (url,)) != first
+    assert backend(url) == first
+
+
 def test_a_url_passes_through_a_whole_batch_of_every_kind(store: Store, url: str) -> None:
     run = start(store)
     store.write(run, 0, Batch(facts=[Fact(0, "flag", True, 1.5), Fact(0, "flag", {"é": [None, 2]}, 2.5)]))
