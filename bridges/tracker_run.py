@@ -43,11 +43,11 @@ class Run:
         self.project, self.entity = told.get("project"), told.get("entity")
         self.group, self.job_type = told.get("group"), told.get("job_type")
         self.id = str(told.get("id") or recording.id)
-        self.resumed = False
+        self.resumed = recording.current_step > 0
         self.url = None
         self.config = Config(recording)
         self.summary = Summary(lambda values: recording.state("summary", dict(values)))
-        self.step = 0
+        self.step = recording.current_step
         self._name = recording.name
         self._tags: tuple[str, ...] = ()
         self._notes: str | None = None

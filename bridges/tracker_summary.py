@@ -36,6 +36,7 @@ class Summary(Mapping[str, Any]):
         object.__setattr__(self, "_operations", {})
         object.__setattr__(self, "_kept", {})
         object.__setattr__(self, "_set", {})
+        object.__setattr__(self, "_plain", {})  # last values of names that nothing was asked of
 
     def define(self, name: str, operations: Sequence[str], goal: str | None = None) -> None:
         """Say what to keep of a name, or of all that begin as it does where it ends with `*`.
@@ -49,11 +50,20 @@ class Summary(Mapping[str, Any]):
         best = "max" if goal == "maximize" else "min"
         self._operations[name] = tuple((best if each == "best" else each, each) for each in operations)
 
+    def note_numbers(self, numbers: Mapping[str, float]) -> None:
+        """Take notice of logged Python numbers; the short way unless something is asked of some name."""
+        if not self._operations and not self._set:
+            self._plain.update(numbers)
+            return
+        for name, value in numbers.items():
+            self.note((name,), value)
+
     def note(self, path: Path, value: Any) -> None:
         """Take notice of a logged number or tensor of one element."""
         if isinstance(value, torch.Tensor):
             value = value.detach().reshape(()).clone() if value.device.type != "cpu" else value.item()
         self._set.pop(path, None)
+        self._plain.pop(path[0], None)
         operations = self._operations_of("/".join(path))
         if operations and operations[0][1] == "none":
             return
@@ -86,6 +96,7 @@ class Summary(Mapping[str, Any]):
         self.update({name: value})
 
     def __delitem__(self, name: str) -> None:
+        self._plain.pop(name, None)
         for held in (self._set, self._kept):
             for path in [path for path in held if path[0] == name]:
                 del held[path]
@@ -107,6 +118,7 @@ class Summary(Mapping[str, Any]):
             operations = self._operations_of("/".join(path))
             asked = {said: _plain(_result(kept, meant)) for meant, said in operations}
             _put(whole, path, asked or _plain(kept.last))
+        whole.update(self._plain)
         for path, value in self._set.items():
             _put(whole, path, _plain(value))
         return whole

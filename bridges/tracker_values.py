@@ -17,6 +17,8 @@ from torchglass.errors import OptionError
 from torchglass.instrumentation import Run as Recording
 from torchglass.instrumentation.watching import put_histogram
 
+_PLAIN = frozenset([float, int])  # what needs no second look
+
 
 class Values:
     """Records numbers, histograms, images, tables and texts of one run; tells once of each kind that it cannot keep."""
@@ -32,6 +34,10 @@ class Values:
         Raises:
             OptionError: a name is no text.
         """
+        if _PLAIN.issuperset(map(type, data.values())):
+            self._recording.log(data, step=step)
+            self._summary.note_numbers(data)
+            return
         numbers: dict[str, Any] = {}
         for path, value in _leaves(data, ()):
             if _is_number(value):

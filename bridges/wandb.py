@@ -91,19 +91,21 @@ def init(
         mode: "disabled" records nothing, every other mode records here. `WANDB_MODE`, `WANDB_PROJECT`, `WANDB_NAME`,
             `WANDB_RUN_GROUP`, `WANDB_NOTES` and `WANDB_TAGS` count where an argument is left out.
         project, entity, group, job_type, id, tags, notes: stated as facts of the run.
-        resume, resume_from, fork_from: a new run is recorded, with a notice.
+        resume: "allow", "auto" or True lets the run of that name (or else id) go on, if there is one; "must" needs it.
+        resume_from: "name?_step=100": that run goes on at this step, and what it recorded from there on is hidden.
         settings: see `Settings`.
         others: accepted and without effect; an unknown one with a notice.
 
     Raises:
-        OptionError: the config is no mapping.
-        StoreError: the store cannot be opened.
+        OptionError: the config is no mapping, or `resume_from` cannot be read.
+        RunNotFoundError: there is no run to resume.
+        StoreError: the store cannot be opened, or the run to resume is still being recorded.
     """
     global _current
     for keyword in unknown:
         _tell_once(f"init(..., {keyword}=...) is accepted and has no effect")
     given: dict[str, Any] = {"entity": entity, "project": project, "id": id, "name": name, "notes": notes, "tags": tags}
-    given |= {"group": group, "job_type": job_type, "mode": mode, "reinit": reinit}
+    given |= {"group": group, "job_type": job_type, "mode": mode, "reinit": reinit, "resume": resume}
     chosen = _from_environment() | _from_settings(settings) | _without_none(given)
     active = _active()
     how = chosen.get("reinit")
@@ -113,9 +115,10 @@ def init(
         else:
             _tell_once("init was called while a run is active: that run is returned (see its reinit argument)")
             return active
-    if resume not in (None, False, "never") or resume_from or fork_from:
-        _tell_once("resuming and forking are not supported here: a new run is recorded")
-    run = _start(chosen, _chosen_config(config, config_include_keys, config_exclude_keys))
+    if fork_from:
+        _tell_once("fork_from has no effect: say `torchglass fork`, and resume the run that it makes")
+    going_on = _resumption(chosen, resume_from)
+    run = _start(chosen, going_on, _chosen_config(config, config_include_keys, config_exclude_keys))
     if how != "create_new" or active is None:
         _current = run
     return run
@@ -169,11 +172,24 @@ def _active() -> Run | None:
     return _current if _current is not None and _current.is_active else None
 
 
-def _start(chosen: Mapping[str, Any], config: Mapping[str, Any]) -> Run:
-    off = chosen.get("mode") in ("disabled", "dryrun-disabled")
-    recording = start(
-        chosen.get("name") or chosen.get("project") or "run", config=config, mode="disabled" if off else None
-    )
+def _resumption(chosen: Mapping[str, Any], resume_from: str | None) -> dict[str, Any]:
+    """What `start` is to be told about the run: its name, and whether and where it goes on."""
+    if resume_from is not None:
+        name, mark, step = resume_from.partition("?_step=")
+        if not mark or not step.isdecimal():
+            raise OptionError(f"resume_from={resume_from!r}: give the run's name and a step, as in 'name?_step=100'")
+        return {"resume": name, "resume_step": int(step)}
+    how = chosen.get("resume")
+    own = chosen.get("name") or chosen.get("id")
+    if how == "must":
+        return {"resume": own or chosen.get("project") or "run"}
+    if how in (True, "allow", "auto") and own:
+        return {"run": own, "resume": True}
+    return {"run": chosen.get("name") or chosen.get("project") or "run"}
+
+
+def _start(chosen: Mapping[str, Any], going_on: Mapping[str, Any], config: Mapping[str, Any]) -> Run:
+    recording = start(config=config, mode="disabled" if chosen.get("mode") == "disabled" else None, **going_on)
     told = {key: chosen.get(key) for key in ("project", "entity", "group", "job_type", "id")}
     tags = chosen.get("tags") or ()
     return Run(recording, told, (tags,) if isinstance(tags, str) else tuple(tags), chosen.get("notes"))
@@ -188,7 +204,15 @@ def _chosen_config(config: Any, include: Sequence[str] | None, exclude: Sequence
 
 
 def _from_environment() -> dict[str, Any]:
-    names = {"mode": "MODE", "project": "PROJECT", "name": "NAME", "group": "RUN_GROUP", "notes": "NOTES"}
+    names = {
+        "mode": "MODE",
+        "id": "RUN_ID",
+        "resume": "RESUME",
+        "project": "PROJECT",
+        "name": "NAME",
+        "group": "RUN_GROUP",
+        "notes": "NOTES",
+    }
     found: dict[str, Any] = {key: os.environ.get(f"WANDB_{name}") or None for key, name in names.items()}
     tags = os.environ.get("WANDB_TAGS")
     found["tags"] = tags.split(",") if tags else None

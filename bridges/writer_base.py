@@ -12,7 +12,9 @@ from typing import Any, Self
 
 from torchglass.bridges.configuration import LateConfig
 from torchglass.bridges.notices import Notices
+from torchglass.errors import TorchglassError
 from torchglass.instrumentation import Run, start
+from torchglass.instrumentation.guard import tell
 
 _ROOTS = ("runs", "logs")  # folders that hold runs and name none
 
@@ -35,7 +37,8 @@ class WriterBase:
             log_dir: default `runs/<date>_<host><comment>`. The folder is made, because scripts put files of their
                 own beside the events; nothing of ours is written there.
             comment: counts only where `log_dir` is left out.
-            purge_step: the step from which an earlier run of this `log_dir` goes on; stated in the run as "purge_step".
+            purge_step: let the run of this `log_dir` go on at this step, if there is one; what it had recorded from
+                there on is hidden, not destroyed. Left out, a name that is taken gets a number.
             max_queue, flush_secs, filename_suffix: kept as attributes; the store has its own pace and no such files.
 
         Raises:
@@ -49,14 +52,22 @@ class WriterBase:
         self.max_queue = max_queue
         self.flush_secs = flush_secs
         self.filename_suffix = filename_suffix
-        self.run: Run = start(_run_name(self.log_dir))
-        self._notices = Notices(self.run)
-        self._make_folder()
-        self._config = LateConfig(self.run)
+        wanted = _run_name(self.log_dir)
+        goes_on: dict[str, Any] = {} if purge_step is None else {"resume": True, "resume_step": int(purge_step)}
+        self._run: Run = start(wanted, **goes_on)
+        self._is_closed = False
+        self._notices = Notices(self._run)
+        self._config = LateConfig(self._run)
         self._layout: dict[str, dict[str, Any]] = {}
-        self.run.state("log_dir", self.log_dir)
-        if purge_step is not None:
-            self.run.state("purge_step", int(purge_step))
+        self._make_folder()
+        self._run.state("log_dir", self.log_dir)
+
+    @property
+    def run(self) -> Run:
+        """The run that is recorded; one that was closed goes on."""
+        if self._is_closed:
+            self._reopen()
+        return self._run
 
     def get_logdir(self) -> str:
         """Return the folder given as `log_dir`."""
@@ -64,11 +75,12 @@ class WriterBase:
 
     def flush(self) -> None:
         """Wait until all that was recorded is in the store."""
-        self.run.flush()
+        self._run.flush()
 
     def close(self) -> None:
-        """Finish the run; closing again does nothing. What is added afterwards is not kept, and says so once."""
-        self.run.finish()
+        """Finish the run; closing again does nothing. If more is added afterwards the run goes on, as torch's does."""
+        self._run.finish()
+        self._is_closed = True
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +88,17 @@ class WriterBase:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.run.__exit__(kind, error, trace)
+        self._run.__exit__(kind, error, trace)
+        self._is_closed = True
+
+    def _reopen(self) -> None:
+        self._is_closed = False
+        try:
+            self._run = start(self._run.name, resume=True)
+        except TorchglassError as error:
+            tell(f"torchglass: what is added now is not kept, because the run cannot go on: {error}")
+            return
+        self._notices, self._config = Notices(self._run), LateConfig(self._run)
 
     def _make_folder(self) -> None:
         try:

@@ -300,16 +300,37 @@ def test_an_exception_fails_the_run_and_a_closed_writer_says_so_once(path: Path)
     with pytest.raises(ValueError, match="no more data"):
         fail()
     assert (run_of(path).status, run_of(path).error) == ("failed", "ValueError: no more data")
-    writer = SummaryWriter("g", purge_step=5)
+
+
+def test_a_closed_writer_goes_on_when_more_is_added_and_closing_twice_is_harmless(path: Path) -> None:
+    writer = SummaryWriter("g")
     writer.add_scalar("a", 1.0, 0)
     writer.flush()
-    assert points_of(path, "g") == {"a": {0: 1.0}}
+    assert points_of(path) == {"a": {0: 1.0}}
     writer.close()
     writer.close()
-    with pytest.warns(RuntimeWarning, match="is finished"):
-        writer.add_scalar("a", 2.0, 1)
-    assert points_of(path, "g") == {"a": {0: 1.0}}
-    assert facts_of(path, "g")["purge_step"] == 5
+    assert run_of(path).status == "finished"
+    writer.add_scalar("a", 2.0, 1)
+    writer.flush()
+    assert run_of(path).status == "running"
+    writer.close()
+    assert (run_of(path).status, points_of(path)) == ("finished", {"a": {0: 1.0, 1: 2.0}})
+    with Store(path) as store:
+        assert len(store.runs()) == 1
+
+
+def test_purge_step_lets_the_run_of_that_folder_go_on_and_hides_its_old_tail(path: Path) -> None:
+    for purge_step, values in ((None, [0.0, 1.0, 2.0, 3.0]), (2, [2.5, 3.5])):
+        with torchglass.SummaryWriter("runs/again", purge_step=purge_step) as writer:
+            for step, value in enumerate(values, purge_step or 0):
+                writer.add_scalar("loss", value, step)
+    assert points_of(path) == {"loss": {0: 0.0, 1: 1.0, 2: 2.5, 3: 3.5}}
+    with torchglass.SummaryWriter("runs/fresh", purge_step=7) as writer:
+        writer.add_scalar("loss", 1.0, 7)
+    with torchglass.SummaryWriter("runs/again"):
+        pass
+    with Store(path) as store:
+        assert sorted(run.name for run in store.runs()) == ["again", "again-2", "fresh"]
 
 
 def test_a_disabled_writer_takes_every_call_and_makes_no_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from torch.optim.optimizer import _global_optimizer_pre_hooks
 
 import torchglass.bridges.wandb as ours
 from torchglass.bridges.tracker_run import Run
-from torchglass.errors import OptionError
+from torchglass.errors import OptionError, RunNotFoundError
 from torchglass.instrumentation import start
 from torchglass.store import Store
 
@@ -234,7 +234,7 @@ def test_what_is_unknown_is_accepted_with_one_notice_each(path: Path) -> None:
         warnings.simplefilter("always")
         assert ours.login(key="secret")
         ours.setup()
-        run = ours.init(brand_new=1, resume="allow", id="abc")
+        run = ours.init(brand_new=1, fork_from="abc?_step=5")
         for _ in range(2):
             run.log({"sound": ours.Audio(np.zeros(3)), "video": ours.Video("x.mp4"), "object": object()})
             run.log({"nothing": None, "mixed": [1, "a"]})
@@ -248,6 +248,27 @@ def test_what_is_unknown_is_accepted_with_one_notice_each(path: Path) -> None:
         _ = run.nonsense
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = ours.nonsense
+
+
+def test_a_run_goes_on_by_its_id_or_name_after_its_last_step_or_where_it_is_told(path: Path) -> None:
+    def train(**options: Any) -> tuple[bool, int]:
+        with ours.init(**options) as run:
+            first = run.resumed, run.step
+            for value in (1.0, 2.0, 3.0):
+                run.log({"loss": value})
+        return first
+
+    assert train(id="abc", resume="allow", config={"lr": 1}) == (False, 0)
+    assert train(id="abc", resume="allow", config={"seed": 2}) == (True, 3)
+    assert train(resume_from="abc?_step=2") == (True, 2)
+    assert train(name="abc", resume="must") == (True, 5)
+    assert points_of(path, "abc")["loss"] == {0: 1.0, 1: 2.0, 2: 1.0, 3: 2.0, 4: 3.0, 5: 1.0, 6: 2.0, 7: 3.0}
+    assert run_of(path, "abc").config == {"lr": 1, "seed": 2}
+    assert train(id="abc", resume="never") == (False, 0)
+    with pytest.raises(RunNotFoundError, match="no run 'gone'"):
+        ours.init(name="gone", resume="must")
+    with pytest.raises(OptionError, match="resume_from='abc'"):
+        ours.init(resume_from="abc")
 
 
 def test_misuse_is_refused_in_the_callers_words(path: Path) -> None:
