@@ -16,9 +16,8 @@ import torch
 from torch import nn
 
 from torchglass.instrumentation import Run, start
-from torchglass.instrumentation.front_door import DEFAULT_HISTOGRAMS, DEFAULT_NORMS, DEFAULT_PROFILE
 from torchglass.instrumentation.guard import Guard, tell
-from torchglass.instrumentation.options import Steps
+from torchglass.instrumentation.options import DEFAULT_HISTOGRAMS, DEFAULT_NORMS, DEFAULT_PROFILE, Steps
 from torchglass.instrumentation.watching import Cadences, Moment, unwatch, watch
 
 

@@ -17,10 +17,10 @@ from torch.utils.hooks import RemovableHandle
 from torchglass.bridges.configuration import LateConfig
 from torchglass.bridges.tracker_config import to_mapping
 from torchglass.instrumentation import Run
-from torchglass.instrumentation.front_door import DEFAULT_HISTOGRAMS, DEFAULT_NORMS, DEFAULT_PROFILE, start_rank
+from torchglass.instrumentation.front_door import start_rank
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.identity import Identity
-from torchglass.instrumentation.options import Steps
+from torchglass.instrumentation.options import DEFAULT_HISTOGRAMS, DEFAULT_NORMS, DEFAULT_PROFILE, Steps
 from torchglass.instrumentation.watching import Cadences, Moment, unwatch, watch
 
 Store = str | os.PathLike[str] | None

@@ -16,9 +16,8 @@ from transformers import TrainerCallback
 
 from torchglass.bridges.notices import Notices
 from torchglass.instrumentation import Run, start
-from torchglass.instrumentation.front_door import DEFAULT_HISTOGRAMS, DEFAULT_NORMS, DEFAULT_PROFILE
 from torchglass.instrumentation.guard import Guard, tell
-from torchglass.instrumentation.options import Steps
+from torchglass.instrumentation.options import DEFAULT_HISTOGRAMS, DEFAULT_NORMS, DEFAULT_PROFILE, Steps
 from torchglass.instrumentation.watching import Cadences, Moment, unwatch, watch
 
 _PREFIXES = {"eval_": "eval/", "test_": "test/"}  # all else is of training

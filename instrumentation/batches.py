@@ -23,13 +23,13 @@ class Batches(Generic[Batch]):
         return len(self._loader)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Batch]:
-        self._guard.call(self._watcher.loader_begins)
+        self._guard.moment(self._watcher.loader_begins)
         iterator = iter(self._loader)  # a loader with workers starts them here
         while True:
-            self._guard.call(self._watcher.loader_begins)
+            self._guard.moment(self._watcher.loader_begins)
             try:
                 batch = next(iterator)
             except StopIteration:
                 return
-            self._guard.call(self._watcher.loader_ends)
+            self._guard.moment(self._watcher.loader_ends)
             yield batch

@@ -13,27 +13,26 @@ from torch import nn
 import torchglass
 from torchglass.errors import RunNotFoundError
 from torchglass.instrumentation.buffer import Buffer
-from torchglass.instrumentation.cadence import every
 from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.guard import Guard
-from torchglass.instrumentation.hooks import Hooks
 from torchglass.instrumentation.identity import Identity, identify
-from torchglass.instrumentation.layers import LayerStatistics, select_parameters
 from torchglass.instrumentation.monitor import DeviceMonitor
-from torchglass.instrumentation.options import Options, Steps, check_model, check_options, is_disabled
-from torchglass.instrumentation.profiling import ProfilerWindows
+from torchglass.instrumentation.options import (
+    DEFAULT_HISTOGRAMS,
+    DEFAULT_NORMS,
+    DEFAULT_PROFILE,
+    Options,
+    Steps,
+    check_model,
+    check_options,
+    is_disabled,
+)
 from torchglass.instrumentation.run import DisabledRun, Run
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.instrumentation.watcher import StepWatcher
 from torchglass.instrumentation.writer import Writer
 from torchglass.store import Fact, Store, open_store
 from torchglass.store import Run as StoredRun
-
-# Norms read every weight, histograms several times, and a profiler window doubles the steps that it covers;
-# `make bench` shows what these defaults cost.
-DEFAULT_NORMS = every(50)
-DEFAULT_HISTOGRAMS = every(500)
-DEFAULT_PROFILE = every(1000, steps=3)
 
 
 def attach(
@@ -82,7 +81,7 @@ def attach(
         type(model).__name__,
         run=run,
         config=config,
-        every=every,
+        norms=every,
         histograms=histograms,
         profile=profile,
         devices=devices,
@@ -91,7 +90,12 @@ def attach(
         resume=resume,
         resume_step=resume_step,
     )
-    return DisabledRun(options.config) if is_disabled(mode) else _record(model, optimizer, options, open_store(store))
+    if is_disabled(mode):
+        return DisabledRun(options.config)
+    device = next((str(parameter.device) for parameter in model.parameters()), "cpu")
+    started = _start(options, open_store(store), {"device": device})
+    started._begin_watching(model, optimizer, options)
+    return started
 
 
 def start(
@@ -116,7 +120,7 @@ def start(
         OptionError, RunNotFoundError, StoreError: as for `attach`.
     """
     options = check_options("run", run=run, config=config, devices=devices, resume=resume, resume_step=resume_step)
-    return DisabledRun(options.config) if is_disabled(mode) else _record(None, None, options, open_store(store))
+    return DisabledRun(options.config) if is_disabled(mode) else _start(options, open_store(store), {})
 
 
 def start_rank(
@@ -135,16 +139,10 @@ def start_rank(
     options = check_options("run", run=run, config=config, devices=devices)
     if is_disabled(mode):
         return DisabledRun(options.config)
-    return _record(None, None, options, open_store(store), identity)
+    return _start(options, open_store(store), {}, identity)
 
 
-def _record(
-    model: nn.Module | None,
-    optimizer: torch.optim.Optimizer | None,
-    options: Options,
-    store: Store,
-    identity: Identity | None = None,
-) -> Run:
+def _start(options: Options, store: Store, environment: Mapping[str, Any], identity: Identity | None = None) -> Run:
     """Put the parts together and start them."""
     identity = identity or identify()
     stored, first_step = _enter(store, options, identity)
@@ -157,26 +155,8 @@ def _record(
 
     guard = Guard(stop_watching)
     transfer = Transfer()
-    watcher = StepWatcher(
-        model,
-        optimizer,
-        put=buffer.put,
-        clock=clock,
-        rank=identity.rank,
-        guard=guard,
-        transfer=transfer,
-        layers=LayerStatistics(
-            select_parameters(model, options.include, options.exclude) if model is not None else {},
-            transfer,
-            buffer.put,
-        ),
-        profiler=ProfilerWindows(options.profile, identity.rank, buffer.put, clock),
-        norms_cadence=options.norms,
-        histograms_cadence=options.histograms,
-    )
-    watcher.step = first_step
-    for key, value in _facts(model, identity).items():
-        buffer.put(Fact(identity.rank, key, value, clock()))
+    watcher = StepWatcher(buffer=buffer, clock=clock, rank=identity.rank, guard=guard, transfer=transfer)
+    watcher.go_on_at(first_step)
     writer = Writer(store, stored.id, identity.rank, buffer, clock)
     monitor = DeviceMonitor(buffer.put, identity.rank, lambda: watcher.step, clock) if options.devices else None
     run = Run(
@@ -188,11 +168,10 @@ def _record(
         guard=guard,
         transfer=transfer,
         watcher=watcher,
-        hooks=Hooks(model, optimizer, watcher, guard),
         writer=writer,
         monitor=monitor,
-        follows_log=model is None,
     )
+    run.state("environment", {**_environment(identity), **environment})
     writer.start()
     if monitor is not None:
         monitor.start()
@@ -216,25 +195,11 @@ def _enter(store: Store, options: Options, identity: Identity) -> tuple[StoredRu
     return started, wanted.step or 0 if wanted is not None else 0
 
 
-def _count(parameters: Sequence[nn.Parameter]) -> int | None:
-    """Elements of all parameters; None while a lazy module does not know its shapes."""
-    if any(nn.parameter.is_lazy(parameter) for parameter in parameters):
-        return None
-    return sum(parameter.numel() for parameter in parameters)
-
-
-def _facts(model: nn.Module | None, identity: Identity) -> dict[str, Any]:
-    environment: dict[str, Any] = {
+def _environment(identity: Identity) -> dict[str, Any]:
+    return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchglass": torchglass.__version__,
         "host": identity.host,
         "world_size": identity.world_size,
-    }
-    if model is None:
-        return {"environment": environment}
-    parameters = list(model.parameters())
-    return {
-        "environment": environment | {"device": str(parameters[0].device) if parameters else "cpu"},
-        "model": {"class": type(model).__name__, "parameters": _count(parameters)},
     }

@@ -18,12 +18,27 @@ def tell(message: str) -> None:
 
 
 class Guard:
-    """Runs our code on the training thread, measures what it costs, and disarms everything at the first failure."""
+    """Runs our code on the training thread, measures what it costs, and disarms everything at the first failure.
 
-    def __init__(self, on_failure: Callable[[str], None]) -> None:
+    One reading of the clock says when a moment of the loop was, and from when on our own cost counts.
+    """
+
+    def __init__(self, on_failure: Callable[[str], None], now_ns: Callable[[], int] = time.perf_counter_ns) -> None:
         self.armed = True
         self.spent_ns = 0
+        self.now_ns = now_ns
         self._on_failure = on_failure
+
+    def moment(self, tell_moment: Callable[..., None], *arguments: Any) -> None:
+        """Tell of a moment that is now, in nanoseconds, unless we failed before; nothing it raises reaches the loop."""
+        if self.armed:
+            now_ns = self.now_ns
+            began = now_ns()
+            try:
+                tell_moment(began, *arguments)
+            except Exception as error:
+                self._disarm(error)
+            self.spent_ns += now_ns() - began
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function of ours, unless one has failed before; nothing that it raises reaches the training loop."""
@@ -31,14 +46,14 @@ class Guard:
 
     def call_anyway(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function of ours even after a failure: what tidies up must run."""
-        began = time.perf_counter_ns()
+        began = self.now_ns()
         try:
             return function(*arguments)
         except Exception as error:
             self._disarm(error)
             return None
         finally:
-            self.spent_ns += time.perf_counter_ns() - began
+            self.spent_ns += self.now_ns() - began
 
     def _disarm(self, error: Exception) -> None:
         if self.armed:

@@ -8,7 +8,7 @@ tensor that needs a gradient, the autograd engine's end-of-backward callback, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
@@ -16,18 +16,21 @@ from torch.utils.hooks import RemovableHandle
 
 from torchglass.instrumentation.guard import Guard
 
+is_compiling = torch.compiler.is_compiling
+current_graph_task = torch._C._current_graph_task_id  # -1 unless the autograd engine is at work in this thread
+
 
 class StepEvents(Protocol):
-    """What the hooks tell: each call is a moment on the training thread."""
+    """What the hooks tell: each call is a moment on the training thread, in nanoseconds of the guard's clock."""
 
-    def forward_begins(self) -> None: ...
-    def forward_ends(self) -> None: ...
-    def backward_begins(self) -> None: ...
-    def backward_ends(self) -> None: ...
-    def optimizer_begins(self) -> None: ...
-    def optimizer_ends(self) -> None: ...
-    def evaluation_begins(self) -> None: ...
-    def evaluation_ends(self) -> None: ...
+    def forward_begins(self, now_ns: int) -> None: ...
+    def forward_ends(self, now_ns: int) -> None: ...
+    def backward_begins(self, now_ns: int) -> None: ...
+    def backward_ends(self, now_ns: int) -> None: ...
+    def optimizer_begins(self, now_ns: int) -> None: ...
+    def optimizer_ends(self, now_ns: int) -> None: ...
+    def evaluation_begins(self, now_ns: int) -> None: ...
+    def evaluation_ends(self, now_ns: int) -> None: ...
 
 
 class Hooks:
@@ -38,6 +41,7 @@ class Hooks:
     ) -> None:
         self._events = events
         self._guard = guard
+        self._depth = 0  # of calls of the model within calls of the model
         self._backward_is_open = False
         self._leaf_handle: RemovableHandle | None = None
         self._handles: list[RemovableHandle] = []
@@ -45,8 +49,12 @@ class Hooks:
             self._handles.append(model.register_forward_pre_hook(self._before_forward))
             self._handles.append(model.register_forward_hook(self._after_forward, always_call=True))
         if optimizer is not None:
-            self._handles.append(optimizer.register_step_pre_hook(self._before_optimizer))
-            self._handles.append(optimizer.register_step_post_hook(self._after_optimizer))
+            self.add_optimizer(optimizer)
+
+    def add_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Watch the steps of an optimizer, too."""
+        self._handles.append(optimizer.register_step_pre_hook(self._before_optimizer))
+        self._handles.append(optimizer.register_step_post_hook(self._after_optimizer))
 
     def remove(self) -> None:
         """Take every hook off again; removing twice is harmless."""
@@ -62,27 +70,36 @@ class Hooks:
         return _inert, ()
 
     def _before_forward(self, model: nn.Module, _inputs: Any) -> None:
-        if _inside_backward():
+        # Traced into the user's graph we would break it; inside a backward a forward is a checkpoint's, part of that.
+        if is_compiling() or current_graph_task() != -1:
             return
-        if _is_training(model):
+        self._depth += 1
+        if self._depth > 1:
+            return
+        if model.training and torch.is_grad_enabled():
             self._backward_is_open = False  # a backward that raised never reported its end
-            self._guard.call(self._events.forward_begins)
+            self._guard.moment(self._events.forward_begins)
         else:
-            self._guard.call(self._events.evaluation_begins)
+            self._guard.moment(self._events.evaluation_begins)
 
     def _after_forward(self, model: nn.Module, _inputs: Any, output: Any) -> None:
-        if _inside_backward():
+        if is_compiling() or current_graph_task() != -1:
             return
-        if _is_training(model):
-            self._guard.call(self._events.forward_ends)
-            self._guard.call(self._watch_backward, output)
+        self._depth -= 1
+        if self._depth > 0:
+            return
+        self._depth = 0
+        if model.training and torch.is_grad_enabled():
+            self._guard.moment(self._end_forward, output)
         else:
-            self._guard.call(self._events.evaluation_ends)
+            self._guard.moment(self._events.evaluation_ends)
 
-    def _watch_backward(self, output: Any) -> None:
-        tensor = next(_tensors_with_gradient(output), None)
+    def _end_forward(self, now_ns: int, output: Any) -> None:
+        self._events.forward_ends(now_ns)
+        plain = type(output) is torch.Tensor and output.requires_grad
+        tensor = output if plain else next(_tensors_with_gradient(output), None)
         if tensor is not None:
-            handle = tensor.register_hook(self._on_output_gradient)  # type: ignore[no-untyped-call]
+            handle = tensor.register_hook(self._on_output_gradient)
             if tensor.is_leaf:
                 # A model that returns a parameter of its own: unlike a result, it outlives the step with its hooks.
                 self._forget_leaf()
@@ -97,22 +114,23 @@ class Hooks:
         # Two forwards before one backward arrive here twice; only the first opens it.
         if not self._backward_is_open:
             self._backward_is_open = True
-            self._guard.call(self._open_backward)
+            self._guard.moment(self._open_backward)
 
-    def _open_backward(self) -> None:
-        self._events.backward_begins()
+    def _open_backward(self, now_ns: int) -> None:
+        self._events.backward_begins(now_ns)
         _at_end_of_backward(self._close_backward)
 
     def _close_backward(self) -> None:
         if self._backward_is_open:
             self._backward_is_open = False
-            self._guard.call(self._events.backward_ends)
+            self._guard.moment(self._events.backward_ends)
 
     def _before_optimizer(self, *_ignored: Any) -> None:
-        self._guard.call(self._events.optimizer_begins)
+        self._guard.moment(self._events.optimizer_begins)
 
     def _after_optimizer(self, *_ignored: Any) -> None:
-        self._guard.call(self._events.optimizer_ends)
+        self._depth = 0  # an interrupt may have left a forward without its end
+        self._guard.moment(self._events.optimizer_ends)
 
 
 def _inert() -> Hooks:
@@ -121,25 +139,17 @@ def _inert() -> Hooks:
     hooks._guard.armed = False
     hooks._handles = []
     hooks._leaf_handle = None
+    hooks._depth = 0
     hooks._backward_is_open = False
-    hooks._events = _Nothing()
+    hooks._events = cast(StepEvents, _Nothing())
     return hooks
 
 
 class _Nothing:
     """Events of a copied model: nobody listens."""
 
-    def __getattr__(self, name: str) -> Callable[[], None]:
-        return lambda: None
-
-
-def _is_training(model: nn.Module) -> bool:
-    return model.training and torch.is_grad_enabled()
-
-
-def _inside_backward() -> bool:
-    """Tell whether the autograd engine is at work: a forward there is a checkpoint's, part of the backward."""
-    return torch._C._current_graph_task_id() != -1
+    def __getattr__(self, name: str) -> Any:
+        return lambda _now_ns: None
 
 
 def _tensors_with_gradient(output: Any) -> Iterator[torch.Tensor]:
@@ -157,9 +167,7 @@ def _tensors_with_gradient(output: Any) -> Iterator[torch.Tensor]:
         yield from _tensors_with_gradient(vars(output))
 
 
-def _at_end_of_backward(callback: Callable[[], None]) -> None:
-    """Have the running autograd engine call back once all gradients of this backward are accumulated."""
-    # Public as torch.autograd.graph.queue_callback from torch 2.15; the engine's own entry before that.
-    public = getattr(torch.autograd.graph, "queue_callback", None)
-    queue = public or torch.autograd.Variable._execution_engine.queue_callback
-    queue(callback)
+# Public as torch.autograd.graph.queue_callback from torch 2.15; the engine's own entry before that.
+_at_end_of_backward: Callable[[Callable[[], None]], None] = (
+    getattr(torch.autograd.graph, "queue_callback", None) or torch.autograd.Variable._execution_engine.queue_callback
+)

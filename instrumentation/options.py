@@ -11,10 +11,16 @@ import torch
 from torch import nn
 
 from torchglass.errors import OptionError
-from torchglass.instrumentation.cadence import Cadence, to_cadence
+from torchglass.instrumentation.cadence import Cadence, every, to_cadence
 from torchglass.instrumentation.values import whole_number
 
 Steps = Cadence | int | None
+
+# Norms read every weight, histograms several times, and a profiler window doubles the steps that it covers;
+# `make bench` shows what these defaults cost.
+DEFAULT_NORMS = every(50)
+DEFAULT_HISTOGRAMS = every(500)
+DEFAULT_PROFILE = every(1000, steps=3)
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ def check_options(
     run: str | None,
     config: Mapping[str, Any] | None,
     devices: bool,
-    every: Steps = None,
+    norms: Steps = None,
     histograms: Steps = None,
     profile: Steps = None,
     include: Sequence[str] | None = None,
@@ -66,7 +72,7 @@ def check_options(
     return Options(
         run=run or default_run,
         config=dict(config or {}),
-        norms=to_cadence("every", every),
+        norms=to_cadence("every", norms),
         histograms=to_cadence("histograms", histograms),
         profile=to_cadence("profile", profile),
         devices=devices,

@@ -15,6 +15,7 @@ from torch.profiler import ProfilerActivity, profile, schedule
 from torchglass.instrumentation.buffer import Deferred, Record
 from torchglass.instrumentation.cadence import Cadence
 from torchglass.instrumentation.kineto import kernel_rows, operator_rows, read_spans
+from torchglass.instrumentation.transfer import is_capturing
 from torchglass.store import Batch, Fact, ProfilerWindow
 
 WARMUP_STEPS = 1  # the first step under the profiler pays for attaching it
@@ -44,19 +45,21 @@ class ProfilerWindows:
         self._profiler: Any = None
         self._steps_seen = 0
         self._began_at = 0.0
-        self._last_step_at: float | None = None
-        self._ordinary: deque[float] = deque(maxlen=REMEMBERED_STEPS)
+        self._last_step_ns: int | None = None
+        self._ordinary_ns: deque[int] = deque(maxlen=REMEMBERED_STEPS)
 
-    def step_ended(self, step: int) -> None:
-        """Note the end of a training step."""
+    def step_ended(self, step: int, now_ns: int) -> None:
+        """Note the end of a training step, at this moment of any monotonic clock."""
+        # Nothing happens during a capture: a window opens and closes by waiting for the device, which would end it.
         if self._profiler is not None:
-            self._advance(step)
+            if not is_capturing():
+                self._advance(step)
             return
-        now = self._monotonic()
-        if self._last_step_at is not None:
-            self._ordinary.append(now - self._last_step_at)
-        self._last_step_at = now
-        if self._is_due(step + 1):
+        if self._last_step_ns is not None:
+            self._ordinary_ns.append(now_ns - self._last_step_ns)
+        self._last_step_ns = now_ns
+        interval, since = self._cadence.interval, step + 1 - FIRST_STEP
+        if interval is not None and since % interval == 0 and since >= 0 and not is_capturing():
             self._open()
 
     def close(self) -> None:
@@ -67,10 +70,6 @@ class ProfilerWindows:
                 profiler.stop()
             except RuntimeError as error:
                 self._tell(f"a profiler window could not be closed: {error}")
-
-    def _is_due(self, step: int) -> bool:
-        interval = self._cadence.interval
-        return interval is not None and step >= FIRST_STEP and (step - FIRST_STEP) % interval == 0
 
     def _open(self) -> None:
         if _profiler_enabled():
@@ -98,7 +97,7 @@ class ProfilerWindows:
             profiler, self._profiler = self._profiler, None
             profiler.stop()
             self._hand_over(profiler, step, wall_seconds)
-            self._last_step_at = None  # stopping a window is nobody's step time
+            self._last_step_ns = None  # stopping a window is nobody's step time
             return
         if self._steps_seen == WARMUP_STEPS:
             if _profiler_enabled():
@@ -115,7 +114,7 @@ class ProfilerWindows:
 
     def _hand_over(self, profiler: Any, step: int, wall_seconds: float) -> None:
         step_count = self._cadence.steps
-        usual = statistics.median(self._ordinary) if self._ordinary else None
+        usual = statistics.median(self._ordinary_ns) / 1e9 if self._ordinary_ns else None
         facts = {
             "device": "cuda" if torch.cuda.is_available() else "cpu",
             "slowdown": wall_seconds / step_count / usual if usual else None,

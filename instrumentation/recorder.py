@@ -25,7 +25,7 @@ from torchglass.store import Run as StoredRun
 
 
 class Recorder:
-    """What a run can be told. `follows_log`: nothing counts the steps, so the current one is the one last logged to."""
+    """What a run can be told."""
 
     def __init__(
         self,
@@ -37,7 +37,6 @@ class Recorder:
         guard: Guard,
         transfer: Transfer,
         watcher: StepWatcher,
-        follows_log: bool,
     ) -> None:
         self._stored = stored
         self._rank = rank
@@ -46,7 +45,7 @@ class Recorder:
         self._guard = guard
         self._transfer = transfer
         self._watcher = watcher
-        self._follows_log = follows_log
+        self._follows_log = True  # until a model is watched nothing counts steps: the current one is the last logged to
         self._layouts = Layouts()
         self._open = True
         self._warned_closed = False
@@ -162,6 +161,7 @@ class Recorder:
             self._put_row(numbers, numbers.values(), at, when)
         if tensors:
             self._guard.call(self._send, tensors, at, when)
+            self._guard.call(self._transfer.poll)  # a loop that nothing watches may have no other moment for it
 
     def _step_and_time(self, step: SupportsIndex | None, time: float | None) -> tuple[int, float]:
         return (

@@ -11,16 +11,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, SupportsIndex
 
+import torch
+from torch import nn
+
 from torchglass.errors import StoreError
 from torchglass.instrumentation.batches import Batch, Batches
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.hooks import Hooks
+from torchglass.instrumentation.layers import LayerStatistics, select_parameters
 from torchglass.instrumentation.monitor import DeviceMonitor
+from torchglass.instrumentation.options import Options
+from torchglass.instrumentation.profiling import ProfilerWindows
 from torchglass.instrumentation.recorder import Recorder
 from torchglass.instrumentation.transfer import Transfer, is_capturing
-from torchglass.instrumentation.watcher import StepWatcher
+from torchglass.instrumentation.watcher import StepWatcher, Watched
 from torchglass.instrumentation.writer import Writer
 from torchglass.store import Fact, RunStatus, Series, Store
 from torchglass.store import Run as StoredRun
@@ -49,23 +55,12 @@ class Run(Recorder):
         guard: Guard,
         transfer: Transfer,
         watcher: StepWatcher,
-        hooks: Hooks,
         writer: Writer,
         monitor: DeviceMonitor | None,
-        follows_log: bool = False,
     ) -> None:
-        super().__init__(
-            stored,
-            rank,
-            buffer=buffer,
-            clock=clock,
-            guard=guard,
-            transfer=transfer,
-            watcher=watcher,
-            follows_log=follows_log,
-        )
+        super().__init__(stored, rank, buffer=buffer, clock=clock, guard=guard, transfer=transfer, watcher=watcher)
         self._store = store
-        self._hooks = hooks
+        self._hooks = Hooks(None, None, watcher, guard)
         self._writer = writer
         self._monitor = monitor
         _live.add(self)
@@ -116,9 +111,9 @@ class Run(Recorder):
     @contextmanager
     def step(self) -> Iterator[int]:
         """Name a step in a loop that has no optimizer for torchglass to watch; yields its number."""
-        self._guard.call(self._watcher.named_step_begins)
+        self._guard.moment(self._watcher.named_step_begins)
         yield self._watcher.step
-        self._guard.call(self._watcher.named_step_ends)
+        self._guard.moment(self._watcher.named_step_ends)
 
     def flush(self, timeout_seconds: float = 10.0) -> bool:
         """Wait until everything recorded so far is in the store; False if that took longer or it was lost.
@@ -163,6 +158,28 @@ class Run(Recorder):
     def __reduce__(self) -> tuple[type[Run], tuple[dict[str, Any]]]:
         # A trainer or a model that holds its run can be copied and pickled; the copy records nothing.
         return DisabledRun, (dict(self.config),)
+
+    def _begin_watching(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer | None, options: Options, *, hooks: bool = True
+    ) -> None:
+        """Hook a model and its optimizer, unless somebody else tells the moments; the optimizer counts the steps."""
+        put = self._buffer.put
+        selected = select_parameters(model, options.include, options.exclude)
+        self._watcher.watch(
+            Watched(
+                model,
+                optimizer,
+                LayerStatistics(selected, self._transfer, put, rank=self._rank),
+                norms=options.norms,
+                histograms=options.histograms,
+                profiler=ProfilerWindows(options.profile, self._rank, put, self._clock),
+            )
+        )
+        self._hooks.remove()
+        if hooks:
+            self._hooks = Hooks(model, optimizer, self._watcher, self._guard)
+        self._follows_log = False
+        self.state("model", {"class": type(model).__name__, "parameters": _count(model)})
 
     def _disown(self) -> None:
         """Become silent: this is a copy in a forked child (a DataLoader worker), the run is the parent's."""
@@ -235,6 +252,14 @@ class DisabledRun(Run):
 
     def finish(self, status: RunStatus = "finished", error: str | None = None) -> None:
         """Do nothing."""
+
+
+def _count(model: nn.Module) -> int | None:
+    """Elements of all parameters; None while a lazy module does not know its shapes."""
+    parameters = list(model.parameters())
+    if any(nn.parameter.is_lazy(parameter) for parameter in parameters):
+        return None
+    return sum(parameter.numel() for parameter in parameters)
 
 
 def _ending(error: BaseException | None) -> tuple[RunStatus, str | None]:

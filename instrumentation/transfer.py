@@ -31,7 +31,7 @@ class Transfer:
     """
 
     def __init__(self) -> None:
-        self._pending: deque[_Pending] = deque()
+        self.pending: deque[_Pending] = deque()  # copies under way, oldest first
         self.dropped = 0
 
     def accepts(self, device: torch.device) -> bool:
@@ -39,7 +39,7 @@ class Transfer:
 
         Ask before computing what is to be sent: during a capture even that would become part of the user's graph.
         """
-        if device.type == "cuda" and (is_capturing(device) or len(self._pending) >= MAX_PENDING):
+        if device.type == "cuda" and (is_capturing(device) or len(self.pending) >= MAX_PENDING):
             self.dropped += 1
             return False
         return True
@@ -57,21 +57,21 @@ class Transfer:
             host.copy_(tensor, non_blocking=True)
             arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             arrived.record()
-        self._pending.append(_Pending(host, arrived, deliver))
+        self.pending.append(_Pending(host, arrived, deliver))
 
     def poll(self) -> None:
         """Deliver what has arrived, oldest first, without waiting."""
-        while self._pending and not is_capturing() and self._pending[0].arrived.query():
+        while self.pending and not is_capturing() and self.pending[0].arrived.query():
             self._deliver_oldest()
 
     def drain(self) -> None:
         """Deliver everything, waiting for the device: for the end of a run, never inside the loop."""
-        while self._pending:
-            self._pending[0].arrived.synchronize()
+        while self.pending:
+            self.pending[0].arrived.synchronize()
             self._deliver_oldest()
 
     def _deliver_oldest(self) -> None:
-        pending = self._pending.popleft()
+        pending = self.pending.popleft()
         # Copied out: the pinned block goes back to the allocator, which may hand it to the next submit.
         pending.deliver(np.array(pending.host.numpy()))
 

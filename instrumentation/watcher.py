@@ -1,61 +1,67 @@
-"""The moments of a training step -> what is recorded about it. Everything here runs on the training thread."""
+"""The moments of a training step -> what is recorded about it. Everything here runs on the training thread.
+
+What happens at every step is written for few calls: behind a model's kernels the caches are cold, and each call costs
+a microsecond then, not thirty nanoseconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from torchglass.instrumentation.buffer import Record, ScalarRow
+from torchglass.instrumentation.buffer import Buffer, ScalarRow
 from torchglass.instrumentation.cadence import Cadence
+from torchglass.instrumentation.device_phases import CudaClock, DeviceTimeline
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.layers import LayerStatistics
-from torchglass.instrumentation.phases import PHASES, CudaClock, HostClock, Phase, StampClock, Timeline
+from torchglass.instrumentation.phases import PHASES, HostTimeline, Phase, Timeline
 from torchglass.instrumentation.profiling import ProfilerWindows
+from torchglass.instrumentation.rows import Layout
 from torchglass.instrumentation.transfer import Transfer, is_capturing
-from torchglass.store import Fact
+from torchglass.store import Column, Fact
 
 FORWARDS_WITHOUT_STEP = 200  # more than anybody accumulates or an initial loss scale costs
-_PHASE_UNITS = {f"phase/{name}": "s" for name in ("step", *PHASES)}
-_SELF_UNITS = {"torchglass/hook_seconds": "s"}
+_PHASE_COLUMNS = tuple(Column(f"phase/{name}", "phase", "s") for name in ("step", *PHASES))
+_PHASES = Layout(_PHASE_COLUMNS)
+_OWN_COST_COLUMN = Column("torchglass/hook_seconds", "self", "s")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A model and its optimizer, and what is read of them how often."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer | None
+    layers: LayerStatistics
+    norms: Cadence
+    histograms: Cadence
+    profiler: ProfilerWindows
 
 
 class StepWatcher:
-    """Counts steps, times their phases and reads layer statistics when due.
+    """Counts steps, times their phases and reads layer statistics when due. Moments are nanoseconds of `guard.now_ns`.
 
     A step ends with the optimizer's step; its number stays current until the next batch or forward begins, so that a
-    `run.log` before or after `optimizer.step()` lands on the same step.
+    `run.log` before or after `optimizer.step()` lands on the same step. Without a model steps are those that are named.
     """
 
     def __init__(
-        self,
-        model: nn.Module | None,
-        optimizer: torch.optim.Optimizer | None,
-        *,
-        put: Callable[[Record], None],
-        clock: Callable[[], float],
-        rank: int,
-        guard: Guard,
-        transfer: Transfer,
-        layers: LayerStatistics,
-        profiler: ProfilerWindows,
-        norms_cadence: Cadence,
-        histograms_cadence: Cadence,
+        self, *, buffer: Buffer, clock: Callable[[], float], rank: int, guard: Guard, transfer: Transfer
     ) -> None:
         self.step = 0
-        self._model = model
-        self._optimizer = optimizer
-        self._put = put
+        self.watched: Watched | None = None
+        self.optimizer: torch.optim.Optimizer | None = None
+        self._buffer = buffer
         self._clock = clock
         self._rank = rank
         self._guard = guard
         self._transfer = transfer
-        self._layers = layers
-        self._profiler = profiler
-        self._norms_cadence = norms_cadence
-        self._histograms_cadence = histograms_cadence
+        self._norms_interval = self._histograms_interval = 0
         self._step_is_over = False
         self._loader_is_watched = False
         self._in_optimizer = False
@@ -63,186 +69,232 @@ class StepWatcher:
         self._forwards = 0
         self._told_no_step = False
         self._timeline: Timeline | None = None
+        self._mark: Callable[[Phase, int], None] = self._begin_timeline
+        self._layouts: dict[tuple[bool, tuple[int, ...]], Layout] = {}
+
+    def watch(self, watched: Watched) -> None:
+        """Watch this model and its optimizer from now on, instead of what was watched before."""
+        self.watched, self.optimizer = watched, watched.optimizer
+        self._norms_interval = watched.norms.interval or 0
+        self._histograms_interval = watched.histograms.interval or 0
+        self._settle()
+        self._timeline, self._mark = None, self._begin_timeline
+
+    def unwatch(self) -> None:
+        """Read no more of the model; its steps so far stay."""
+        if self.watched is not None:
+            self.watched.profiler.close()
+        self.watched = self.optimizer = None
+        self._norms_interval = self._histograms_interval = 0
+
+    def go_on_at(self, step: int) -> None:
+        """Let the step that comes next have this number."""
+        self.step, self._step_is_over = step, False
 
     # Moments, as hooks.StepEvents names them
 
-    def loader_begins(self) -> None:
+    def loader_begins(self, now_ns: int) -> None:
         """The loop asks the loader for a batch."""
         self._loader_is_watched = True
-        self._mark("other")
+        self._mark("other", now_ns)
 
-    def loader_ends(self) -> None:
+    def loader_ends(self, now_ns: int) -> None:
         """A batch arrived: whatever follows belongs to the next step."""
-        self._mark("data")
-        self._begin_step_if_over()
+        self._mark("data", now_ns)
+        if self._step_is_over:
+            self._begin_next_step()
 
-    def forward_begins(self) -> None:
+    def forward_begins(self, now_ns: int) -> None:
         """The model is called, in training mode."""
-        self._begin_step_if_over()
-        self._count_forward()
+        if self._step_is_over:
+            self._begin_next_step()
+        self._forwards += 1
+        if self._forwards == FORWARDS_WITHOUT_STEP:
+            self._tell_no_step()
         if self._in_optimizer:
-            self._mark("optimizer")  # a closure that the optimizer calls again and again
+            self._mark("optimizer", now_ns)  # a closure that the optimizer calls again and again
         else:
-            self._mark("other" if self._loader_is_watched else "data")
+            self._mark("other" if self._loader_is_watched else "data", now_ns)
 
-    def forward_ends(self) -> None:
+    def forward_ends(self, now_ns: int) -> None:
         """The model returned."""
-        self._mark("forward")
+        self._mark("forward", now_ns)
 
-    def backward_begins(self) -> None:
+    def backward_begins(self, now_ns: int) -> None:
         """The first gradient reached the model's output."""
-        self._mark("other")
+        self._mark("other", now_ns)
 
-    def backward_ends(self) -> None:
+    def backward_ends(self, now_ns: int) -> None:
         """All gradients of this backward are accumulated."""
-        self._mark("backward")
+        self._mark("backward", now_ns)
 
-    def evaluation_begins(self) -> None:
+    def evaluation_begins(self, now_ns: int) -> None:
         """The model is called in evaluation mode or without gradients."""
-        self._mark("other")
+        self._mark("other", now_ns)
 
-    def evaluation_ends(self) -> None:
+    def evaluation_ends(self, now_ns: int) -> None:
         """It returned."""
-        self._mark("other")
+        self._mark("other", now_ns)
 
-    def optimizer_begins(self) -> None:
+    def optimizer_begins(self, now_ns: int) -> None:
         """`optimizer.step` was called; gradients are as it will see them."""
         if self._in_optimizer:
             # A subclass calls the step of its base, whose hooks are these too; or the last step raised.
-            self._mark("optimizer")
+            self._mark("optimizer", now_ns)
             return
-        self._begin_step_if_over()
-        self._mark("other")
-        if self._is_due():
+        if self._step_is_over:
+            self._begin_next_step()
+        self._mark("other", now_ns)
+        if self._is_due() and self.watched is not None:
             # A fused optimizer unscales within its step: GradScaler lends it the scale for that time.
-            scale = getattr(self._optimizer, "grad_scale", None)
-            self._layers.read_gradients(self.step, self._clock(), **self._due(), scale=scale)
-            self._mark("torchglass")
+            scale = getattr(self.optimizer, "grad_scale", None)
+            self.watched.layers.read_gradients(self.step, self._clock(), **self._due(), scale=scale)
+            self._mark("torchglass", self._guard.now_ns())
         self._in_optimizer = True
 
-    def optimizer_ends(self) -> None:
+    def optimizer_ends(self, now_ns: int) -> None:
         """The weights are updated."""
         if not self._in_optimizer:
             return
         self._in_optimizer = False
-        self._mark("optimizer")
-        if self._is_due():
-            self._layers.read_weights(self.step, self._clock(), **self._due())
-            self._mark("torchglass")
-        self._put_learning_rates()
-        self.end_step()
+        self._mark("optimizer", now_ns)
+        if self._is_due() and self.watched is not None:
+            self.watched.layers.read_weights(self.step, self._clock(), **self._due())
+            self._mark("torchglass", self._guard.now_ns())
+        self._end_step(now_ns)
 
-    def named_step_begins(self) -> None:
+    def named_step_begins(self, now_ns: int) -> None:
         """A loop that names its steps itself begins one."""
-        self._begin_step_if_over()
-        self._mark("other")
+        if self._step_is_over:
+            self._begin_next_step()
+        self._mark("other", now_ns)
 
-    def named_step_ends(self) -> None:
+    def named_step_ends(self, now_ns: int) -> None:
         """It ends it, unless an optimizer already did."""
-        self._mark("other")
+        self._mark("other", now_ns)
         if not self._step_is_over:
-            self.end_step()
-
-    def end_step(self) -> None:
-        """Close the step and pass on whatever has arrived from the device by now."""
-        timeline = self._timeline_now()
-        timeline.close_step(self.step, self._clock())
-        timeline.poll()
-        self._step_is_over = True
-        self._forwards = 0
-        self._transfer.poll()
-        self._put_own_cost()
-        if not is_capturing():  # a window opens and closes by waiting for the device, which would end the capture
-            self._profiler.step_ended(self.step)
+            self._end_step(now_ns)
 
     def finish(self) -> None:
         """Deliver what the device still owes; may wait for it, the loop is over."""
-        self._profiler.close()
+        self.abandon()
         self._transfer.drain()
-        if self._timeline is not None:
-            self._timeline.clock.settle()
-            self._timeline.poll()
+        self._settle()
         for name, lost in (
             ("device values", self._transfer.dropped),
             ("steps' phases", self._timeline.given_up if self._timeline is not None else 0),
         ):
             if lost:
                 text = f"{lost} {name} were given up: the device was too far behind or a CUDA graph was being captured"
-                self._put(Fact(self._rank, f"warnings/{name}", text, self._clock()))
+                self._state(f"warnings/{name}", text)
 
     def abandon(self) -> None:
-        """Leave the training loop alone after a failure of ours: nothing may go on by itself."""
-        self._profiler.close()
+        """Leave the training loop alone: nothing may go on by itself."""
+        if self.watched is not None:
+            self.watched.profiler.close()
 
     # What they record
 
-    def _count_forward(self) -> None:
-        self._forwards += 1
-        if self._forwards == FORWARDS_WITHOUT_STEP and not self._told_no_step:
+    def _begin_next_step(self) -> None:
+        self._step_is_over = False
+        self.step += 1
+
+    def _end_step(self, now_ns: int) -> None:
+        """Record the step in one row, and pass on whatever has arrived from the device by now."""
+        self._step_is_over = True
+        self._forwards = 0
+        timeline = self._timeline
+        when = self._clock()
+        seconds = timeline.close_step(self.step, when) if timeline is not None else None
+        self._put_step(when, seconds)
+        if seconds is None and timeline is not None:
+            timeline.poll()
+        if self._transfer.pending:
+            self._transfer.poll()
+        if self.watched is not None:
+            self.watched.profiler.step_ended(self.step, now_ns)
+
+    def _put_step(self, when: float, seconds: Sequence[float] | None) -> None:
+        """Record phases (unless the device delivers them later), learning rates as the step used them, and our cost."""
+        groups, rates = self._learning_rates(when) if self.optimizer is not None else ((), ())
+        spent_ns, self._told_ns = self._guard.spent_ns - self._told_ns, self._guard.spent_ns
+        layout = self._layouts.get((seconds is not None, groups)) or self._make_layout(seconds is not None, groups)
+        packed = layout.pack(self.step, when, *(seconds or ()), *rates, spent_ns / 1e9)
+        self._buffer.add((layout, packed), layout.row_bytes)
+
+    def _learning_rates(self, when: float) -> tuple[tuple[int, ...], Sequence[float]]:
+        """Indices of the parameter groups whose rate is a plain number, and these; tensors are sent on their way."""
+        groups = self.optimizer.param_groups if self.optimizer is not None else []
+        rates: list[Any] = [group.get("lr") for group in groups]
+        if list(map(type, rates)) == [float] * len(rates):
+            return tuple(range(len(rates))), rates
+        for index, rate in enumerate(rates):
+            if isinstance(rate, torch.Tensor):
+                self._send_learning_rate(_rate_key(index), rate, when)
+        plain = {index: float(rate) for index, rate in enumerate(rates) if isinstance(rate, int | float)}
+        return tuple(plain), list(plain.values())
+
+    def _send_learning_rate(self, key: str, rate: torch.Tensor, when: float) -> None:
+        if not self._transfer.accepts(rate.device):
+            return
+        step = self.step
+
+        def deliver(array: np.ndarray) -> None:
+            self._buffer.put(ScalarRow(step, when, {key: float(array)}))
+
+        # Cloned on its device: a scheduler writes the next rate into the same tensor.
+        self._transfer.submit(rate.detach().clone(), deliver)
+
+    def _make_layout(self, with_phases: bool, groups: tuple[int, ...]) -> Layout:
+        phases = _PHASE_COLUMNS if with_phases else ()
+        layout = Layout([*phases, *(Column(_rate_key(index)) for index in groups), _OWN_COST_COLUMN])
+        self._layouts[with_phases, groups] = layout
+        return layout
+
+    def _is_due(self) -> bool:
+        step, norms, histograms = self.step, self._norms_interval, self._histograms_interval
+        due = (norms and step % norms == 0) or (histograms and step % histograms == 0)
+        # Not during a capture: what we compute would become part of the user's graph, and run at each replay.
+        return bool(due) and not is_capturing()
+
+    def _due(self) -> dict[str, bool]:
+        watched, step = self.watched, self.step
+        return {
+            "norms": watched is not None and watched.norms.is_due(step),
+            "histograms": watched is not None and watched.histograms.is_due(step),
+        }
+
+    def _begin_timeline(self, _phase: Phase, now_ns: int) -> None:
+        """Make the timeline, at the first moment: by then the model is on the device where it trains."""
+        parameters = self.watched.model.parameters() if self.watched is not None else iter(())
+        device = next((parameter.device for parameter in parameters), torch.device("cpu"))
+        self._timeline = (
+            DeviceTimeline(CudaClock(device), self._deliver_phases) if device.type == "cuda" else HostTimeline(now_ns)
+        )
+        self._mark = self._timeline.mark
+        self._state("phases", {"clock": self._timeline.name, "device": str(device)})
+
+    def _deliver_phases(self, step: int, when: float, seconds: Sequence[float]) -> None:
+        self._buffer.add((_PHASES, _PHASES.pack(step, when, *seconds)), _PHASES.row_bytes)
+
+    def _settle(self) -> None:
+        if self._timeline is not None:
+            self._timeline.settle()
+            self._timeline.poll()
+
+    def _tell_no_step(self) -> None:
+        if not self._told_no_step:
             self._told_no_step = True
             text = (
                 f"{FORWARDS_WITHOUT_STEP} forward passes without a step: unless gradients are accumulated that long, "
                 "give attach the optimizer that the loop steps, or name steps with run.step()"
             )
             tell(f"torchglass counted {text}")
-            self._put(Fact(self._rank, "warnings/steps", text, self._clock()))
+            self._state("warnings/steps", text)
 
-    def _begin_step_if_over(self) -> None:
-        if self._step_is_over:
-            self._step_is_over = False
-            self.step += 1
+    def _state(self, key: str, value: object) -> None:
+        self._buffer.put(Fact(self._rank, key, value, self._clock()))
 
-    def _is_due(self) -> bool:
-        # Not during a capture: what we compute would become part of the user's graph, and run at each replay.
-        return any(self._due().values()) and not is_capturing()
 
-    def _due(self) -> dict[str, bool]:
-        return {
-            "norms": self._norms_cadence.is_due(self.step),
-            "histograms": self._histograms_cadence.is_due(self.step),
-        }
-
-    def _mark(self, phase: Phase) -> None:
-        self._timeline_now().mark(phase)
-
-    def _timeline_now(self) -> Timeline:
-        """The timeline, made at the first moment: by then the model is on the device where it trains."""
-        if self._timeline is None:
-            parameters = self._model.parameters() if self._model is not None else iter(())
-            device = next((parameter.device for parameter in parameters), torch.device("cpu"))
-            clock: StampClock = CudaClock(device) if device.type == "cuda" else HostClock()
-            self._timeline = Timeline(clock, self._deliver_phases)
-            self._put(Fact(self._rank, "phases", {"clock": clock.name, "device": str(device)}, self._clock()))
-        return self._timeline
-
-    def _deliver_phases(self, step: int, time: float, seconds: Mapping[str, float]) -> None:
-        values = {f"phase/{name}": value for name, value in seconds.items()}
-        self._put(ScalarRow(step, time, values, "phase", _PHASE_UNITS))
-
-    def _put_learning_rates(self) -> None:
-        groups = self._optimizer.param_groups if self._optimizer is not None else []
-        values: dict[str, float] = {}
-        for index, group in enumerate(groups):
-            key = "learning_rate" if index == 0 else f"learning_rate/group{index}"
-            rate = group.get("lr")
-            if isinstance(rate, torch.Tensor):
-                self._send_learning_rate(key, rate)
-            elif rate is not None:
-                values[key] = float(rate)
-        if values:
-            self._put(ScalarRow(self.step, self._clock(), values))
-
-    def _send_learning_rate(self, key: str, rate: torch.Tensor) -> None:
-        if not self._transfer.accepts(rate.device):
-            return
-        step, time = self.step, self._clock()
-
-        def deliver(array: np.ndarray) -> None:
-            self._put(ScalarRow(step, time, {key: float(array)}))
-
-        # Cloned on its device: a scheduler writes the next rate into the same tensor.
-        self._transfer.submit(rate.detach().clone(), deliver)
-
-    def _put_own_cost(self) -> None:
-        spent_ns, self._told_ns = self._guard.spent_ns - self._told_ns, self._guard.spent_ns
-        self._put(ScalarRow(self.step, self._clock(), {"torchglass/hook_seconds": spent_ns / 1e9}, "self", _SELF_UNITS))
+def _rate_key(group: int) -> str:
+    return "learning_rate" if group == 0 else f"learning_rate/group{group}"

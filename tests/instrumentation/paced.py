@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from training import recorded
 
-from torchglass.instrumentation import watcher
-from torchglass.instrumentation.phases import PHASES, HostClock
+from torchglass.instrumentation import front_door
+from torchglass.instrumentation.guard import Guard
+from torchglass.instrumentation.phases import PHASES
 
 SECOND = 1_000_000_000
 
@@ -33,7 +34,7 @@ class Pace:
 def paced(monkeypatch: pytest.MonkeyPatch) -> Pace:
     """Have what is attached from now on read a clock of ours."""
     pace = Pace()
-    monkeypatch.setattr(watcher, "HostClock", lambda: HostClock(pace))
+    monkeypatch.setattr(front_door, "Guard", lambda on_failure: Guard(on_failure, pace))
     return pace
 
 

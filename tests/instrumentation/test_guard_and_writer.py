@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from training import Small, batches, facts, read, recorded, seeded, train_step, wait_until
 
 import torchglass
@@ -28,37 +27,16 @@ from torchglass.instrumentation.writer import Writer
 from torchglass.store import ArtifactBlock, Batch, Fact, Store
 
 
-class WithSpare(Small):
-    """It has a parameter that nothing uses."""
+class OddRate(float):
+    """A learning rate that an optimizer can use and that we fail to read."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.spare = nn.Parameter(torch.ones(4))
-
-
-class Reshaping(torch.optim.Optimizer):
-    """Gradient descent that once gives the spare parameter data of another shape."""
-
-    def __init__(self, model: WithSpare, odd_at: int) -> None:
-        super().__init__(model.parameters(), {"lr": 0.1})
-        self._spare = model.spare
-        self._odd_at = odd_at
-        self._count = 0
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        for parameter in self.param_groups[0]["params"]:
-            if parameter.grad is not None:
-                parameter -= 0.1 * parameter.grad
-        if self._count == self._odd_at:
-            self._spare.data = torch.ones(5)
-        self._count += 1
-        return closure
+    def __float__(self) -> float:
+        raise ValueError("read me not")
 
 
 def test_a_failing_hook_of_ours_warns_once_and_training_goes_on(tmp_path: Path) -> None:
-    model, path = WithSpare(), tmp_path / "s.db"
-    optimizer = Reshaping(model, odd_at=2)
+    model, path = Small(), tmp_path / "s.db"
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     run = torchglass.attach(model, optimizer, store=path, devices=False, every=1)
 
     def train(steps: int) -> None:
@@ -67,7 +45,8 @@ def test_a_failing_hook_of_ours_warns_once_and_training_goes_on(tmp_path: Path) 
             run.log(loss=loss)
 
     train(2)
-    with pytest.warns(RuntimeWarning, match="stopped watching after a failure of its own"):
+    optimizer.param_groups[0]["lr"] = OddRate(0.1)
+    with pytest.warns(RuntimeWarning, match="stopped watching after a failure of its own: ValueError: read me not"):
         train(1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -80,13 +59,14 @@ def test_a_failing_hook_of_ours_warns_once_and_training_goes_on(tmp_path: Path) 
 
 
 def test_a_failure_ends_an_open_profiler_window_too(tmp_path: Path) -> None:
-    model = WithSpare()
-    optimizer = Reshaping(model, odd_at=7)
+    model = Small()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     window = every(1000, steps=900)
     run = torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, every=1, profile=window)
     for inputs in batches(7):
         train_step(model, optimizer, inputs)
     assert torch._C._autograd._profiler_enabled()
+    optimizer.param_groups[0]["lr"] = OddRate(0.1)
     with pytest.warns(RuntimeWarning, match="stopped watching"):
         train_step(model, optimizer, batches(1)[0])
     assert not torch._C._autograd._profiler_enabled()

@@ -224,6 +224,7 @@ def test_threads_end_with_the_run(tmp_path: Path) -> None:
     wait_until(lambda: not ours(), "the threads ended")
     assert recorded(tmp_path / "s.db", "host/process_memory_bytes")[0] > 1e7
     assert facts(tmp_path / "s.db")["model"] == {"class": "Small", "parameters": 58}
+    assert facts(tmp_path / "s.db")["environment"]["device"] == "cpu"
 
 
 def test_the_environment_gives_the_store_and_config_is_kept_as_text_where_json_has_no_word(

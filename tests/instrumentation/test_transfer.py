@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from training import Small, batches, facts, recorded, train_step
 
 import torchglass
-from torchglass.instrumentation import phases as phases_module
+from torchglass.instrumentation import device_phases as device_phases_module
+from torchglass.instrumentation import profiling as profiling_module
 from torchglass.instrumentation import transfer as transfer_module
 from torchglass.instrumentation import watcher as watcher_module
-from torchglass.instrumentation.phases import MAX_OPEN_STEPS, CudaClock, Timeline
+from torchglass.instrumentation.device_phases import MAX_OPEN_STEPS, CudaClock, DeviceTimeline
+from torchglass.instrumentation.phases import PHASES
 from torchglass.instrumentation.transfer import Transfer
 
 
@@ -92,7 +95,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     monkeypatch.setattr(torch.cuda, "device", lambda _device: nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _device: None)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: device.catch_up())
-    for module in (transfer_module, phases_module, watcher_module):
+    for module in (transfer_module, device_phases_module, profiling_module, watcher_module):
         monkeypatch.setattr(module, "is_capturing", lambda _device=None: device.capturing)
     plain = torch.empty
 
@@ -223,18 +226,21 @@ def test_no_profiler_window_opens_or_closes_during_a_capture(
         for step, inputs in enumerate(batches(12)):
             device.capturing = step in captured
             train_step(model, optimizer, inputs)
-            if run._watcher._profiler._profiler is not None:
+            if run._watcher.watched is not None and run._watcher.watched.profiler._profiler is not None:
                 opened.add(step)
     assert opened == is_open_after
 
 
-def timeline_on(device: Device) -> tuple[Timeline, dict[int, dict[str, float]]]:
+def timeline_on(device: Device) -> tuple[DeviceTimeline, dict[int, dict[str, float]]]:
     delivered: dict[int, dict[str, float]] = {}
-    clock = CudaClock(torch.device("cuda", 0))
-    return Timeline(clock, lambda step, _time, seconds: delivered.__setitem__(step, dict(seconds))), delivered
+
+    def deliver(step: int, _time: float, seconds: Sequence[float]) -> None:
+        delivered[step] = dict(zip(("step", *PHASES), seconds, strict=True))
+
+    return DeviceTimeline(CudaClock(torch.device("cuda", 0)), deliver), delivered
 
 
-def one_step(timeline: Timeline, device: Device, step: int) -> None:
+def one_step(timeline: DeviceTimeline, device: Device, step: int) -> None:
     device.work(2)
     timeline.mark("forward")
     device.work(3 + step)
@@ -271,7 +277,7 @@ def test_events_are_used_again_and_never_while_a_step_still_needs_them(device: D
 def test_a_long_step_that_is_added_up_midway_leaves_the_step_before_it_right(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(phases_module, "MAX_OPEN_STAMPS", 4)
+    monkeypatch.setattr(device_phases_module, "MAX_OPEN_STAMPS", 4)
     timeline, delivered = timeline_on(device)
     one_step(timeline, device, 0)
     device.catch_up()
@@ -310,7 +316,7 @@ def test_steps_of_a_device_that_never_catches_up_are_given_up_and_counted(device
     for step in range(MAX_OPEN_STEPS + 10):
         one_step(timeline, device, step)
     assert (delivered, timeline.given_up) == ({}, 10)
-    timeline.clock.settle()
+    timeline.settle()
     timeline.poll()
     assert list(delivered) == list(range(10, MAX_OPEN_STEPS + 10))
     assert all(round(seconds["backward"] * 1e3) == 3 + step for step, seconds in delivered.items())
