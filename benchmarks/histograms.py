@@ -44,9 +44,7 @@ def resnet50_like(device: torch.device) -> list[torch.Tensor]:
     missing = 28_000_000 - sum(int(np.prod(shape)) for shape in shapes)
     shapes += [(missing // 2048, 2048), (missing % 2048,)]
     generator = torch.Generator().manual_seed(0)
-    return [
-        (torch.randn(shape, generator=generator) / max(np.prod(shape[1:]), 1.0) ** 0.5).to(device) for shape in shapes
-    ]
+    return [(torch.randn(shape, generator=generator) / float(np.prod(shape[1:])) ** 0.5).to(device) for shape in shapes]
 
 
 def many_small(device: torch.device) -> list[torch.Tensor]:
@@ -130,7 +128,7 @@ def others(tensors: Sequence[torch.Tensor], clock: Clock) -> dict[str, Way]:
             from torch.utils.tensorboard.summary import make_histogram
 
             edges = tensorboard_edges()
-            ways["TensorBoard's make_histogram"] = each(lambda tensor: make_histogram(tensor.numpy(), edges))
+            ways["TensorBoard's make_histogram"] = each(lambda tensor: make_histogram(tensor.numpy(), edges))  # type: ignore[no-untyped-call]
     return ways
 
 
@@ -206,7 +204,8 @@ def main() -> None:
     """Measure, print the tables and keep them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    # On two shared cores a second thread mostly waits for the first: the figures would be the neighbours'.
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -54,10 +54,17 @@ def merge_rows(parts: npt.NDArray[np.int32], first: npt.NDArray[np.intp]) -> npt
     return merged
 
 
+def widen(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """Turn rows of int32 into rows of float64."""
+    wide = rows.astype(np.float64)
+    wide[:, SMALLEST:] = from_keys(np.ascontiguousarray(rows[:, SMALLEST:]))
+    return wide
+
+
 def to_histograms(rows: Rows, step: int, time: float) -> list[Histogram]:
     """Turn rows (n, 2054) into records."""
-    ends = np.ascontiguousarray(rows[:, SMALLEST:])
-    smallest, largest = (from_keys(ends) if rows.dtype == np.int32 else ends).astype(np.float64).T
+    extremes = np.ascontiguousarray(rows[:, SMALLEST:])
+    smallest, largest = (from_keys(extremes) if rows.dtype == np.int32 else extremes).astype(np.float64).T
     zeros = rows[:, POSITIVE_ZEROS : NEGATIVE_ZEROS + 1].astype(np.int64)
     infinities = rows[:, POSITIVE_INFINITIES : NEGATIVE_INFINITIES + 1].astype(np.int64)
     nonfinite_counts = sum(rows[:, first : first + SIGN_BIN - NONFINITE_BIN].sum(axis=1) for first in _NONFINITE)

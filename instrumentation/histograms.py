@@ -13,7 +13,7 @@ import torch
 from torchglass.instrumentation.buffer import Deferred, Record
 from torchglass.instrumentation.copies import CopyAllowance, Pool
 from torchglass.instrumentation.histogram_counting import count_where_they_are, packs_of, way
-from torchglass.instrumentation.histogram_rows import MAX_ROW_VALUES, NARROW, Rows, to_histograms
+from torchglass.instrumentation.histogram_rows import MAX_ROW_VALUES, NARROW, Rows, to_histograms, widen
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.store import Batch, Histogram, HistogramBlock
 from torchglass.store.bins import BIN_COUNT, MAX_FLOAT32, SHIFT
@@ -36,7 +36,7 @@ class Histograms:
         self._transfer = transfer
         self._put = put
         self._pool = pool or Pool()
-        self._fused = importlib.util.find_spec("triton") is not None
+        self._why_not_fused = "" if importlib.util.find_spec("triton") else "Triton is not installed"
         self.ways: dict[str, str] = {}
 
     @torch.no_grad()
@@ -63,26 +63,37 @@ class Histograms:
                 parts.append(_Part([next(keys) for _ in pack.starts], pack.count, pack.values.nbytes, pack.values))
         if large:
             parts.append(_counted(list(large), count_where_they_are([_flat(tensor) for tensor in large.values()])))
-        parts += [_counted([key], count_values(tensor).numpy()[None]) for key, tensor in wide.items()]
+        parts += [_counted([key], count_by_torch(tensor).numpy()[None]) for key, tensor in wide.items()]
         self._put_later(parts, step, time)
 
     def _send_from_gpu(self, device: torch.device, tensors: Keyed, step: int, time: float) -> None:
         if not self._transfer.accepts(device):
             return
-        fitting = {
+        narrow = {
             key: tensor
             for key, tensor in tensors.items()
-            if self._fused and tensor.dtype in NARROW and tensor.numel() <= MAX_ROW_VALUES
+            if tensor.dtype in NARROW and tensor.numel() <= MAX_ROW_VALUES
         }
-        self.ways["cuda"] = "one Triton kernel" if self._fused else "torch, tensor by tensor: Triton is not installed"
-        if fitting:
+        rows = self._count_fused(device, list(narrow.values()))
+        if rows is not None:
+            self._submit(list(narrow), rows, step, time)
+        others = {key: tensor for key, tensor in tensors.items() if rows is None or key not in narrow}
+        if others:
+            self._submit(list(others), torch.stack([count_by_torch(each) for each in others.values()]), step, time)
+        why_not = self._why_not_fused
+        self.ways["cuda"] = f"torch, tensor by tensor ({why_not})" if why_not else "one Triton kernel"
+
+    def _count_fused(self, device: torch.device, tensors: Sequence[torch.Tensor]) -> torch.Tensor | None:
+        if self._why_not_fused or not tensors:
+            return None
+        try:
             from torchglass.instrumentation.histogram_cuda import count_fused
 
             with torch.cuda.device(device):
-                self._submit(list(fitting), count_fused(list(fitting.values())), step, time)
-        others = {key: tensor for key, tensor in tensors.items() if key not in fitting}
-        if others:
-            self._submit(list(others), torch.stack([count_values(each) for each in others.values()]), step, time)
+                return count_fused(tensors)
+        except Exception as error:  # Triton compiles when first called, and may lack what it needs for that
+            self._why_not_fused = f"Triton failed: {type(error).__name__}: {error}"
+            return None
 
     def _submit(self, keys: list[str], rows: torch.Tensor, step: int, time: float) -> None:
         def deliver(array: npt.NDArray[np.int32] | npt.NDArray[np.float64]) -> None:
@@ -150,6 +161,13 @@ def count_values(tensor: torch.Tensor) -> torch.Tensor:
     number both parts are counted.
     Returns float64 (2054,) on the tensor's device: a row as `histogram_rows` has it, the two extremes as they are.
     """
+    if tensor.device.type == "cpu" and tensor.dtype in NARROW and tensor.numel() <= MAX_ROW_VALUES:
+        return torch.from_numpy(widen(count_where_they_are([_flat(tensor.detach())]))[0])
+    return count_by_torch(tensor)
+
+
+def count_by_torch(tensor: torch.Tensor) -> torch.Tensor:
+    """Count as `count_values` does, on any device and of any type, in a dozen calls that wait for nothing."""
     given = tensor.detach()
     if given.device.type not in ("cpu", "cuda"):
         given = given.cpu()  # MPS, for one, knows neither float64 nor all of the calls below

@@ -7,6 +7,7 @@ import math
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from torchglass.instrumentation import copies, histogram_counting
 from torchglass.instrumentation.buffer import Deferred, Record
 from torchglass.instrumentation.histogram_compiled import FETCH_SECONDS, Compiled
 from torchglass.instrumentation.histogram_rows import from_keys, to_keys
-from torchglass.instrumentation.histograms import Histograms, count_values, to_histogram
+from torchglass.instrumentation.histograms import Histograms, count_by_torch, count_values, to_histogram
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.store import Batch, Histogram
 from torchglass.store.bins import BIN_COUNT, MAX_FLOAT32, NONFINITE_BIN, SIGN_BIN, bin_edges, number_line_order
@@ -27,7 +28,12 @@ MAX = MAX_FLOAT32
 
 
 def counted(tensor: torch.Tensor) -> Histogram:
-    return to_histogram(count_values(tensor).numpy(), 3, 4.5)
+    """One tensor's histogram, which on the host and by plain torch calls, a GPU's way without Triton, is the same."""
+    histogram = to_histogram(count_values(tensor).numpy(), 3, 4.5)
+    other = to_histogram(count_by_torch(tensor).numpy(), 3, 4.5)
+    assert (histogram.bins.tolist(), histogram.counts.tolist()) == (other.bins.tolist(), other.counts.tolist())
+    assert replace(histogram, bins=other.bins, counts=other.counts) == other
+    return histogram
 
 
 def numpy_counts(values: npt.NDArray[np.float64]) -> dict[int, int]:
@@ -105,7 +111,7 @@ def test_both_parts_of_a_complex_number_are_counted() -> None:
 def test_counting_on_a_gpu_asks_the_device_for_no_value(dtype: torch.dtype) -> None:
     # A fake tensor has no values: item(), a branch on a value or a size that depends on one would raise.
     with FakeTensorMode():
-        assert count_values(torch.empty(7, 5, device="cuda", dtype=dtype)).shape == (BIN_COUNT + 6,)
+        assert count_by_torch(torch.empty(7, 5, device="cuda", dtype=dtype)).shape == (BIN_COUNT + 6,)
 
 
 def counted_together(tensors: Mapping[str, torch.Tensor]) -> dict[str, Histogram]:

@@ -16,7 +16,7 @@ INTERPRETED = """
 import math, torch
 from torchglass.instrumentation.histogram_cuda import count_fused
 from torchglass.instrumentation.histogram_rows import to_histograms
-from torchglass.instrumentation.histograms import count_values, to_histogram
+from torchglass.instrumentation.histograms import count_by_torch, to_histogram
 torch.manual_seed(0)
 special = torch.tensor([math.nan, math.inf, math.inf, -math.inf, 0.0, -0.0, 1e-41, -1e-42, 3.4e38, -3.4e38])
 tensors = [
@@ -26,7 +26,7 @@ tensors = [
     torch.randn(70_000).bfloat16(), special.bfloat16(), torch.randn(37).half(), special.half(),
 ]
 for number, (found, tensor) in enumerate(zip(to_histograms(count_fused(tensors).numpy(), 3, 4.5), tensors)):
-    expected = to_histogram(count_values(tensor).numpy(), 3, 4.5)
+    expected = to_histogram(count_by_torch(tensor).numpy(), 3, 4.5)
     assert found.bins.tolist() == expected.bins.tolist(), number
     assert found.counts.tolist() == expected.counts.tolist(), number
     assert (found.zero_count, found.nan_count) == (expected.zero_count, expected.nan_count), number
