@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from torchglass.dashboard import notices
+from torchglass.dashboard.organizing import listed_runs
 from torchglass.dashboard.pages import devices, distributions, explain, export, kernels, runs, training
 from torchglass.dashboard.state import PARAMETER, choose_run
 from torchglass.errors import NoStoreError, RunNotFoundError, StoreError, TorchglassError
@@ -81,7 +82,7 @@ def _arrive(stack: ExitStack) -> Visit | Callable[[], None]:
             store = stack.enter_context(open_store(location, read_only=True))
         except NoStoreError:
             return partial(notices.no_store, location)
-        names = [run.name for run in store.runs()]
+        names = [run.name for run in listed_runs(store)]
     except TorchglassError as error:
         return partial(notices.broken_store, str(error))
     name = choose_run(names)

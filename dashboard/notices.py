@@ -146,9 +146,9 @@ def _is_there(location: Location) -> bool:
 
 def _has_run(location: Location, name: str) -> bool:
     with open_store(location, read_only=True) as store:
-        return any(run.name == name for run in store.runs())
+        return any(run.name == name for run in store.runs(archived=None))
 
 
 def _has_runs(location: Location) -> bool:
     with open_store(location, read_only=True) as store:
-        return bool(store.runs())
+        return bool(store.runs(archived=None))

@@ -10,6 +10,7 @@ import streamlit as st
 
 from torchglass.charts.units import duration
 from torchglass.dashboard import job_panel
+from torchglass.dashboard.organizing import listed_runs, organize
 from torchglass.dashboard.training_order import order_training
 from torchglass.errors import StoreError
 from torchglass.store import Location, Run, Series, Store, open_store
@@ -35,8 +36,10 @@ COLUMNS = {
     "Best accuracy": st.column_config.NumberColumn(
         format="%.4g", help=f"Largest value of the first that the run logged of {', '.join(ACCURACY_KEYS)}"
     ),
+    "Note": st.column_config.TextColumn(width="medium"),
     "Error": st.column_config.TextColumn(width="large"),
 }
+OPTIONAL = ("Tags", "Note")  # shown where a run has one
 
 OpenRun = Callable[[str], None]
 
@@ -45,7 +48,8 @@ def show(store: Store, open_run: OpenRun) -> None:
     """Show all runs, newest first; a click on a row opens it."""
     st.header("Runs", anchor=False)
     st.caption("Click a row to open the run.")
-    st.fragment(_table, run_every=REFRESH_SECONDS)(store.location, len(store.runs()), open_run)
+    st.fragment(_table, run_every=REFRESH_SECONDS)(store.location, len(listed_runs(store)), open_run)
+    organize(store)
     order_training()
     job_panel.show()
 
@@ -54,14 +58,15 @@ def _table(location: Location, known: int, open_run: OpenRun) -> None:
     """Draw the table. A fragment runs without the rest of the page, so it opens the store itself."""
     try:
         with open_store(location, read_only=True) as store:
-            found = store.runs()
+            found = listed_runs(store)
             rows = [_row(store, run) for run in found[:MAX_ROWS]]
     except StoreError:
         st.rerun()  # the store went away; the whole page says so
     if len(found) != known:
         st.rerun()
+    used = [name for name in rows[0] if name not in OPTIONAL or any(row[name] for row in rows)]
     event = st.dataframe(
-        {name: [row[name] for row in rows] for name in rows[0]},
+        {name: [row[name] for row in rows] for name in used},
         column_config=COLUMNS,
         hide_index=True,
         width="stretch",
@@ -91,11 +96,13 @@ def _row(store: Store, run: Run) -> dict[str, Any]:
     return {
         "Run": run.name,
         "Status": STATUS_MARKS[run.status],
+        "Tags": ", ".join(run.tags),
         "Last step": max(steps, default=None),
         "Loss": _spark(store, loss),
         "Last loss": None if loss is None else loss.last,
         "Best accuracy": None if accuracy is None else accuracy.maximum,
         "Duration": duration(ended_at - run.created_at),
+        "Note": run.note,
         "Error": run.error or "",
     }
 
