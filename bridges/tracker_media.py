@@ -117,10 +117,25 @@ class Declined:
     def __init__(self, *_arguments: Any, **_options: Any) -> None:
         """Take whatever the real one takes."""
 
+    def __getattr__(self, name: str) -> Any:
+        """Take every call that the real one takes: `artifact.add_file(...)`."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_arguments, **_options: self
+
 
 def declined_class(kind: str) -> type[Declined]:
     """Return a class of that name which takes anything and keeps nothing."""
     return type(kind, (Declined,), {"kind": kind})
+
+
+class DeclinedPlots:
+    """A module of functions that make plots: each is accepted, and its plot not kept."""
+
+    def __getattr__(self, name: str) -> type[Declined]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return declined_class("plot")
 
 
 def _pixels(data: Any, normalize: bool) -> Pixels:

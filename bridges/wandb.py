@@ -18,7 +18,7 @@ from typing import Any
 
 from torchglass.bridges.tracker_alerts import AlertLevel
 from torchglass.bridges.tracker_config import in_notebook, to_mapping
-from torchglass.bridges.tracker_media import Histogram, Image, Table, declined_class
+from torchglass.bridges.tracker_media import DeclinedPlots, Histogram, Image, Table, declined_class
 from torchglass.bridges.tracker_run import Run
 from torchglass.errors import OptionError, TorchglassError
 from torchglass.instrumentation import start
@@ -30,6 +30,7 @@ Error = TorchglassError
 Audio, Video, Html, Object3D, Molecule, Plotly, Graph, Artifact = (
     declined_class(kind) for kind in ("Audio", "Video", "Html", "Object3D", "Molecule", "Plotly", "Graph", "Artifact")
 )
+plot = DeclinedPlots()
 
 _VERBS = ("log", "define_metric", "watch", "unwatch", "alert")
 _FORWARDED = (*_VERBS, "config", "summary", "save", "log_code", "log_model", "log_artifact", "use_artifact")

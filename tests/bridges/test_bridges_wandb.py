@@ -238,12 +238,15 @@ def test_what_is_unknown_is_accepted_with_one_notice_each(path: Path) -> None:
         for _ in range(2):
             run.log({"sound": ours.Audio(np.zeros(3)), "video": ours.Video("x.mp4"), "object": object()})
             run.log({"nothing": None, "mixed": [1, "a"]})
+            run.log({"curve": ours.plot.roc_curve([0, 1], [[0.5, 0.5], [0.1, 0.9]])})
+            artifact = ours.Artifact("model", type="model")
+            artifact.add_file("model.pt")
+            assert run.log_artifact(artifact) is artifact
             run.save("model.pt")
-            assert run.log_artifact("model.pt") == "model.pt"
     run.finish()
-    assert len(told) == 2 + 4 + 2
+    assert len(told) == 2 + 4 + 3
     kinds = {key.removeprefix("warnings/not_kept/") for key in facts_of(path) if key.startswith("warnings/not_kept/")}
-    assert kinds == {"Audio", "Video", "object", "list", "save", "log_artifact"}
+    assert kinds == {"Audio", "Video", "object", "list", "plot", "save", "log_artifact"}
     with pytest.raises(AttributeError, match="no 'nonsense'"):
         _ = run.nonsense
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
