@@ -115,18 +115,24 @@ class Compiled:
     def fetch(self) -> None:
         """Import numba and compile the loop, or load what was compiled before."""
         try:
-            numba: Any = importlib.import_module("numba")
-            compiling = numba.njit(
-                "void(int32[:,::1], int32[::1], int64[::1])", nogil=True, cache=True, error_model="numpy"
-            )
-            self.loop = compiling(count_loop)
-        except Exception as error:  # a numba that does not suit this numpy, a cache that cannot be written
+            try:
+                self.loop = _compile(cache=True)
+            except RuntimeError:  # no folder of ours or the user's can be written
+                self.loop = _compile(cache=False)
+        except Exception as error:  # a numba that does not suit this numpy, say
             self.why_not = f"numba failed: {type(error).__name__}: {error}"
 
     def settle(self) -> None:
         """Wait for what is being fetched: a process forked amid an import could never import that module."""
         if self._fetching is not None and self._fetching is not threading.current_thread():
             self._fetching.join()
+
+
+def _compile(cache: bool) -> Loop:
+    numba: Any = importlib.import_module("numba")
+    signature = "void(int32[:,::1], int32[::1], int64[::1])"
+    loop: Loop = numba.njit(signature, nogil=True, cache=cache, error_model="numpy")(count_loop)
+    return loop
 
 
 COMPILED = Compiled()

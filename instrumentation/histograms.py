@@ -106,8 +106,9 @@ class Histograms:
 
         def add_to(batch: Batch) -> None:
             if not made:  # a batch that the store refuses is put together again
+                found = [zip(part.keys, to_histograms(part.rows(), step, time), strict=True) for part in parts]
+                made.extend(HistogramBlock(key, histogram) for pairs in found for key, histogram in pairs)
                 for part in parts:
-                    made.extend(map(HistogramBlock, part.keys, to_histograms(part.rows(), step, time)))
                     if part.copy is not None:
                         self._pool.give_back(part.copy)
             batch.histograms += made
