@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from bridged import facts_of, points_of, run_of, run_script
@@ -51,27 +53,36 @@ model.fit(x, y, callbacks=[TorchglassCallback("last", devices=False), Fail()], v
 """
 
 
-def fit(script: str, folder: Path) -> tuple[int, str, str]:
-    return run_script(SCRIPT + script, folder, KERAS_BACKEND="torch", PYTHONWARNINGS="ignore")
+class Fitted(NamedTuple):
+    """What became of the script."""
+
+    code: int
+    out: str
+    errors: str
+    path: Path
 
 
-def test_metrics_phases_and_layers_of_a_fit_are_recorded(tmp_path: Path) -> None:
-    import json
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    """Four fits in one process, the last of which ends it."""
+    folder = tmp_path_factory.mktemp("keras")
+    ended = run_script(SCRIPT + FIT + BREAK, folder, KERAS_BACKEND="torch", PYTHONWARNINGS="ignore")
+    return Fitted(*ended, folder / "store.db")
 
-    code, out, errors = fit(FIT, tmp_path)
-    assert code == 0, errors
-    losses, validated, norms = json.loads(out.splitlines()[-1])
-    path = tmp_path / "store.db"
-    points = points_of(path)
+
+def test_metrics_phases_and_layers_of_a_fit_are_recorded(fitted: Fitted) -> None:
+    assert fitted.out, fitted.errors
+    losses, validated, norms = json.loads(fitted.out.splitlines()[-1])
+    points = points_of(fitted.path, "net")
     assert points["train/loss"] == dict(enumerate(losses))
     assert list(points["train/mae"]) == [0, 1, 2, 3]
     assert points["val/loss"] == {1: validated[0], 3: validated[1]}
     assert points["epoch"] == {1: 1, 3: 2}
-    run = run_of(path)
-    assert (run.name, run.status) == ("net", "finished")
+    run = run_of(fitted.path, "net")
+    assert run.status == "finished"
     assert (run.config["optimizer/learning_rate"], run.config["epochs"], run.config["mine"]) == (0.25, 2, 1)
-    assert facts_of(path)["model"] == {"class": "Sequential", "parameters": 5}
-    with Store(path) as store:
+    assert facts_of(fitted.path, "net")["model"] == {"class": "Sequential", "parameters": 5}
+    with Store(fitted.path) as store:
         keys = {series.key: series for series in store.series_of(run.id)}
         (name,) = [key for key in keys if key.endswith("kernel/gradient_norm")]
         found = store.points(keys[name].id)
@@ -83,13 +94,13 @@ def test_metrics_phases_and_layers_of_a_fit_are_recorded(tmp_path: Path) -> None
             assert store.points(keys[f"phase/{phase}"].id).steps.tolist() == [0, 1, 2, 3], phase
 
 
-def test_a_fit_that_raised_reads_failed(tmp_path: Path) -> None:
-    code, _, errors = fit(BREAK, tmp_path)
-    assert code != 0
-    assert "no batch 1" in errors
-    with Store(tmp_path / "store.db") as store:
+def test_a_fit_that_raised_reads_failed(fitted: Fitted) -> None:
+    assert fitted.code != 0
+    assert "no batch 1" in fitted.errors
+    with Store(fitted.path) as store:
         found = {run.name: (run.status, run.error) for run in store.runs()}
     assert found == {
+        "net": ("finished", None),
         "broken": ("failed", "fit ended before its end"),
         "broken-2": ("finished", None),
         "last": ("failed", "ValueError: no batch 1"),

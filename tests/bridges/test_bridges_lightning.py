@@ -140,6 +140,22 @@ def test_accumulated_gradients_make_one_step(path: Path) -> None:
     assert callback.run.name == "acc"
 
 
+def test_a_second_fit_of_the_same_parts_is_watched_again(path: Path) -> None:
+    logger, callback = TorchglassLogger("twice", devices=False), TorchglassCallback(every=1, profile=None)
+    alone = TorchglassCallback("alone", every=1, profile=None, devices=False)
+    for rate in (0.1, 0.2):
+        trainer(logger=logger, callbacks=[callback], max_epochs=1).fit(Tiny(rate=rate), loader())
+        trainer(callbacks=[alone], max_epochs=1).fit(Tiny(rate=rate), loader())
+    logger.run.finish()
+    with Store(path) as store:
+        assert sorted(run.name for run in store.runs()) == ["alone", "alone-2", "twice"]
+        norms = store.find_series(store.run("twice").id, "layers/layer.weight/gradient_norm")
+        assert norms is not None
+        assert norms.count == 2 * BATCHES
+    assert facts_of(path, "twice")["config"] == {"width": 3, "rate": 0.2}
+    assert run_of(path, "alone-2").config == {"width": 3, "rate": 0.2}
+
+
 def test_a_fit_that_is_resumed_goes_on_with_its_own_steps(path: Path) -> None:
     first = trainer(max_epochs=1)
     first.fit(Tiny(), loader())

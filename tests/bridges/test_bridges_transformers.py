@@ -101,6 +101,14 @@ def test_a_loss_that_is_not_a_number_reaches_the_store_and_the_filter_that_hides
     assert "logging_nan_inf_filter=False" in facts_of(path, "filter-True")["warnings/nan_filter"]
 
 
+def test_a_store_that_cannot_be_opened_stops_no_training(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHGLASS_STORE", str(path.parent / "no" / "store.db"))
+    training = trainer(path.parent, TorchglassCallback(devices=False))
+    with pytest.warns(RuntimeWarning, match="does not exist"):
+        training.train()
+    assert training.state.global_step == STEPS
+
+
 def test_a_training_that_was_broken_off_reads_failed_once_the_next_begins(path: Path) -> None:
     callback = TorchglassCallback("broken", profile=None, devices=False)
     training = trainer(path.parent, callback)
