@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 import torchglass
-from torchglass.errors import RunNotFoundError
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.clock import WallClock
+from torchglass.instrumentation.entering import enter
 from torchglass.instrumentation.guard import Guard
 from torchglass.instrumentation.identity import Identity, identify
 from torchglass.instrumentation.monitor import DeviceMonitor
@@ -29,10 +29,10 @@ from torchglass.instrumentation.options import (
 )
 from torchglass.instrumentation.run import DisabledRun, Run
 from torchglass.instrumentation.transfer import Transfer
+from torchglass.instrumentation.turns import DEFAULT_BUDGET_BYTES
 from torchglass.instrumentation.watcher import StepWatcher
 from torchglass.instrumentation.writer import Writer
 from torchglass.store import Fact, Store, open_store
-from torchglass.store import Run as StoredRun
 
 
 def attach(
@@ -48,6 +48,7 @@ def attach(
     devices: bool = True,
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
+    budget_bytes: SupportsIndex = DEFAULT_BUDGET_BYTES,
     resume: str | bool | None = None,
     resume_step: SupportsIndex | None = None,
     mode: Literal["on", "disabled"] | None = None,
@@ -65,6 +66,8 @@ def attach(
         profile: `every(n, steps=k)`: a window of k steps under torch.profiler every n (1000, 3); None for never.
         devices: read host and GPUs once a second.
         include, exclude: patterns (`conv*`, `*.bias`) of parameter names for norms and histograms.
+        budget_bytes: weights and gradients that norms, and histograms, may read at a step (1 GB): of a larger model
+            the parameters take turns, and the run says so.
         resume: name of a run that goes on, in the place of a new one; True: the one named by `run`, if there is one.
             Values of `config` replace those of the same name.
         resume_step: the step to go on at, such as a checkpoint's (default: the one after the last). What the run had
@@ -87,6 +90,7 @@ def attach(
         devices=devices,
         include=include,
         exclude=exclude,
+        budget_bytes=budget_bytes,
         resume=resume,
         resume_step=resume_step,
     )
@@ -145,7 +149,7 @@ def start_rank(
 def _start(options: Options, store: Store, environment: Mapping[str, Any], identity: Identity | None = None) -> Run:
     """Put the parts together and start them."""
     identity = identity or identify()
-    stored, first_step = _enter(store, options, identity)
+    stored, first_step = enter(store, options, identity)
     buffer = Buffer()
     clock = WallClock()
 
@@ -176,23 +180,6 @@ def _start(options: Options, store: Store, environment: Mapping[str, Any], ident
     if monitor is not None:
         monitor.start()
     return run
-
-
-def _enter(store: Store, options: Options, identity: Identity) -> tuple[StoredRun, int]:
-    """Start a run or let one go on; return it and the number of its next step."""
-    host, pid, launch_id = identity.host, identity.pid, identity.launch_id
-    wanted = options.resume
-    if wanted is not None:
-        try:
-            return store.resume_run(
-                wanted.run, step=wanted.step, config=options.config, rank=identity.rank, host=host, pid=pid,
-                launch_id=launch_id,
-            )  # fmt: skip
-        except RunNotFoundError:
-            if not wanted.or_start:
-                raise
-    started = store.start_run(options.run, options.config, host=host, pid=pid, launch_id=launch_id)
-    return started, wanted.step or 0 if wanted is not None else 0
 
 
 def _environment(identity: Identity) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch import nn
 
 from torchglass.errors import OptionError
 from torchglass.instrumentation.cadence import Cadence, every, to_cadence
+from torchglass.instrumentation.turns import DEFAULT_BUDGET_BYTES
 from torchglass.instrumentation.values import whole_number
 
 Steps = Cadence | int | None
@@ -44,6 +46,7 @@ class Options:
     devices: bool
     include: Sequence[str] | None
     exclude: Sequence[str]
+    budget_bytes: int
     resume: Resume | None
 
 
@@ -58,6 +61,7 @@ def check_options(
     profile: Steps = None,
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
+    budget_bytes: SupportsIndex = DEFAULT_BUDGET_BYTES,
     resume: str | bool | None = None,
     resume_step: SupportsIndex | None = None,
 ) -> Options:
@@ -78,8 +82,19 @@ def check_options(
         devices=devices,
         include=include,
         exclude=exclude,
+        budget_bytes=_check_budget(budget_bytes),
         resume=_check_resume(run, resume, resume_step),
     )
+
+
+def _check_budget(budget_bytes: SupportsIndex) -> int:
+    try:
+        found = operator.index(budget_bytes)
+    except TypeError:
+        found = 0
+    if found <= 0:
+        raise OptionError(f"budget_bytes={budget_bytes!r}: give a number of bytes, such as 10**9")
+    return found
 
 
 def _check_resume(run: str | None, resume: str | bool | None, step: SupportsIndex | None) -> Resume | None:

@@ -169,7 +169,7 @@ class Run(Recorder):
             Watched(
                 model,
                 optimizer,
-                LayerStatistics(selected, self._transfer, put, rank=self._rank),
+                LayerStatistics(selected, self._transfer, put, rank=self._rank, budget_bytes=options.budget_bytes),
                 norms=options.norms,
                 histograms=options.histograms,
                 profiler=ProfilerWindows(options.profile, self._rank, put, self._clock),
@@ -268,6 +268,11 @@ def _ending(error: BaseException | None) -> tuple[RunStatus, str | None]:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", None
     return "failed", f"{type(error).__name__}: {error}"
+
+
+def live_runs() -> list[Run]:
+    """Runs that this process is recording."""
+    return list(_live)
 
 
 def _disown_all() -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from torch import nn
+from training import batches, facts, recorded, seeded, train_step
 
+import torchglass
+from torchglass.errors import OptionError
 from torchglass.instrumentation.buffer import Deferred, Record
 from torchglass.instrumentation.layers import LayerStatistics
 from torchglass.instrumentation.transfer import Transfer
@@ -93,3 +99,22 @@ def test_within_the_budget_nothing_is_said() -> None:
     records: list[Record] = []
     sample(LayerStatistics(parameters(10), Transfer(), records.append), records, 0, histograms=False)
     assert not [record for record in records if isinstance(record, Fact)]
+
+
+def test_the_budget_is_an_option_of_attach(tmp_path: Path) -> None:
+    model = seeded()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    path = tmp_path / "s.db"
+    # 4 x 8 and 8 weights, 8 x 2 and 2: the first takes half of the bytes.
+    with torchglass.attach(model, optimizer, store=path, devices=False, every=1, budget_bytes=2 * 4 * 32):
+        for inputs in batches(4):
+            train_step(model, optimizer, inputs)
+    assert list(recorded(path, "layers/first.weight/weight_norm")) == [0, 2]
+    assert list(recorded(path, "layers/second.bias/weight_norm")) == [1, 3]
+    assert "2 turns" in facts(path)["layers/norms"]
+
+
+@pytest.mark.parametrize("budget", [0, -1, 1.5, "1 GB", None])
+def test_a_budget_that_is_none_is_refused_at_the_call(budget: Any) -> None:
+    with pytest.raises(OptionError, match=r"budget_bytes=.*give a number of bytes"):
+        torchglass.attach(seeded(), budget_bytes=budget)
