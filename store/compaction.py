@@ -91,7 +91,8 @@ def _tails(connection: Connection, run_id: int, rank: int) -> dict[int, _Tail]:
     """Last chunks that are not full; one that a resumption rewound stays as it is, so that the next is in order."""
     rows = connection.execute(
         "SELECT p.series_id, p.payload FROM series s "
-        "JOIN chunks c ON c.series_id = s.id AND c.point_count < ? AND c.first_index + c.point_count = s.point_count "
+        "JOIN chunks c ON c.series_id = s.id AND c.first_index > s.point_count - ? "
+        "AND c.first_index + c.point_count = s.point_count "
         "JOIN payloads p ON p.series_id = c.series_id AND p.first_index = c.first_index "
         "WHERE s.run_id = ? AND s.rank = ? "
         "AND NOT EXISTS (SELECT 1 FROM rewinds r WHERE r.series_id = s.id AND r.until_index = s.point_count)",

@@ -35,9 +35,11 @@ def resume(
         put_heartbeat(connection, run.id, rank, now)
         return begun_at
     if _is_being_recorded(run, host):
+        # A process seen alive will not pass; one elsewhere, or one that had our own number, may have died just now.
         raise StoreError(
             f"run {run.name!r} is still being recorded by process {run.pid} on {run.host}: end that one first; a "
-            "process that died without a word is taken for lost after 15 s"
+            "process that died without a word is taken for lost after 15 s",
+            may_pass=run.host != host or run.pid == pid,
         )
     _compact_all_ranks(connection, run.id)
     number = _count(connection, run.id) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import warnings
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,21 @@ def test_a_run_whose_process_was_killed_is_resumed_at_once_and_one_that_lives_is
     end_of(process)
     assert train(path, 2, 100.0, resume="killed", resume_step=4) == [4, 5]
     assert losses(path, "killed") == {0: 0.0, 1: 1.0, 2: 2.0, 3: 3.0, 4: 104.0, 5: 105.0}
+
+
+def test_a_run_that_fell_silent_on_another_machine_is_waited_for_and_one_of_this_process_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torchglass.store.runs.LOST_AFTER_SECONDS", 1.0)
+    with Store(tmp_path / "s.db") as store:
+        store.start_run("net", {}, host="elsewhere", pid=1)
+    with pytest.warns(RuntimeWarning, match="waits to see whether the run is lost: run 'net' is still being recorded"):
+        run = torchglass.start(store=tmp_path / "s.db", devices=False, resume="net")
+    monkeypatch.setattr("torchglass.store.runs.LOST_AFTER_SECONDS", 3600.0)
+    with warnings.catch_warnings(action="error"), pytest.raises(StoreError, match="still being recorded"):
+        torchglass.start(store=tmp_path / "s.db", devices=False, resume="net")
+    run.finish()
+    assert Store(tmp_path / "s.db").resumptions("net")[0].status == "lost"
 
 
 @pytest.mark.parametrize("resume", ["net", True])
