@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from blocks import START, ask, block, is_whole, one, series_id, start
 
 from torchglass.errors import OptionError, RunNotFoundError, StoreError
 from torchglass.store import (
+    LOST_AFTER_SECONDS,
     ArtifactBlock,
     Batch,
     Fact,
@@ -19,6 +21,7 @@ from torchglass.store import (
     ProfilerWindow,
     Run,
     Store,
+    forking,
 )
 from torchglass.store.schema import SQLITE, migrations_after
 
@@ -250,3 +253,41 @@ def test_a_fork_takes_its_parents_points_as_they_are_shown_and_has_many_chunks(s
         store.fork("mine", 1.5)  # type: ignore[arg-type]
     with pytest.raises(RunNotFoundError):
         store.fork("nobody", 3)
+
+
+def test_a_fork_that_breaks_off_is_no_run_and_is_purged_as_a_deleted_one(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = start(store, "parent")
+    store.write(parent, 0, everything(range(6)))
+    store.end_run(parent, "finished")
+    before = rows_by_table(store)
+    monkeypatch.setattr(forking, "copy_others", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        store.fork("parent", 4)
+    assert names(store.runs(archived=None)) == ["parent"]
+    assert store.purge().names == ()
+    clock.now += LOST_AFTER_SECONDS + 1
+    assert store.purge().names == ("parent-at-4",)
+    assert rows_by_table(store) == before
+
+
+def test_tags_that_many_add_at_once_are_all_kept(store: Store) -> None:
+    run = start(store)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda tag: store.tag(run, f"tag {tag}"), range(40)))
+    assert sorted(store.run(run).tags) == sorted(f"tag {tag}" for tag in range(40))
+
+
+def test_of_many_who_want_one_name_one_gets_it(store: Store) -> None:
+    runs = [start(store, f"run {index}") for index in range(12)]
+
+    def wish(run: int) -> bool:
+        try:
+            return store.rename(run, "best").name == "best"
+        except StoreError:
+            return False
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(wish, runs)).count(True) == 1
+    assert names(store.runs()).count("best") == 1
