@@ -146,7 +146,7 @@ def norms(device: torch.device, clock: Clock) -> dict[str, Way]:
     inputs = torch.randn(32, 64, device=device)
     records: list[Record] = []
     transfer = Transfer()
-    statistics_of_layers = LayerStatistics(dict(model.named_parameters()), transfer, records.append)
+    statistics_of_layers = LayerStatistics(dict(model.named_parameters()).copy, transfer, records.append)
 
     def backward() -> None:
         optimizer.zero_grad()

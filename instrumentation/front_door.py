@@ -37,7 +37,7 @@ from torchglass.store import Fact, Store, open_store
 
 def attach(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
     *,
     run: str | None = None,
     store: str | os.PathLike[str] | None = None,
@@ -57,7 +57,8 @@ def attach(
 
     Args:
         model: what the loop calls: for DDP the wrapper, for `torch.compile` the compiled module.
-        optimizer: its steps count the run's steps; None for a loop that uses `with run.step():`.
+        optimizer: its steps count the run's steps; of several, in the order in which the loop steps them, the last
+            one's do. None for a loop that uses `with run.step():`.
         run: name; default is the model's class. A name that is taken gets `-2`, `-3`, ...
         store: path of the store; default `TORCHGLASS_STORE`, else `./torchglass.db`.
         config: hyper-parameters to keep with the run; anything that JSON lacks is kept as text.
@@ -79,7 +80,7 @@ def attach(
         RunNotFoundError: there is no run to resume.
         StoreError: the store cannot be opened, or the run to resume is still being recorded.
     """
-    check_model(model, optimizer)
+    optimizers = check_model(model, optimizer)
     options = check_options(
         type(model).__name__,
         run=run,
@@ -98,7 +99,7 @@ def attach(
         return DisabledRun(options.config)
     device = next((str(parameter.device) for parameter in model.parameters()), "cpu")
     started = _start(options, open_store(store), {"device": device})
-    started._begin_watching(model, optimizer, options)
+    started._begin_watching(model, optimizers, options)
     return started
 
 

@@ -1,20 +1,27 @@
 """Boundaries of a step, found with the hooks that are safe on any model.
 
-Only the model that the user calls and the optimizer carry hooks: forward pre and post, a hook on the first output
-tensor that needs a gradient, the autograd engine's end-of-backward callback, and the optimizer's step hooks. No
+Only the model that the user calls and the optimizers carry hooks: forward pre and post, a hook on the output tensors
+that need a gradient, the autograd engine's end-of-backward callback, and the optimizers' step hooks. No
 `register_full_backward_hook`: it more than doubles the step and breaks in-place ReLU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType, SimpleNamespace
 from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from torchglass.instrumentation.calls import Calls
 from torchglass.instrumentation.guard import Guard
+from torchglass.instrumentation.outputs import tensors_with_gradient
+
+STEPS_WITHOUT_CALL = 3  # after these we look no longer for what the loop calls, and say so
 
 is_compiling = torch.compiler.is_compiling
 current_graph_task = torch._C._current_graph_task_id  # -1 unless the autograd engine is at work in this thread
@@ -27,28 +34,35 @@ class StepEvents(Protocol):
     def forward_ends(self, now_ns: int) -> None: ...
     def backward_begins(self, now_ns: int) -> None: ...
     def backward_ends(self, now_ns: int) -> None: ...
-    def optimizer_begins(self, now_ns: int) -> None: ...
-    def optimizer_ends(self, now_ns: int) -> None: ...
+    def optimizer_begins(self, now_ns: int, optimizer: torch.optim.Optimizer, has_closure: bool) -> None: ...
+    def closure_returned(self, now_ns: int, optimizer: torch.optim.Optimizer) -> None: ...
+    def optimizer_ends(self, now_ns: int, optimizer: torch.optim.Optimizer) -> None: ...
     def evaluation_begins(self, now_ns: int) -> None: ...
     def evaluation_ends(self, now_ns: int) -> None: ...
+    def calls_are_unseen(self, now_ns: int) -> None: ...
 
 
 class Hooks:
-    """The hooks on one model and one optimizer, where there are such; `remove` leaves neither with a trace."""
+    """The hooks on one model and its optimizers, where there are such; `remove` leaves none with a trace."""
 
     def __init__(
-        self, model: nn.Module | None, optimizer: torch.optim.Optimizer | None, events: StepEvents, guard: Guard
+        self,
+        model: nn.Module | None,
+        optimizers: Sequence[torch.optim.Optimizer],
+        events: StepEvents,
+        guard: Guard,
     ) -> None:
         self._events = events
         self._guard = guard
-        self._depth = 0  # of calls of the model within calls of the model
+        self._call: FrameType | None = None  # of the outermost watched call; those within it are its own business
+        self._call_trains = False
+        self._was_called = False
+        self._steps_without_call = 0
         self._backward_is_open = False
-        self._leaf_handle: RemovableHandle | None = None
+        self._leaf_handles: list[RemovableHandle] = []
         self._handles: list[RemovableHandle] = []
-        if model is not None:
-            self._handles.append(model.register_forward_pre_hook(self._before_forward))
-            self._handles.append(model.register_forward_hook(self._after_forward, always_call=True))
-        if optimizer is not None:
+        self._calls = Calls(model, self._before_forward, self._after_forward) if model is not None else None
+        for optimizer in optimizers:
             self.add_optimizer(optimizer)
 
     def add_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
@@ -58,63 +72,80 @@ class Hooks:
 
     def remove(self) -> None:
         """Take every hook off again; removing twice is harmless."""
-        self._forget_leaf()
+        self._forget_leaves()
         while self._handles:
             self._handles.pop().remove()
+        if self._calls is not None:
+            self._calls.remove()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Hooks:
-        return _inert()
+        # A model that is copied takes along hooks that do nothing.
+        inert = Guard(lambda _message: None)
+        inert.armed = False
+        return Hooks(None, (), cast(StepEvents, _Nothing()), inert)
 
-    def __reduce__(self) -> tuple[Callable[[], Hooks], tuple[()]]:
-        # A model that is copied, pickled or sent to another process takes along hooks that do nothing.
-        return _inert, ()
+    def __reduce__(self) -> tuple[type[SimpleNamespace], tuple[()], dict[str, Callable[..., None]]]:
+        # One that is saved or sent to another process, too; and it must load where torchglass is not installed.
+        # This takes any arguments and returns None, from the standard library.
+        nothing = contextlib.nullcontext().__exit__
+        names = ("_before_forward", "_after_forward", "_before_optimizer", "_after_optimizer")
+        return SimpleNamespace, (), dict.fromkeys(names, nothing)
 
-    def _before_forward(self, model: nn.Module, _inputs: Any) -> None:
-        # Traced into the user's graph we would break it; inside a backward a forward is a checkpoint's, part of that.
-        if is_compiling() or current_graph_task() != -1:
+    def _before_forward(self, model: nn.Module, arguments: Any) -> None:
+        # Traced into the user's graph we would break it.
+        if is_compiling():
             return
-        self._depth += 1
-        if self._depth > 1:
+        if current_graph_task() != -1:
+            # A checkpoint calls the model again, as a part of the backward; of a reentrant one no output told so yet.
+            if model.training and not self._backward_is_open:
+                self._begin_backward()
             return
-        if model.training and torch.is_grad_enabled():
+        if self._call is not None and _is_below(self._call):
+            return
+        self._call = sys._getframe(1)
+        self._call_trains = model.training and (torch.is_grad_enabled() or _needs_gradient(arguments))
+        if self._call_trains:
+            self._was_called = True
             self._backward_is_open = False  # a backward that raised never reported its end
             self._guard.moment(self._events.forward_begins)
         else:
             self._guard.moment(self._events.evaluation_begins)
 
-    def _after_forward(self, model: nn.Module, _inputs: Any, output: Any) -> None:
-        if is_compiling() or current_graph_task() != -1:
+    def _after_forward(self, _model: nn.Module, _arguments: Any, output: Any) -> None:
+        if is_compiling() or self._call is None:
             return
-        self._depth -= 1
-        if self._depth > 0:
+        # After an exception the frame that began the call has gone.
+        if sys._getframe(1) is not self._call and _is_below(self._call):
             return
-        self._depth = 0
-        if model.training and torch.is_grad_enabled():
+        self._call = None
+        if self._call_trains:
             self._guard.moment(self._end_forward, output)
         else:
             self._guard.moment(self._events.evaluation_ends)
 
     def _end_forward(self, now_ns: int, output: Any) -> None:
         self._events.forward_ends(now_ns)
+        if self._leaf_handles:
+            self._forget_leaves()
         plain = type(output) is torch.Tensor and output.requires_grad
-        tensor = output if plain else next(_tensors_with_gradient(output), None)
-        if tensor is not None:
+        for tensor in (output,) if plain else tensors_with_gradient(output):
             handle = tensor.register_hook(self._on_output_gradient)
             if tensor.is_leaf:
                 # A model that returns a parameter of its own: unlike a result, it outlives the step with its hooks.
-                self._forget_leaf()
-                self._leaf_handle = handle
+                self._leaf_handles.append(handle)
 
-    def _forget_leaf(self) -> None:
-        if self._leaf_handle is not None:
-            self._leaf_handle.remove()
-            self._leaf_handle = None
+    def _forget_leaves(self) -> None:
+        while self._leaf_handles:
+            self._leaf_handles.pop().remove()
 
     def _on_output_gradient(self, _gradient: torch.Tensor) -> None:
-        # Two forwards before one backward arrive here twice; only the first opens it.
+        # Several outputs, or two forwards before one backward, arrive here several times; only the first opens it.
         if not self._backward_is_open:
-            self._backward_is_open = True
-            self._guard.moment(self._open_backward)
+            self._begin_backward()
+
+    def _begin_backward(self) -> None:
+        self._backward_is_open = True
+        self._guard.moment(self._open_backward)
 
     def _open_backward(self, now_ns: int) -> None:
         self._events.backward_begins(now_ns)
@@ -125,46 +156,57 @@ class Hooks:
             self._backward_is_open = False
             self._guard.moment(self._events.backward_ends)
 
-    def _before_optimizer(self, *_ignored: Any) -> None:
-        self._guard.moment(self._events.optimizer_begins)
+    def _before_optimizer(
+        self, optimizer: torch.optim.Optimizer, arguments: tuple[Any, ...], options: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        closure = arguments[1] if len(arguments) > 1 else options.get("closure")
+        self._guard.moment(self._events.optimizer_begins, optimizer, closure is not None)
+        if closure is None:
+            return None
 
-    def _after_optimizer(self, *_ignored: Any) -> None:
-        self._depth = 0  # an interrupt may have left a forward without its end
-        self._guard.moment(self._events.optimizer_ends)
+        def and_tell(*given: Any, **named: Any) -> Any:
+            result = closure(*given, **named)
+            self._guard.moment(self._events.closure_returned, optimizer)
+            return result
 
+        if "closure" in options:
+            return arguments, {**options, "closure": and_tell}
+        return (arguments[0], and_tell, *arguments[2:]), options
 
-def _inert() -> Hooks:
-    hooks = Hooks.__new__(Hooks)
-    hooks._guard = Guard(lambda _message: None)
-    hooks._guard.armed = False
-    hooks._handles = []
-    hooks._leaf_handle = None
-    hooks._depth = 0
-    hooks._backward_is_open = False
-    hooks._events = cast(StepEvents, _Nothing())
-    return hooks
+    def _after_optimizer(self, optimizer: torch.optim.Optimizer, *_ignored: Any) -> None:
+        self._guard.moment(self._events.optimizer_ends, optimizer)
+        if self._was_called:
+            self._was_called = False
+        elif self._calls is not None and self._steps_without_call < STEPS_WITHOUT_CALL:
+            self._guard.moment(self._look_again, self._calls)
+
+    def _look_again(self, now_ns: int, calls: Calls) -> None:
+        """A step went by without a call: the model may have been compiled since, or is called where nothing sees it."""
+        self._steps_without_call += 1
+        if calls.look_again():
+            self._steps_without_call = 0
+        elif self._steps_without_call == STEPS_WITHOUT_CALL:
+            self._events.calls_are_unseen(now_ns)
 
 
 class _Nothing:
     """Events of a copied model: nobody listens."""
 
     def __getattr__(self, name: str) -> Any:
-        return lambda _now_ns: None
+        return lambda *_ignored: None
 
 
-def _tensors_with_gradient(output: Any) -> Iterator[torch.Tensor]:
-    """Walk the shapes that models return: tensor, sequence, mapping, or an object with attributes."""
-    if isinstance(output, torch.Tensor):
-        if output.requires_grad:
-            yield output
-    elif isinstance(output, Mapping):
-        for value in output.values():
-            yield from _tensors_with_gradient(value)
-    elif isinstance(output, list | tuple):
-        for value in output:
-            yield from _tensors_with_gradient(value)
-    elif hasattr(output, "__dataclass_fields__"):
-        yield from _tensors_with_gradient(vars(output))
+def _needs_gradient(arguments: Any) -> bool:
+    """Tell a reentrant checkpoint's first pass, which is made without gradients, from an evaluation."""
+    return any(isinstance(each, torch.Tensor) and each.requires_grad for each in arguments)
+
+
+def _is_below(frame: FrameType) -> bool:
+    """Tell whether a frame is still at work: Ctrl-C in a notebook leaves calls that never ended."""
+    caller: FrameType | None = sys._getframe(1)
+    while caller is not None and caller is not frame:
+        caller = caller.f_back
+    return caller is not None
 
 
 # Public as torch.autograd.graph.queue_callback from torch 2.15; the engine's own entry before that.

@@ -42,19 +42,20 @@ class LayerStatistics:
 
     Norms are Euclidean. The update ratio is |w after - w before| / |w before|: 0.001 is a healthy order of magnitude.
     A sampled step reads at most `budget_bytes` of weights and gradients: what exceeds it is sampled in turns, norms
-    and histograms each in their own.
+    and histograms each in their own. `select` is asked at each sample which parameters train then.
     """
 
     def __init__(
         self,
-        parameters: Mapping[str, nn.Parameter],
+        select: Callable[[], Mapping[str, nn.Parameter]],
         transfer: Transfer,
         put: Callable[[Record], None],
         *,
         rank: int = 0,
         budget_bytes: int = DEFAULT_BUDGET_BYTES,
     ) -> None:
-        self._parameters = parameters
+        self._select = select
+        self._parameters: Mapping[str, nn.Parameter] = {}
         self._transfer = transfer
         self._put = put
         self._rank = rank
@@ -71,6 +72,7 @@ class LayerStatistics:
         self, step: int, time: float, *, norms: bool, histograms: bool, scale: torch.Tensor | None = None
     ) -> None:
         """Read what only exists between backward and the update: gradients, divided by `scale` where there is one."""
+        self._choose()
         if norms:
             plan = self._plan_of(self._turn_of("norms", time))
             groups = [group for group in plan.groups if self._transfer.accepts(group.device)]
@@ -97,6 +99,19 @@ class LayerStatistics:
             turn = self._turn_of("histograms", time)
             self._send_histograms({f"weights/{name}": parameter for name, parameter in turn.items()}, step, time)
             self._advance("histograms")
+
+    def forget(self) -> None:
+        """Let go of all parameters, until the next sample."""
+        self._parameters, self._samples = {}, []
+        self._turns.clear()
+        self._plans.clear()
+
+    def _choose(self) -> None:
+        """Take the parameters that train now; what was thought out for others is void."""
+        chosen = self._select()
+        if list(map(id, chosen.values())) != list(map(id, self._parameters.values())):
+            self.forget()
+            self._parameters = chosen
 
     def _turn_of(self, what: str, time: float) -> dict[str, nn.Parameter]:
         """The parameters whose turn it is; grouped at the first sample, when a lazy module knows its shapes."""

@@ -112,20 +112,27 @@ def _check_resume(run: str | None, resume: str | bool | None, step: SupportsInde
     return Resume(resume, at, or_start=False)
 
 
-def check_model(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
-    """Refuse what carries no hooks.
+def check_model(
+    model: nn.Module, optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None
+) -> tuple[torch.optim.Optimizer, ...]:
+    """Refuse what carries no hooks; returns the optimizers.
 
     Raises:
-        OptionError: the model is no module, or the optimizer none of torch's.
+        OptionError: the model is no module, or an optimizer none of torch's.
     """
     if not isinstance(model, nn.Module):
         raise OptionError(
             f"attach got {type(model).__name__} as the model: give the torch.nn.Module that the loop calls"
         )
-    if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
-        raise OptionError(
-            f"attach got {type(optimizer).__name__} as the optimizer: give a torch.optim.Optimizer, or None"
-        )
+    if optimizer is None:
+        return ()
+    several = isinstance(optimizer, list | tuple)
+    optimizers = tuple(optimizer) if isinstance(optimizer, list | tuple) else (optimizer,)
+    wrong = [type(each).__name__ for each in optimizers if not isinstance(each, torch.optim.Optimizer)]
+    if wrong or not optimizers:
+        given = f"a list of {wrong[0] if wrong else 'none'}" if several else wrong[0]
+        raise OptionError(f"attach got {given} as the optimizer: give a torch.optim.Optimizer, a list of them, or None")
+    return optimizers
 
 
 def is_disabled(mode: str | None) -> bool:

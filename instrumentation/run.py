@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,13 +20,13 @@ from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.hooks import Hooks
-from torchglass.instrumentation.layers import LayerStatistics, select_parameters
 from torchglass.instrumentation.monitor import DeviceMonitor
 from torchglass.instrumentation.options import Options
 from torchglass.instrumentation.profiling import ProfilerWindows
 from torchglass.instrumentation.recorder import Recorder
 from torchglass.instrumentation.transfer import Transfer, is_capturing
-from torchglass.instrumentation.watcher import StepWatcher, Watched
+from torchglass.instrumentation.watched import Watched
+from torchglass.instrumentation.watcher import StepWatcher
 from torchglass.instrumentation.writer import Writer
 from torchglass.store import Fact, RunStatus, Series, Store
 from torchglass.store import Run as StoredRun
@@ -60,7 +60,7 @@ class Run(Recorder):
     ) -> None:
         super().__init__(stored, rank, buffer=buffer, clock=clock, guard=guard, transfer=transfer, watcher=watcher)
         self._store = store
-        self._hooks = Hooks(None, None, watcher, guard)
+        self._hooks = Hooks(None, (), watcher, guard)
         self._writer = writer
         self._monitor = monitor
         _live.add(self)
@@ -160,24 +160,17 @@ class Run(Recorder):
         return DisabledRun, (dict(self.config),)
 
     def _begin_watching(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer | None, options: Options, *, hooks: bool = True
+        self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], options: Options, *, hooks: bool = True
     ) -> None:
-        """Hook a model and its optimizer, unless somebody else tells the moments; the optimizer counts the steps."""
+        """Hook a model and its optimizers, unless somebody else tells the moments; the last one counts the steps."""
         put = self._buffer.put
-        selected = select_parameters(model, options.include, options.exclude)
+        profiler = ProfilerWindows(options.profile, self._rank, put, self._clock)
         self._watcher.watch(
-            Watched(
-                model,
-                optimizer,
-                LayerStatistics(selected, self._transfer, put, rank=self._rank, budget_bytes=options.budget_bytes),
-                norms=options.norms,
-                histograms=options.histograms,
-                profiler=ProfilerWindows(options.profile, self._rank, put, self._clock),
-            )
+            Watched(model, optimizers, options, profiler, transfer=self._transfer, put=put, rank=self._rank)
         )
         self._hooks.remove()
         if hooks:
-            self._hooks = Hooks(model, optimizer, self._watcher, self._guard)
+            self._hooks = Hooks(model, optimizers, self._watcher, self._guard)
         self._follows_log = False
         self.state("model", {"class": type(model).__name__, "parameters": _count(model)})
 

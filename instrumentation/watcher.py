@@ -7,40 +7,24 @@ a microsecond then, not thirty nanoseconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from torchglass.instrumentation.buffer import Buffer, ScalarRow
-from torchglass.instrumentation.cadence import Cadence
 from torchglass.instrumentation.device_phases import CudaClock, DeviceTimeline
 from torchglass.instrumentation.guard import Guard, tell
-from torchglass.instrumentation.layers import LayerStatistics
 from torchglass.instrumentation.phases import PHASES, HostTimeline, Phase, Timeline
-from torchglass.instrumentation.profiling import ProfilerWindows
 from torchglass.instrumentation.rows import Layout
 from torchglass.instrumentation.transfer import Transfer, is_capturing
+from torchglass.instrumentation.watched import Watched
 from torchglass.store import Column, Fact
 
 FORWARDS_WITHOUT_STEP = 200  # more than anybody accumulates or an initial loss scale costs
 _PHASE_COLUMNS = tuple(Column(f"phase/{name}", "phase", "s") for name in ("step", *PHASES))
 _PHASES = Layout(_PHASE_COLUMNS)
 _OWN_COST_COLUMN = Column("torchglass/hook_seconds", "self", "s")
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A model and its optimizer, and what is read of them how often."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer | None
-    layers: LayerStatistics
-    norms: Cadence
-    histograms: Cadence
-    profiler: ProfilerWindows
 
 
 class StepWatcher:
@@ -55,7 +39,6 @@ class StepWatcher:
     ) -> None:
         self.step = 0
         self.watched: Watched | None = None
-        self.optimizer: torch.optim.Optimizer | None = None
         self._buffer = buffer
         self._clock = clock
         self._rank = rank
@@ -65,6 +48,10 @@ class StepWatcher:
         self._step_is_over = False
         self._loader_is_watched = False
         self._in_optimizer = False
+        self._has_closure = False
+        self._moves = True
+        self._reads = False
+        self._read_in_step: set[int] = set()
         self._told_ns = 0
         self._forwards = 0
         self._told_no_step = False
@@ -74,7 +61,7 @@ class StepWatcher:
 
     def watch(self, watched: Watched) -> None:
         """Watch this model and its optimizer from now on, instead of what was watched before."""
-        self.watched, self.optimizer = watched, watched.optimizer
+        self.watched = watched
         self._norms_interval = watched.norms.interval or 0
         self._histograms_interval = watched.histograms.interval or 0
         self._settle()
@@ -84,7 +71,7 @@ class StepWatcher:
         """Read no more of the model; its steps so far stay."""
         if self.watched is not None:
             self.watched.profiler.close()
-        self.watched = self.optimizer = None
+        self.watched = None
         self._norms_interval = self._histograms_interval = 0
 
     def go_on_at(self, step: int) -> None:
@@ -111,9 +98,10 @@ class StepWatcher:
         self._forwards += 1
         if self._forwards == FORWARDS_WITHOUT_STEP:
             self._tell_no_step()
-        if self._in_optimizer:
-            self._mark("optimizer", now_ns)  # a closure that the optimizer calls again and again
+        if self._in_optimizer and self._has_closure:
+            self._mark("optimizer", now_ns)
         else:
+            self._in_optimizer = False  # a step that raised never reported its end
             self._mark("other" if self._loader_is_watched else "data", now_ns)
 
     def forward_ends(self, now_ns: int) -> None:
@@ -136,8 +124,10 @@ class StepWatcher:
         """It returned."""
         self._mark("other", now_ns)
 
-    def optimizer_begins(self, now_ns: int) -> None:
-        """`optimizer.step` was called; gradients are as it will see them."""
+    def optimizer_begins(
+        self, now_ns: int, optimizer: torch.optim.Optimizer | None = None, has_closure: bool = False
+    ) -> None:
+        """`optimizer.step` was called; gradients are as it will see them, unless it has a closure to make them."""
         if self._in_optimizer:
             # A subclass calls the step of its base, whose hooks are these too; or the last step raised.
             self._mark("optimizer", now_ns)
@@ -145,23 +135,42 @@ class StepWatcher:
         if self._step_is_over:
             self._begin_next_step()
         self._mark("other", now_ns)
-        if self._is_due() and self.watched is not None:
-            # A fused optimizer unscales within its step: GradScaler lends it the scale for that time.
-            scale = getattr(self.optimizer, "grad_scale", None)
-            self.watched.layers.read_gradients(self.step, self._clock(), **self._due(), scale=scale)
-            self._mark("torchglass", self._guard.now_ns())
-        self._in_optimizer = True
+        self._in_optimizer, self._has_closure = True, has_closure
+        self._moves, self._reads = not _is_known_to_skip(optimizer), False
+        if not has_closure and self._is_due():
+            self._read_gradients(optimizer)
 
-    def optimizer_ends(self, now_ns: int) -> None:
+    def closure_returned(self, now_ns: int, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """The closure of a step returned: its first gradient is the one at the weights that the step began with."""
+        self._mark("optimizer", now_ns)
+        if not self._reads and self._is_due():
+            self._read_gradients(optimizer)
+
+    def optimizer_ends(self, now_ns: int, optimizer: torch.optim.Optimizer | None = None) -> None:
         """The weights are updated."""
         if not self._in_optimizer:
             return
         self._in_optimizer = False
         self._mark("optimizer", now_ns)
-        if self._is_due() and self.watched is not None:
-            self.watched.layers.read_weights(self.step, self._clock(), **self._due())
+        if not self._moves:
+            return  # as with an optimizer that the scaler does not call at all: the step is yet to come
+        if self._reads and self.watched is not None:
+            self.watched.statistics(optimizer).read_weights(self.step, self._clock(), **self._due())
             self._mark("torchglass", self._guard.now_ns())
-        self._end_step(now_ns)
+        found_inf = getattr(optimizer, "found_inf", None)
+        if found_inf is not None:
+            self._send_skipped(found_inf)
+        if self.watched is None or self.watched.is_last(optimizer):
+            self._end_step(now_ns)
+
+    def calls_are_unseen(self, _now_ns: int) -> None:
+        """Steps went by without a call of the model: it is called where no hook sees it."""
+        text = (
+            "the optimizer steps without a call of the attached model: forward and backward are not told apart. "
+            "Give attach what the loop calls; a model within a compiled function cannot be seen"
+        )
+        tell(f"torchglass: {text}")
+        self._state("warnings/forward", text)
 
     def named_step_begins(self, now_ns: int) -> None:
         """A loop that names its steps itself begins one."""
@@ -195,6 +204,29 @@ class StepWatcher:
 
     # What they record
 
+    def _read_gradients(self, optimizer: torch.optim.Optimizer | None) -> None:
+        # One that steps several times within a step of the run is read once; one that will not move has none to show.
+        if self.watched is None or not self._moves or id(optimizer) in self._read_in_step:
+            return
+        # A fused optimizer unscales within its step: GradScaler lends it the scale for that time.
+        scale = getattr(optimizer, "grad_scale", None)
+        self.watched.statistics(optimizer).read_gradients(self.step, self._clock(), **self._due(), scale=scale)
+        self._reads = True
+        self._read_in_step.add(id(optimizer))
+        self._mark("torchglass", self._guard.now_ns())
+
+    def _send_skipped(self, found_inf: Any) -> None:
+        """Say of a fused step on a device, once that is known, that it moved nothing."""
+        if not isinstance(found_inf, torch.Tensor) or not self._transfer.accepts(found_inf.device):
+            return
+        step, when = self.step, self._clock()
+
+        def deliver(found: np.ndarray) -> None:
+            if found.any():
+                self._buffer.put(ScalarRow(step, when, {"skipped_step": 1.0}))
+
+        self._transfer.submit(found_inf.detach().clone(), deliver)
+
     def _begin_next_step(self) -> None:
         self._step_is_over = False
         self.step += 1
@@ -203,6 +235,8 @@ class StepWatcher:
         """Record the step in one row, and pass on whatever has arrived from the device by now."""
         self._step_is_over = True
         self._forwards = 0
+        if self._read_in_step:
+            self._read_in_step.clear()
         timeline = self._timeline
         when = self._clock()
         seconds = timeline.close_step(self.step, when) if timeline is not None else None
@@ -216,7 +250,7 @@ class StepWatcher:
 
     def _put_step(self, when: float, seconds: Sequence[float] | None) -> None:
         """Record phases (unless the device delivers them later), learning rates as the step used them, and our cost."""
-        groups, rates = self._learning_rates(when) if self.optimizer is not None else ((), ())
+        groups, rates = self._learning_rates(when) if self.watched is not None else ((), ())
         spent_ns, self._told_ns = self._guard.spent_ns - self._told_ns, self._guard.spent_ns
         layout = self._layouts.get((seconds is not None, groups)) or self._make_layout(seconds is not None, groups)
         packed = layout.pack(self.step, when, *(seconds or ()), *rates, spent_ns / 1e9)
@@ -224,7 +258,7 @@ class StepWatcher:
 
     def _learning_rates(self, when: float) -> tuple[tuple[int, ...], Sequence[float]]:
         """Indices of the parameter groups whose rate is a plain number, and these; tensors are sent on their way."""
-        groups = self.optimizer.param_groups if self.optimizer is not None else []
+        groups = self.watched.groups() if self.watched is not None else []
         rates: list[Any] = [group.get("lr") for group in groups]
         if list(map(type, rates)) == [float] * len(rates):
             return tuple(range(len(rates))), rates
@@ -266,8 +300,7 @@ class StepWatcher:
 
     def _begin_timeline(self, _phase: Phase, now_ns: int) -> None:
         """Make the timeline, at the first moment: by then the model is on the device where it trains."""
-        parameters = self.watched.model.parameters() if self.watched is not None else iter(())
-        device = next((parameter.device for parameter in parameters), torch.device("cpu"))
+        device = self.watched.device if self.watched is not None else torch.device("cpu")
         self._timeline = (
             DeviceTimeline(CudaClock(device), self._deliver_phases) if device.type == "cuda" else HostTimeline(now_ns)
         )
@@ -298,3 +331,12 @@ class StepWatcher:
 
 def _rate_key(group: int) -> str:
     return "learning_rate" if group == 0 else f"learning_rate/group{group}"
+
+
+def _is_known_to_skip(optimizer: torch.optim.Optimizer | None) -> bool:
+    """Tell whether a fused step will move nothing, by what GradScaler lends the optimizer for that time.
+
+    On the host reading that is free. On a device it would wait: there the step counts, and is later told as skipped.
+    """
+    found_inf = getattr(optimizer, "found_inf", None)
+    return isinstance(found_inf, torch.Tensor) and found_inf.device.type == "cpu" and bool(found_inf.any())

@@ -67,7 +67,7 @@ def watch(
     Raises:
         OptionError: an argument cannot be used, or the run watches a model already.
     """
-    check_model(model, optimizer)
+    optimizers = check_model(model, optimizer)
     options = check_options(
         run.name,
         run=None,
@@ -82,9 +82,9 @@ def watch(
     if isinstance(run, DisabledRun) or not run._open:
         return lambda moment: None
     if run._watcher.watched is not None:
-        known = type(run._watcher.watched.model).__name__
+        known = run._watcher.watched.name
         raise OptionError(f"the run {run.name!r} watches a {known} already: unwatch it first")
-    run._begin_watching(model, optimizer, options, hooks=hooks)
+    run._begin_watching(model, optimizers, options, hooks=hooks)
     run._watcher.go_on_at(first_step)
     return lambda moment: run._guard.moment(getattr(run._watcher, moment))
 
@@ -92,7 +92,7 @@ def watch(
 def give_optimizer(run: Run, optimizer: torch.optim.Optimizer) -> None:
     """Name the optimizer of a run that watches its model without one; may be called within its first step."""
     if not isinstance(run, DisabledRun) and run._open and run._watcher.watched is not None:
-        run._watcher.optimizer = optimizer
+        run._watcher.watched.add(optimizer)
         run._hooks.add_optimizer(optimizer)
 
 

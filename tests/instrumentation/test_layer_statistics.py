@@ -128,7 +128,7 @@ def test_nan_gradients_are_recorded_as_nan_and_counted(tmp_path: Path) -> None:
 
 def test_an_optimizer_that_reads_no_gradient_at_all_yields_weights_alone() -> None:
     records: list[Record] = []
-    statistics = LayerStatistics(dict(Small().named_parameters()), Transfer(), records.append)
+    statistics = LayerStatistics(dict(Small().named_parameters()).copy, Transfer(), records.append)
     statistics.read_gradients(0, 0.0, norms=True, histograms=True)
     statistics.read_weights(0, 0.0, norms=True, histograms=True)
     batch = written(records)

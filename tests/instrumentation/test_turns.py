@@ -72,7 +72,7 @@ def sample(
 
 def test_norms_and_histograms_take_their_turns_each_at_their_own_pace() -> None:
     records: list[Record] = []
-    statistics = LayerStatistics(parameters(10, 10), Transfer(), records.append, budget_bytes=80)
+    statistics = LayerStatistics(parameters(10, 10).copy, Transfer(), records.append, budget_bytes=80)
     norms: Counter[str] = Counter()
     counted: Counter[str] = Counter()
     for step in range(8):
@@ -86,7 +86,7 @@ def test_norms_and_histograms_take_their_turns_each_at_their_own_pace() -> None:
 
 def test_the_run_says_once_that_parameters_take_turns() -> None:
     records: list[Record] = []
-    statistics = LayerStatistics(parameters(10, 10), Transfer(), records.append, rank=2, budget_bytes=80)
+    statistics = LayerStatistics(parameters(10, 10).copy, Transfer(), records.append, rank=2, budget_bytes=80)
     stated = []
     for step in range(3):
         sample(statistics, records, step, histograms=True)
@@ -97,7 +97,7 @@ def test_the_run_says_once_that_parameters_take_turns() -> None:
 
 def test_within_the_budget_nothing_is_said() -> None:
     records: list[Record] = []
-    sample(LayerStatistics(parameters(10), Transfer(), records.append), records, 0, histograms=False)
+    sample(LayerStatistics(parameters(10).copy, Transfer(), records.append), records, 0, histograms=False)
     assert not [record for record in records if isinstance(record, Fact)]
 
 
