@@ -149,7 +149,7 @@ def start_rank(
 
 def _start(options: Options, store: Store, environment: Mapping[str, Any], identity: Identity | None = None) -> Run:
     """Put the parts together and start them."""
-    identity = identity or identify()
+    identity = identity or identify(options.run)
     stored, first_step = enter(store, options, identity)
     buffer = Buffer()
     clock = WallClock()

@@ -11,12 +11,14 @@ import psutil
 import pytest
 import torch
 from postgresql import Server
-from training import Small, batches, read, recorded, seeded, train_step, wait_until
+from training import batches, read, recorded, seeded, train_step, wait_until
 
 import torchglass
 from torchglass.instrumentation import run as run_module
 from torchglass.instrumentation import writer as writer_module
 from torchglass.instrumentation.buffer import Buffer
+from torchglass.instrumentation.front_door import start_rank
+from torchglass.instrumentation.identity import Identity
 from torchglass.instrumentation.run import Run
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.filterwarnings("ignore:torchglass cannot save for now")]
@@ -153,19 +155,14 @@ def test_a_server_that_never_comes_back_costs_a_bounded_wait_and_the_loss_is_tol
     assert read(url)[1].status == "running"
 
 
-def test_ranks_on_several_machines_share_a_run(postgresql: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_on_several_machines_share_a_run(postgresql: Server) -> None:
     url = postgresql.url()
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "launch")
-    monkeypatch.setenv("MASTER_PORT", "1234")
-    runs = []
-    for rank in (0, 1):
-        monkeypatch.setenv("RANK", str(rank))
-        runs.append(torchglass.attach(Small(), store=url, devices=False))
-    assert runs[0].id == runs[1].id
-    for rank, run in enumerate(runs):
-        run.log(loss=float(rank), step=3)
-    for run in runs:
+    machines = [Identity(f"machine{rank}", 7, rank, 2, "launch") for rank in range(2)]
+    ranks = [start_rank("r", each, store=url, config={}, devices=False, mode=None) for each in machines]
+    assert ranks[0].id == ranks[1].id
+    for rank, run in enumerate(ranks):
+        run.log(loss=10.0 + rank, step=3)
+    for run in ranks:
         run.finish()
-    assert [recorded(url, "loss", rank) for rank in (0, 1)] == [{3: 0.0}, {3: 1.0}]
+    assert [recorded(url, "loss", rank) for rank in (0, 1)] == [{3: 10.0}, {3: 11.0}]
     assert read(url)[1].status == "finished"
