@@ -29,12 +29,18 @@ def select_parameters(
     A parameter shared by several modules appears once. Wrappers' prefixes (`module.`, `_orig_mod.`) are left out.
     """
     selected = {}
+    all_wanted = include is None and not exclude
     for name, parameter in model.named_parameters():
-        plain = name.replace("_orig_mod.", "").removeprefix("module.")
-        wanted = include is None or any(fnmatch.fnmatchcase(plain, pattern) for pattern in include)
-        if wanted and parameter.requires_grad and not any(fnmatch.fnmatchcase(plain, each) for each in exclude):
-            selected[plain] = parameter
+        if parameter.requires_grad:
+            plain = name.replace("_orig_mod.", "").removeprefix("module.")
+            if all_wanted or _matches(plain, include, exclude):
+                selected[plain] = parameter
     return selected
+
+
+def _matches(name: str, include: Sequence[str] | None, exclude: Sequence[str]) -> bool:
+    wanted = include is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in include)
+    return wanted and not any(fnmatch.fnmatchcase(name, pattern) for pattern in exclude)
 
 
 class LayerStatistics:
