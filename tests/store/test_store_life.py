@@ -86,6 +86,9 @@ def test_a_new_name_is_found_and_one_that_another_run_has_is_refused_in_a_senten
         store.rename(second, "better")
     assert store.rename("better", "better").id == first
     assert store.rename("second", "first").id == second
+    store.delete("better")
+    assert store.rename("first", "better").id == second
+    store.rename("better", "first")
     with pytest.raises(OptionError, match="give the run a name"):
         store.rename("first", " ")
 
@@ -247,6 +250,12 @@ def test_a_fork_takes_its_parents_points_as_they_are_shown_and_has_many_chunks(s
     fork = store.fork(parent, 3000, "mine")
     shown = np.concatenate([values[:2000], values[2000:3000] + 1])
     assert store.series("mine", "loss").values.tolist() == shown.tolist()
+    store.write(parent, 0, everything(range(2500, 2504)))
+    store.end_run(parent, "finished")
+    store.resume_run(parent, step=2502, host="there", pid=1)
+    later = store.fork(parent, 9000, "later")
+    assert [each.step for each in store.histograms(later.id, "weight")] == [2500, 2501]
+    assert store.resume_run("later", host="there", pid=1)[1] == 9000
     assert store.fork("mine", 10, "mine").name == "mine-2"
     assert store.find_series(fork.id, "loss") is not None
     with pytest.raises(OptionError, match=r"step=1\.5: give a whole number"):
