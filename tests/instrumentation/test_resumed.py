@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from training import Small, batches, child, end_of, recorded, seeded, train_step
 
 import torchglass
 from torchglass.errors import OptionError, RunNotFoundError, StoreError
+from torchglass.instrumentation import identity
 from torchglass.store import Store
 
 PREAMBLE = """
@@ -115,6 +117,7 @@ def test_all_ranks_of_a_launch_resume_one_run_once(
         runs = []
         for rank in ("0", "1"):
             monkeypatch.setenv("RANK", rank)
+            monkeypatch.setattr(identity, "_begun", Counter())  # as in a process of its own
             first = resume == "net" and port == "1"
             runs.append(torchglass.start("net", store=path, devices=False, resume=None if first else resume))
         assert [run.current_step for run in runs] == expected
