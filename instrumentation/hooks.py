@@ -56,6 +56,7 @@ class Hooks:
         self._guard = guard
         self._call: FrameType | None = None  # of the outermost watched call; those within it are its own business
         self._call_trains = False
+        self._is_stepping = False
         self._was_called = False
         self._steps_without_call = 0
         self._backward_is_open = False
@@ -160,6 +161,7 @@ class Hooks:
         self, optimizer: torch.optim.Optimizer, arguments: tuple[Any, ...], options: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         closure = arguments[1] if len(arguments) > 1 else options.get("closure")
+        self._is_stepping = True
         self._guard.moment(self._events.optimizer_begins, optimizer, closure is not None)
         if closure is None:
             return None
@@ -174,6 +176,9 @@ class Hooks:
         return (arguments[0], and_tell, *arguments[2:]), options
 
     def _after_optimizer(self, optimizer: torch.optim.Optimizer, *_ignored: Any) -> None:
+        if not self._is_stepping:
+            return  # a subclass called the step of its base, whose hooks are these too
+        self._is_stepping = False
         self._guard.moment(self._events.optimizer_ends, optimizer)
         if self._was_called:
             self._was_called = False
