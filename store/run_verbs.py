@@ -142,6 +142,8 @@ class RunVerbs:
             ranks = connection.execute("SELECT DISTINCT rank FROM arrivals WHERE run_id = ?", (run_id,)).fetchall()
             for (rank,) in ranks:
                 compact(connection, run_id, rank, is_last=True)
+        with suppress(StoreError):  # the run is closed, whether or not its arrivals' space goes back now
+            self._engine.reclaim()
 
     # Found
 
@@ -199,8 +201,7 @@ class RunVerbs:
     def purge(self, *, older_than_seconds: float = 0.0) -> Purged:
         """Destroy the runs that were deleted so long ago or longer: the one verb that cannot be undone.
 
-        A run that is still being recorded stays. A SQLite file then gives its space back, unless some run is being
-        recorded, which would have to wait for that: the space is used again, and the next purge returns it.
+        A run that is still being recorded stays. A SQLite file then gives its space back.
         """
         now = self._clock()
         due = [
@@ -213,9 +214,8 @@ class RunVerbs:
                 if self._run_of_id(connection, run.id).deleted_at is not None:
                     life.destroy(connection, run.id)
         freed = None
-        if not any(run.status == "running" for run in (*self.runs(archived=None), *self.runs(deleted=True))):
-            with suppress(StoreError):  # no room for the copy that this takes: the runs are destroyed nevertheless
-                freed = self._engine.reclaim()
+        with suppress(StoreError):  # locked, or no room to move: the runs are destroyed nevertheless
+            freed = self._engine.reclaim()
         return Purged(tuple(run.name for run in due), freed)
 
     def _change(self, run: str | int, change: Callable[[Connection, Run], None], *, deleted: bool = False) -> Run:

@@ -192,21 +192,20 @@ def test_purging_removes_every_row_of_what_was_deleted_long_enough_ago_and_of_no
     assert store.series("kept", "loss").values.tolist() == [step * 0.5 for step in range(8)]
 
 
-def test_purging_makes_the_file_smaller_unless_a_run_would_have_to_wait_for_it(tmp_path: object, clock: Clock) -> None:
+def test_purging_makes_the_file_smaller_while_another_run_is_recorded(tmp_path: object, clock: Clock) -> None:
     with Store(f"{tmp_path}/store.db", clock=clock) as store:
         run = start(store, "large")
         noise = np.random.default_rng(0).normal(size=200_000)
         store.write(run, 0, one(range(200_000), noise.tolist()))
         store.end_run(run, "finished")
+        size = store.path.stat().st_size
+        assert size < 2_400_000, "what only passed through is still in the file"
         store.delete(run)
         other = start(store, "running")
-        assert store.purge() == (("large",), None)
-        store.end_run(other, "finished")
-        size = store.path.stat().st_size
         freed = store.purge().freed_bytes
         assert freed is not None
-        assert freed > 1_600_000
-        assert store.path.stat().st_size == size - freed
+        assert freed > 1_500_000
+        assert store.path.stat().st_size <= size - freed + 50_000
         assert is_whole(store)
         store.write(other, 0, one([0], [1.0]))
         assert store.series("running", "loss").values.tolist() == [1.0]
