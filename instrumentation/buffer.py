@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torchglass.instrumentation.rows import Row
+from torchglass.instrumentation.rows import Row, RowToMake
 from torchglass.store import ArtifactBlock, Batch, Fact, HistogramBlock
 from torchglass.store.records import SeriesKind
 
@@ -34,7 +35,7 @@ class Deferred:
     held_bytes: int = 0
 
 
-Record = Row | ScalarRow | HistogramBlock | ArtifactBlock | Fact | Deferred
+Record = Row | RowToMake | ScalarRow | HistogramBlock | ArtifactBlock | Fact | Deferred
 
 
 def held_bytes(record: Record) -> int:
@@ -50,19 +51,22 @@ def held_bytes(record: Record) -> int:
             return RECORD_BYTES + record.held_bytes
         case Fact():
             return RECORD_BYTES + NUMBER_BYTES
-        case layout, _:
-            return layout.row_bytes
+        case _:
+            return RECORD_BYTES  # a row; where many are put they are added with their size
 
 
 class Buffer:
-    """A queue whose `put` costs an append, and which is full once what waits exceeds a number of bytes."""
+    """A queue whose `put` costs an append, and which is full once what waits exceeds a number of bytes.
+
+    No lock is taken but to count what is dropped: appending to a deque is atomic, and `take` removes what it returns
+    one by one. The bytes are an estimate, begun anew at each `take`: two threads that add at once may lose one of them.
+    """
 
     def __init__(self, limit_bytes: int = MAX_WAITING_BYTES) -> None:
-        self._records: list[Record] = []
+        self._records: deque[Record] = deque()
         self._held_bytes = 0
         self._limit_bytes = limit_bytes
-        # Held for an append or a swap, never across I/O; reentrant, because a signal handler may log too.
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # reentrant, because a signal handler may log too
         self.dropped = 0
 
     def put(self, record: Record) -> None:
@@ -71,18 +75,18 @@ class Buffer:
 
     def add(self, record: Record, size_bytes: int) -> None:
         """Add a record as `put` does, its size being known: a row's is `layout.row_bytes`."""
-        with self._lock:
-            if self._held_bytes >= self._limit_bytes:
+        if self._held_bytes < self._limit_bytes:
+            self._held_bytes += size_bytes
+            self._records.append(record)
+        else:
+            with self._lock:
                 self.dropped += 1
-            else:
-                self._held_bytes += size_bytes
-                self._records.append(record)
 
     def take(self) -> list[Record]:
         """Remove and return all that is waiting."""
-        with self._lock:
-            taken, self._records, self._held_bytes = self._records, [], 0
-            return taken
+        self._held_bytes = 0
+        next_record = self._records.popleft
+        return [next_record() for _ in range(len(self._records))]
 
     def __len__(self) -> int:
         return len(self._records)

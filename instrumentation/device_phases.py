@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -61,12 +61,12 @@ class _ClosedStep(NamedTuple):
 class DeviceTimeline:
     """Boundaries of the running step, and closed steps that wait to become readable.
 
-    `deliver(step, time, seconds)` gets the seconds of the step and of its phases once they can be read.
+    `deliver(step, time, seconds)` gets a step's seconds by phase once they can be read.
     """
 
     name = "cuda"
 
-    def __init__(self, clock: CudaClock, deliver: Callable[[int, float, Sequence[float]], None]) -> None:
+    def __init__(self, clock: CudaClock, deliver: Callable[[int, float, Mapping[str, float]], None]) -> None:
         self.given_up = 0
         self._clock = clock
         self._deliver = deliver
@@ -105,7 +105,7 @@ class DeviceTimeline:
         while self._closed and self._clock.are_ready(self._closed[0].stamps):
             closed = self._closed.popleft()
             self._add_up(closed.stamps, closed.phases, closed.seconds)
-            self._deliver(closed.step, closed.time, [sum(closed.seconds.values()), *closed.seconds.values()])
+            self._deliver(closed.step, closed.time, closed.seconds)
             self._release(closed.stamps)
 
     def settle(self) -> None:

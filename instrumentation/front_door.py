@@ -62,7 +62,7 @@ def attach(
         run: name; default is the model's class. A name that is taken gets `-2`, `-3`, ...
         store: path of the store; default `TORCHGLASS_STORE`, else `./torchglass.db`.
         config: hyper-parameters to keep with the run; anything that JSON lacks is kept as text.
-        every: steps between gradient norms, weight norms and update ratios by parameter (50); None for never.
+        every: steps between gradient norms, weight norms and update ratios by parameter (100); None for never.
         histograms: steps between histograms of weights and gradients (500); None for never.
         profile: `every(n, steps=k)`: a window of k steps under torch.profiler every n (1000, 3); None for never.
         devices: read host and GPUs once a second.

@@ -20,7 +20,7 @@ Steps = Cadence | int | None
 
 # Norms read every weight, histograms several times, and a profiler window doubles the steps that it covers;
 # `make bench` shows what these defaults cost.
-DEFAULT_NORMS = every(50)
+DEFAULT_NORMS = every(100)
 DEFAULT_HISTOGRAMS = every(500)
 DEFAULT_PROFILE = every(1000, steps=3)
 

@@ -10,7 +10,7 @@ other      the rest: loss, metrics, evaluation, host-to-device copies, logging
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
 Phase = Literal["data", "forward", "backward", "optimizer", "torchglass", "other"]
@@ -26,11 +26,8 @@ class Timeline(Protocol):
     def mark(self, phase: Phase, now_ns: int) -> None:
         """Say that the time since the last boundary belonged to `phase`; by the host's clock it is `now_ns`."""
 
-    def close_step(self, step: int, when: float) -> Sequence[float] | None:
-        """End the step at the last boundary; return its seconds, or None where they are delivered later.
-
-        Seconds are those of the whole step, then of each of `PHASES`.
-        """
+    def close_step(self, step: int, when: float) -> Mapping[str, float] | None:
+        """End the step at the last boundary; return its seconds by phase, or None where they are delivered later."""
 
     def poll(self) -> None:
         """Deliver the steps that can be read by now, oldest first."""
@@ -47,16 +44,15 @@ class HostTimeline:
 
     def __init__(self, now_ns: int) -> None:
         self._boundary_ns = now_ns
-        self._spent_ns: dict[str, int] = dict.fromkeys(PHASES, 0)
+        self._seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
 
     def mark(self, phase: Phase, now_ns: int) -> None:
-        self._spent_ns[phase] += now_ns - self._boundary_ns
+        self._seconds[phase] += (now_ns - self._boundary_ns) / 1e9
         self._boundary_ns = now_ns
 
-    def close_step(self, step: int, when: float) -> list[float]:
-        seconds = [spent / 1e9 for spent in self._spent_ns.values()]
-        self._spent_ns = dict.fromkeys(PHASES, 0)
-        return [sum(seconds), *seconds]
+    def close_step(self, step: int, when: float) -> dict[str, float]:
+        seconds, self._seconds = self._seconds, dict.fromkeys(PHASES, 0.0)
+        return seconds
 
     def poll(self) -> None:
         """Nothing is ever outstanding."""

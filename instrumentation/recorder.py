@@ -18,7 +18,7 @@ from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.histograms import count_values, to_histogram
 from torchglass.instrumentation.rows import Layouts
 from torchglass.instrumentation.transfer import Transfer
-from torchglass.instrumentation.values import as_tensor, check_name, moment, sort_out, whole_number
+from torchglass.instrumentation.values import as_tensor, check_name, moment, plain_numbers, sort_out, whole_number
 from torchglass.instrumentation.watcher import StepWatcher
 from torchglass.store import ArtifactBlock, Fact, HistogramBlock
 from torchglass.store import Run as StoredRun
@@ -79,16 +79,19 @@ class Recorder:
         Raises:
             OptionError: a value is not a number, a name is not text, the step is not a whole number or the time none.
         """
-        # The short way, of a microsecond: a dictionary of floats, under names that were checked in an earlier call.
+        # The short way, of a microsecond: a dictionary of numbers, under names that were checked in an earlier call.
         given = named if values is None else values
         if type(given) is dict and self._open and time is None and (given is named or not named):
             layout = self._layouts.find_scalars(tuple(given))
-            if layout is not None and list(map(type, given.values())) == layout.floats:
+            if layout is not None:
+                numbers: Any = given.values()
+                if list(map(type, numbers)) != layout.floats:
+                    numbers = plain_numbers(numbers)
                 at = self._watcher.step if step is None else step
                 try:
-                    packed = layout.pack(at, self._clock.base + perf_counter(), *given.values())
-                except struct.error:
-                    pass  # a step that is none: told below
+                    packed = layout.pack(at, self._clock.base + perf_counter(), *numbers)
+                except (struct.error, OverflowError):
+                    pass  # no step, or no number: told below
                 else:
                     self._buffer.add((layout, packed), layout.row_bytes)
                     if self._follows_log and step is not None:

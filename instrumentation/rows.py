@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class Layout:
 
 
 Row = tuple[Layout, bytes]  # made by `(layout, layout.pack(step, time, *values))`
+RowToMake = tuple[Callable[..., Row], tuple[Any, ...]]  # a function that the writer calls, and its arguments
 
 
 class Layouts:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
 
 from torchglass.errors import OptionError
+
+_NUMBERS = frozenset({bool, int, np.float64, np.float32, np.int64})
 
 
 def whole_number(step: SupportsIndex) -> int:
@@ -48,6 +50,29 @@ def as_tensor(name: str, values: Any) -> torch.Tensor:
     if array.dtype.kind not in "biuf":
         raise OptionError(f"log_histogram({name!r}) got {_described(values)}: give an array or a tensor of numbers")
     return torch.from_numpy(np.ascontiguousarray(array, np.float32 if array.dtype == np.float32 else np.float64))
+
+
+def plain_numbers(values: Iterable[Any]) -> list[float]:
+    """Read numbers and tensors on the host, which costs nothing; an empty list where one is anything else.
+
+    Raises:
+        OverflowError: a whole number that no float can hold.
+    """
+    numbers = []
+    for value in values:
+        kind = type(value)
+        if kind is float:
+            numbers.append(value)
+        elif kind is torch.Tensor and value.is_cpu and value.numel() == 1:
+            number = value.item()
+            if type(number) is complex:
+                return []
+            numbers.append(number)
+        elif kind in _NUMBERS:
+            numbers.append(float(value))
+        else:
+            return []
+    return numbers
 
 
 def sort_out(

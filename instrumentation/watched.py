@@ -72,8 +72,11 @@ class Watched:
 
     def groups(self) -> list[dict[str, Any]]:
         """The parameter groups of all optimizers."""
+        if len(self._optimizers) == 1:  # asked at every step
+            only = self._optimizers[0]()
+            return only.param_groups if only is not None else []
         alive = [optimizer for each in self._optimizers if (optimizer := each()) is not None]
-        return alive[0].param_groups if len(alive) == 1 else [group for each in alive for group in each.param_groups]
+        return [group for each in alive for group in each.param_groups]
 
     def is_last(self, optimizer: torch.optim.Optimizer | None) -> bool:
         """Tell whether this optimizer's step ends the run's step; None stands for the only one."""

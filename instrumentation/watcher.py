@@ -6,22 +6,24 @@ a microsecond then, not thirty nanoseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from torchglass.instrumentation.buffer import Buffer, ScalarRow
+from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.device_phases import CudaClock, DeviceTimeline
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.phases import PHASES, HostTimeline, Phase, Timeline
-from torchglass.instrumentation.rows import Layout
+from torchglass.instrumentation.rows import Layout, Row
 from torchglass.instrumentation.transfer import Transfer, is_capturing
 from torchglass.instrumentation.watched import Watched
 from torchglass.store import Column, Fact
 
 FORWARDS_WITHOUT_STEP = 200  # more than anybody accumulates or an initial loss scale costs
+STEP_BYTES = 800  # about what waits of a step: a dictionary of seconds, a list of rates and three tuples
 _PHASE_COLUMNS = tuple(Column(f"phase/{name}", "phase", "s") for name in ("step", *PHASES))
 _PHASES = Layout(_PHASE_COLUMNS)
 _OWN_COST_COLUMN = Column("torchglass/hook_seconds", "self", "s")
@@ -34,9 +36,7 @@ class StepWatcher:
     `run.log` before or after `optimizer.step()` lands on the same step. Without a model steps are those that are named.
     """
 
-    def __init__(
-        self, *, buffer: Buffer, clock: Callable[[], float], rank: int, guard: Guard, transfer: Transfer
-    ) -> None:
+    def __init__(self, *, buffer: Buffer, clock: WallClock, rank: int, guard: Guard, transfer: Transfer) -> None:
         self.step = 0
         self.watched: Watched | None = None
         self._buffer = buffer
@@ -238,7 +238,7 @@ class StepWatcher:
         if self._read_in_step:
             self._read_in_step.clear()
         timeline = self._timeline
-        when = self._clock()
+        when = self._clock.base + now_ns / 1e9
         seconds = timeline.close_step(self.step, when) if timeline is not None else None
         self._put_step(when, seconds)
         if seconds is None and timeline is not None:
@@ -248,20 +248,38 @@ class StepWatcher:
         if self.watched is not None:
             self.watched.profiler.step_ended(self.step, now_ns)
 
-    def _put_step(self, when: float, seconds: Sequence[float] | None) -> None:
+    def _put_step(self, when: float, seconds: Mapping[str, float] | None) -> None:
         """Record phases (unless the device delivers them later), learning rates as the step used them, and our cost."""
-        groups, rates = self._learning_rates(when) if self.watched is not None else ((), ())
+        groups, rates = self._learning_rates(self.watched, when) if self.watched is not None else (None, [])
         spent_ns, self._told_ns = self._guard.spent_ns - self._told_ns, self._guard.spent_ns
-        layout = self._layouts.get((seconds is not None, groups)) or self._make_layout(seconds is not None, groups)
-        packed = layout.pack(self.step, when, *(seconds or ()), *rates, spent_ns / 1e9)
-        self._buffer.add((layout, packed), layout.row_bytes)
+        self._buffer.add((self._to_row, (self.step, when, seconds, groups, rates, spent_ns)), STEP_BYTES)
 
-    def _learning_rates(self, when: float) -> tuple[tuple[int, ...], Sequence[float]]:
-        """Indices of the parameter groups whose rate is a plain number, and these; tensors are sent on their way."""
-        groups = self.watched.groups() if self.watched is not None else []
-        rates: list[Any] = [group.get("lr") for group in groups]
-        if list(map(type, rates)) == [float] * len(rates):
-            return tuple(range(len(rates))), rates
+    def _to_row(
+        self,
+        step: int,
+        when: float,
+        seconds: Mapping[str, float] | None,
+        groups: tuple[int, ...] | None,
+        rates: Sequence[float],
+        spent_ns: int,
+    ) -> Row:
+        """Pack what was recorded of a step: the writer's thread does this."""
+        groups = tuple(range(len(rates))) if groups is None else groups
+        layout = self._layouts.get((seconds is not None, groups)) or self._make_layout(seconds is not None, groups)
+        phases = () if seconds is None else (sum(seconds.values()), *seconds.values())
+        return layout, layout.pack(step, when, *phases, *rates, spent_ns / 1e9)
+
+    def _learning_rates(self, watched: Watched, when: float) -> tuple[tuple[int, ...] | None, list[float]]:
+        """Indices (None for all) of the parameter groups whose rate is a plain number, and these; tensors are sent."""
+        rates, groups = [], watched.groups()
+        for group in groups:
+            rate = group.get("lr")
+            if type(rate) is not float:
+                return self._mixed_rates([group.get("lr") for group in groups], when)
+            rates.append(rate)
+        return None, rates
+
+    def _mixed_rates(self, rates: Sequence[Any], when: float) -> tuple[tuple[int, ...], list[float]]:
         for index, rate in enumerate(rates):
             if isinstance(rate, torch.Tensor):
                 self._send_learning_rate(_rate_key(index), rate, when)
@@ -307,8 +325,9 @@ class StepWatcher:
         self._mark = self._timeline.mark
         self._state("phases", {"clock": self._timeline.name, "device": str(device)})
 
-    def _deliver_phases(self, step: int, when: float, seconds: Sequence[float]) -> None:
-        self._buffer.add((_PHASES, _PHASES.pack(step, when, *seconds)), _PHASES.row_bytes)
+    def _deliver_phases(self, step: int, when: float, seconds: Mapping[str, float]) -> None:
+        packed = _PHASES.pack(step, when, sum(seconds.values()), *seconds.values())
+        self._buffer.add((_PHASES, packed), _PHASES.row_bytes)
 
     def _settle(self) -> None:
         if self._timeline is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from torchglass.errors import StoreError
 from torchglass.instrumentation.buffer import Buffer, Deferred, Record, ScalarRow
@@ -142,8 +142,9 @@ class Writer:
         batch = Batch()
         rows: list[Row] = []
         for record in records:
-            if type(record) is tuple:  # a row; the others that are tuples have classes of their own
-                rows.append(record)  # type: ignore[arg-type]
+            if type(record) is tuple:  # a row, or one to make; the others that are tuples have classes of their own
+                row: Any = record
+                rows.append(row if type(row[1]) is bytes else row[0](*row[1]))
             elif isinstance(record, ScalarRow):
                 rows.append(self._packed(record))
             elif isinstance(record, HistogramBlock):

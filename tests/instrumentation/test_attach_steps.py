@@ -80,6 +80,7 @@ class Doubled(torch.optim.SGD):
         return super().step(closure)
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_step_whose_class_calls_its_base_counts_once(tmp_path: Path) -> None:
     model = seeded()
     torch.optim.SGD(model.parameters(), lr=0.5)  # from now on the base class's step runs hooks as well

@@ -37,14 +37,14 @@ class FakeTime:
 
 def closed(timeline: HostTimeline, step: int = 0) -> dict[str, float]:
     """Close the running step and return its seconds."""
-    return dict(zip(("step", *PHASES), timeline.close_step(step, 0.0), strict=True))
+    return timeline.close_step(step, 0.0)
 
 
 @settings(max_examples=100, deadline=None)
 @given(
     steps=st.lists(st.lists(st.tuples(st.sampled_from(PHASES), st.integers(0, 10**9)), max_size=30), max_size=5),
 )
-def test_the_phases_of_any_step_sum_to_the_step_and_hold_what_was_spent(steps: list[list[tuple[Phase, int]]]) -> None:
+def test_the_phases_of_any_step_hold_what_was_spent(steps: list[list[tuple[Phase, int]]]) -> None:
     now = FakeTime()
     timeline = HostTimeline(now())
     for marks in steps:
@@ -52,9 +52,9 @@ def test_the_phases_of_any_step_sum_to_the_step_and_hold_what_was_spent(steps: l
             now.ns += nanoseconds
             timeline.mark(phase, now())
         found = closed(timeline)
-        assert found["step"] == sum(found[phase] for phase in PHASES)
+        assert list(found) == list(PHASES)
         for phase in PHASES:
-            assert found[phase] == sum(ns for each, ns in marks if each == phase) / 1e9
+            assert found[phase] == pytest.approx(sum(ns for each, ns in marks if each == phase) / 1e9, abs=1e-12)
 
 
 # The real hooks on a real loop, whose parts take known time
