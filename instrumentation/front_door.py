@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, SupportsIndex
 
@@ -14,7 +15,7 @@ import torchglass
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.entering import enter
-from torchglass.instrumentation.guard import Guard
+from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.identity import Identity, identify
 from torchglass.instrumentation.monitor import DeviceMonitor
 from torchglass.instrumentation.options import (
@@ -27,7 +28,7 @@ from torchglass.instrumentation.options import (
     check_options,
     is_disabled,
 )
-from torchglass.instrumentation.run import DisabledRun, Run
+from torchglass.instrumentation.run import DisabledRun, Run, finish_superseded
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.instrumentation.turns import DEFAULT_BUDGET_BYTES
 from torchglass.instrumentation.watcher import StepWatcher
@@ -59,7 +60,8 @@ def attach(
         model: what the loop calls: for DDP the wrapper, for `torch.compile` the compiled module.
         optimizer: its steps count the run's steps; of several, in the order in which the loop steps them, the last
             one's do. None for a loop that uses `with run.step():`.
-        run: name; default is the model's class. A name that is taken gets `-2`, `-3`, ...
+        run: name; default is the model's class. A name that is taken gets `-2`, `-3`, ... An earlier run into the same
+            store that watches the same model ends here.
         store: path of the store; default `TORCHGLASS_STORE`, else `./torchglass.db`.
         config: hyper-parameters to keep with the run; anything that JSON lacks is kept as text.
         every: steps between gradient norms, weight norms and update ratios by parameter (100); None for never.
@@ -98,8 +100,13 @@ def attach(
     if is_disabled(mode):
         return DisabledRun(options.config)
     device = next((str(parameter.device) for parameter in model.parameters()), "cpu")
-    started = _start(options, open_store(store), {"device": device})
+    opened = open_store(store)
+    superseded = finish_superseded(model, opened)
+    started = _start(options, opened, {"device": device})
     started._begin_watching(model, optimizers, options)
+    started._attached = weakref.ref(model)
+    for name in superseded:
+        tell(f"torchglass: the run {name!r} is finished, for its model is attached again, as {started.name!r}")
     return started
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +64,7 @@ class Run(Recorder):
         self._hooks = Hooks(None, (), watcher, guard)
         self._writer = writer
         self._monitor = monitor
+        self._attached: weakref.ref[nn.Module] | None = None  # by attach: without that model nothing is left to record
         _live.add(self)
 
     @property
@@ -245,6 +247,22 @@ class DisabledRun(Run):
 
     def finish(self, status: RunStatus = "finished", error: str | None = None) -> None:
         """Do nothing."""
+
+
+def finish_superseded(model: nn.Module, store: Store) -> list[str]:
+    """Finish what a notebook leaves behind: attached runs into this store whose model is gone, or is attached again.
+
+    Returns the names of the latter.
+    """
+    superseded = []
+    for run in list(_live):
+        if run._attached is not None and run._store.location == store.location:
+            earlier = run._attached()
+            if earlier is None or earlier is model:
+                run.finish()
+            if earlier is model:
+                superseded.append(run.name)
+    return superseded
 
 
 def _count(model: nn.Module) -> int | None:

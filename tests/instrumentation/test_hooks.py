@@ -189,20 +189,6 @@ def test_a_copy_of_what_holds_a_run_holds_a_run_that_records_nothing(tmp_path: P
     assert recorded(tmp_path / "s.db", "loss") == {}
 
 
-def test_two_runs_on_one_model_both_record_and_end_apart(tmp_path: Path) -> None:
-    model = seeded()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    first = torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False)
-    second = torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False)
-    train_step(model, optimizer, batches(1)[0])
-    first.finish()
-    train_step(model, optimizer, batches(1)[0])
-    second.finish()
-    assert (first.name, second.name) == ("Small", "Small-2")
-    assert list(recorded(tmp_path / "s.db", "phase/step", run="Small")) == [0]
-    assert list(recorded(tmp_path / "s.db", "phase/step", run="Small-2")) == [0, 1]
-
-
 @pytest.mark.slow
 def test_a_compiled_model_is_watched_from_outside(tmp_path: Path) -> None:
     model = torch.compile(seeded(), backend="eager", fullgraph=True)
