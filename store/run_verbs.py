@@ -135,7 +135,8 @@ class RunVerbs:
     def end_run(self, run_id: int, status: RunStatus, error: str | None = None) -> None:
         """Close a run as finished, failed (with the exception's text) or interrupted.
 
-        Of several ranks that close it, one that did not finish outweighs those that did.
+        Of several ranks that close it, one that did not finish outweighs those that did; of several such the first,
+        for what the others meet then is its echo: a lost connection, a signal.
         """
         with self._engine.writing() as connection:
             runs.end(connection, run_id, status, error, self._clock())

@@ -79,11 +79,10 @@ def free_name(connection: Connection, wanted: str) -> str:
 
 
 def end(connection: Connection, run_id: int, status: RunStatus, error: str | None, now: float) -> None:
-    """Close a run; of several ranks that close it, one that did not finish outweighs those that did."""
+    """Close a run; of several ranks that close it, the first that did not finish says how it ended."""
     connection.execute(
-        "UPDATE runs SET status = ?, error = ?, ended_at = ? WHERE id = ? "
-        "AND NOT (? = 'finished' AND status IN ('failed', 'interrupted'))",
-        (status, error, now, run_id, status),
+        "UPDATE runs SET status = ?, error = ?, ended_at = ? WHERE id = ? AND status NOT IN ('failed', 'interrupted')",
+        (status, error, now, run_id),
     )
     ranks = connection.execute("SELECT rank FROM ranks WHERE run_id = ?", (run_id,)).fetchall()
     for (rank,) in ranks:

@@ -96,6 +96,7 @@ def test_an_ended_run_never_reads_as_lost(store: Store, clock: Clock) -> None:
 def test_the_failure_of_one_rank_is_not_covered_by_the_end_of_another(store: Store) -> None:
     run = start(store)
     store.end_run(run, "failed", "rank 1: ValueError")
+    store.end_run(run, "failed", "rank 2: connection closed by peer")  # because of which it failed
     store.end_run(run, "finished")
     assert (store.run(run).status, store.run(run).error) == ("failed", "rank 1: ValueError")
 
