@@ -14,7 +14,6 @@ import torch
 import torch.distributed
 from torch.utils.hooks import RemovableHandle
 
-from torchglass.bridges.configuration import LateConfig
 from torchglass.bridges.tracker_config import to_mapping
 from torchglass.instrumentation import Run
 from torchglass.instrumentation.front_door import start_rank
@@ -57,7 +56,6 @@ class LoggerParts:
         self._prefix = prefix
         self.launch_id = uuid.uuid4().hex  # by which the callback's other ranks join the run
         self._run: Run | None = None
-        self._late: LateConfig | None = None
         self._guard = Guard(self._failed)
 
     @property
@@ -65,7 +63,6 @@ class LoggerParts:
         """The run; it begins with the first call."""
         if self._run is None:
             self._run = start_rank(self._name or "lightning", rank_of(0, self.launch_id), **self._options)
-            self._late = LateConfig(self._run)
         return self._run
 
     @property
@@ -114,9 +111,7 @@ class LoggerParts:
         self.run.log({f"{self._prefix}{name}": value for name, value in metrics.items()}, step=step)
 
     def _add(self, params: Any) -> None:
-        assert self.run is not None
-        if self._late is not None:
-            self._late.add(to_mapping(params))
+        self.run.configure(to_mapping(params))
 
     def _failed(self, reason: str) -> None:
         if self._run is not None:

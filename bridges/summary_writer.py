@@ -106,7 +106,7 @@ class SummaryWriter(MediaWriter, DecliningWriter):
         for what, given in (("hparam_dict", hparam_dict), ("metric_dict", metric_dict)):
             if not isinstance(given, Mapping):
                 raise OptionError(f"{what} is a {type(given).__name__}: give a mapping from names to values")
-        self._config.add(hparam_dict)
+        self.run.configure(hparam_dict)
         if hparam_domain_discrete:
             self.run.state("hparam_domain_discrete", dict(hparam_domain_discrete))
         self.run.log(metric_dict, step=0 if global_step is None else int(global_step))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from torchglass.bridges.configuration import LateConfig
 from torchglass.errors import OptionError
 from torchglass.instrumentation import Run
 
@@ -18,7 +17,7 @@ class Config(Mapping[str, Any]):
     def __init__(self, run: Run) -> None:
         values: dict[str, Any] = dict(run.config)
         object.__setattr__(self, "_values", values)
-        object.__setattr__(self, "_late", LateConfig(run))
+        object.__setattr__(self, "_run", run)
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
@@ -59,7 +58,7 @@ class Config(Mapping[str, Any]):
                     "if that is meant, say config.update(..., allow_val_change=True)"
                 )
         self._values.update(news)
-        self._late.add(news)
+        self._run.configure(news)
 
     def setdefaults(self, d: Given) -> None:
         """Add the values whose names are not there yet."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from torchglass.bridges.configuration import LateConfig
 from torchglass.bridges.notices import Notices
 from torchglass.errors import TorchglassError
 from torchglass.instrumentation import Run, start
@@ -57,7 +56,6 @@ class WriterBase:
         self._run: Run = start(wanted, **goes_on)
         self._is_closed = False
         self._notices = Notices(self._run)
-        self._config = LateConfig(self._run)
         self._layout: dict[str, dict[str, Any]] = {}
         self._make_folder()
         self._run.state("log_dir", self.log_dir)
@@ -98,7 +96,7 @@ class WriterBase:
         except TorchglassError as error:
             tell(f"torchglass: what is added now is not kept, because the run cannot go on: {error}")
             return
-        self._notices, self._config = Notices(self._run), LateConfig(self._run)
+        self._notices = Notices(self._run)
 
     def _make_folder(self) -> None:
         try:

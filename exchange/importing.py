@@ -93,8 +93,10 @@ class _Import:
     def _write(self, batch: Batch) -> None:
         if self._run is None:
             with self._at(self._gathered.first_time):
-                config = self._inherited | self._gathered.config
-                self._run = self._store.start_run(self._logged.name, config, host=_host(self._logged.files[0]), pid=0)
+                self._run = self._store.start_run(
+                    self._logged.name, self._inherited, host=_host(self._logged.files[0]), pid=0
+                )
+        batch.config.update(self._gathered.config)
         self._store.write(self._run.id, 0, batch)
 
     @contextmanager
@@ -126,14 +128,13 @@ class _Import:
             self._clock.told = None
 
     def _account(self) -> dict[str, object]:
-        """What the run's page may say of where it came from; hyper-parameters are all of those stated."""
+        """What the run's page may say of where it came from."""
         return {
             "format": "tensorboard",
             "files": [path.name for path in self._logged.files],
             "faults": self._faults,
             "left_out": dict(self._gathered.left_out),
             "late_points": self._gathered.late_count,
-            "config": self._inherited | self._gathered.config,
         }
 
     def _result(self) -> ImportedRun:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from torchglass.errors import OptionError
-from torchglass.instrumentation.buffer import Buffer
+from torchglass.instrumentation.buffer import Buffer, Deferred
 from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.histograms import count_values, to_histogram
@@ -47,6 +47,7 @@ class Recorder:
         self._watcher = watcher
         self._follows_log = True  # until a model is watched nothing counts steps: the current one is the last logged to
         self._layouts = Layouts()
+        self._configured: dict[str, Any] = {}
         self._open = True
         self._warned_closed = False
 
@@ -54,6 +55,11 @@ class Recorder:
     def name(self) -> str:
         """Name in the store; `-2` and so on were added if the wanted one was taken."""
         return self._stored.name
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The configuration: what attach was given, as stored, and what `configure` added."""
+        return {**self._stored.config, **self._configured}
 
     @property
     def current_step(self) -> int:
@@ -144,6 +150,14 @@ class Recorder:
         if self._accepts():
             self._buffer.put(Fact(self._rank, key, value, self._clock()))
 
+    def configure(self, values: Mapping[str, Any]) -> None:
+        """Add hyper-parameters that became known after the run began; a later value of a name replaces the earlier."""
+        known = self.config
+        news = {str(name): value for name, value in values.items() if not _is_same(known.get(name), value)}
+        if news and self._accepts():
+            self._configured = {**self._configured, **news}
+            self._buffer.put(Deferred(lambda batch: batch.config.update(news)))
+
     def _log(
         self, values: Mapping[str, Any] | None, named: Mapping[str, Any], step: SupportsIndex | None, time: float | None
     ) -> None:
@@ -208,3 +222,7 @@ class Recorder:
             self._warned_closed = True
             tell(f"the run {self.name!r} is finished: what is logged now is not kept")
         return self._open
+
+
+def _is_same(kept: Any, value: Any) -> bool:
+    return type(kept) is type(value) and isinstance(value, bool | int | float | str) and kept == value

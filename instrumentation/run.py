@@ -88,11 +88,6 @@ class Run(Recorder):
         return self._store.location.folder
 
     @property
-    def config(self) -> Mapping[str, Any]:
-        """The configuration given to attach, as stored."""
-        return self._stored.config
-
-    @property
     def summary(self) -> Mapping[str, Series]:
         """Smallest, largest, last and mean value of each series of this rank so far, by key, as the store has them.
 
@@ -228,6 +223,9 @@ class DisabledRun(Run):
         """Do nothing."""
 
     def state(self, key: str, value: Any) -> None:
+        """Do nothing."""
+
+    def configure(self, values: Mapping[str, Any]) -> None:
         """Do nothing."""
 
     def batches(self, loader: Iterable[Batch]) -> Any:

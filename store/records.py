@@ -241,6 +241,7 @@ class Batch:
     windows: list[ProfilerWindow] = field(default_factory=list)
     artifacts: list[ArtifactBlock] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)  # becomes part of the run's configuration
 
     def __bool__(self) -> bool:
-        return bool(self.rows or self.histograms or self.windows or self.artifacts or self.facts)
+        return bool(self.rows or self.histograms or self.windows or self.artifacts or self.facts or self.config)

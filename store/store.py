@@ -83,6 +83,7 @@ class Store(RunVerbs):
                 for artifact in batch.artifacts:
                     writing.put_artifact(connection, run_id, rank, artifact)
                 writing.put_facts(connection, run_id, batch.facts)
+                writing.put_config(connection, run_id, batch.config)
         except BaseException:
             self._series_ids.forget()
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -169,3 +169,14 @@ def put_facts(connection: Connection, run_id: int, facts: Iterable[Fact]) -> Non
         "ON CONFLICT (run_id, rank, key) DO UPDATE SET value = excluded.value, time = excluded.time",
         [(run_id, fact.rank, fact.key, to_json(fact.value), fact.time) for fact in facts],
     )
+
+
+def put_config(connection: Connection, run_id: int, values: Mapping[str, Any]) -> None:
+    """Add values to a run's configuration; a later one of the same name replaces the earlier."""
+    if values:
+        # Written to before it is read: of two ranks that add at once, the second waits here for the first.
+        connection.execute("UPDATE runs SET config = config WHERE id = ?", (run_id,))
+        row = connection.execute("SELECT config FROM runs WHERE id = ?", (run_id,)).fetchone()
+        connection.execute(
+            "UPDATE runs SET config = ? WHERE id = ?", (to_json({**json.loads(row[0]), **values}), run_id)
+        )

@@ -106,8 +106,7 @@ def test_the_logger_and_the_callback_record_one_run_together(path: Path) -> None
     assert list(points["train/loss"]) == list(range(STEPS))
     assert list(points["valid/loss"]) == [BATCHES - 1, STEPS - 1]
     assert len(points["test/loss"]) == 1
-    assert (run_of(path).status, run_of(path).config) == ("finished", {"seed": 1})
-    assert facts_of(path)["config"] == {"width": 3, "rate": 0.1}
+    assert (run_of(path).status, run_of(path).config) == ("finished", {"seed": 1, "width": 3, "rate": 0.1})
     assert facts_of(path)["model"] == {"class": "Tiny", "parameters": 15}
 
 
@@ -152,7 +151,7 @@ def test_a_second_fit_of_the_same_parts_is_watched_again(path: Path) -> None:
         norms = store.find_series(store.run("twice").id, "layers/layer.weight/gradient_norm")
         assert norms is not None
         assert norms.count == 2 * BATCHES
-    assert facts_of(path, "twice")["config"] == {"width": 3, "rate": 0.2}
+    assert run_of(path, "twice").config == {"width": 3, "rate": 0.2}
     assert run_of(path, "alone-2").config == {"width": 3, "rate": 0.2}
 
 
@@ -233,7 +232,7 @@ def test_a_prefix_groups_the_metrics_and_a_disabled_logger_makes_no_store(path: 
     logger.log_hyperparams({"lr": 1}, {"metric": 1})
     logger.run.finish()
     assert points_of(path) == {"a/x": {3: 1.0}}
-    assert facts_of(path)["config"] == {"lr": 1}
+    assert run_of(path).config == {"lr": 1}
 
 
 OLD_NAME = """

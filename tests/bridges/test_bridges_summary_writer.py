@@ -90,7 +90,7 @@ def test_hyper_parameters_belong_to_this_run(path: Path) -> None:
     with torchglass.SummaryWriter("runs/tuned") as writer:
         writer.add_hparams({"lr": 0.1, "bias": True}, {"hparam/accuracy": 0.5}, {"lr": [0.1, 0.2]}, global_step=7)
         writer.add_hparams({"lr": 0.2}, {"hparam/accuracy": 0.75}, global_step=8)
-    assert facts_of(path)["config"] == {"lr": 0.2, "bias": True}
+    assert run_of(path).config == {"lr": 0.2, "bias": True}
     assert facts_of(path)["hparam_domain_discrete"] == {"lr": [0.1, 0.2]}
     assert points_of(path) == {"hparam/accuracy": {7: 0.5, 8: 0.75}}
     with Store(path) as store:

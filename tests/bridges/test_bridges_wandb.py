@@ -153,10 +153,10 @@ def test_what_a_run_is_told_about_itself_is_stored(path: Path) -> None:
     run.finish()
     facts = facts_of(path)
     stored = run_of(path)
-    assert (stored.name, stored.config) == ("renamed", {"lr": 0.1})
+    assert (stored.name, stored.config) == ("renamed", {"lr": 0.1, "batch": 3})
     assert (stored.tags, stored.note) == (("a", "b"), "more")
     assert facts["tracker"] == {"project": "cats", "group": "g", "job_type": "train", "id": "abc"}
-    assert (facts["config"], facts["summary"]) == ({"batch": 3}, {"best": 0.5})
+    assert facts["summary"] == {"best": 0.5}
     assert facts["metrics"] == {"valid/*": {"step_metric": "epoch", "summary": "best", "goal": "maximize"}}
 
 

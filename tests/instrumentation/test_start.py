@@ -170,3 +170,13 @@ def test_flush_from_several_threads_serves_each(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert missing == []
+
+
+def test_what_is_configured_later_joins_the_run_s_configuration(tmp_path: Path) -> None:
+    with torchglass.start("late", store=tmp_path / "store.db", config={"lr": 0.1, "seed": 1}, devices=False) as run:
+        run.configure({"lr": 0.2, "layers": [1, 2]})
+        run.configure({"seed": 1})
+        assert run.config == {"lr": 0.2, "seed": 1, "layers": [1, 2]}
+        run.flush()
+        with torchglass.open_store(tmp_path / "store.db") as store:
+            assert store.run("late").config == {"lr": 0.2, "seed": 1, "layers": [1, 2]}
