@@ -99,7 +99,7 @@ class Recorder:
                 except (struct.error, OverflowError):
                     pass  # no step, or no number: told below
                 else:
-                    self._buffer.add((layout, packed), layout.row_bytes)
+                    self._buffer.add((layout.text, packed), layout.row_bytes)
                     if self._follows_log and step is not None:
                         self._watcher.step = step.__index__()
                     return
@@ -188,7 +188,8 @@ class Recorder:
 
     def _put_row(self, keys: Iterable[str], numbers: Iterable[float], step: int, when: float) -> None:
         layout = self._layouts.of(tuple(keys))
-        self._buffer.add((layout, layout.pack(step, when, *numbers)), layout.row_bytes)
+        # Where each row has names of its own, each keeps its layout's text.
+        self._buffer.add((layout.text, layout.pack(step, when, *numbers)), layout.row_bytes + len(layout.text))
 
     def _send(self, tensors: Mapping[str, torch.Tensor], step: int, when: float) -> None:
         """Pack the tensors of a device into one and send that: one small copy instead of many."""

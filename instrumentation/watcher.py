@@ -267,7 +267,7 @@ class StepWatcher:
         groups = tuple(range(len(rates))) if groups is None else groups
         layout = self._layouts.get((seconds is not None, groups)) or self._make_layout(seconds is not None, groups)
         phases = () if seconds is None else (sum(seconds.values()), *seconds.values())
-        return layout, layout.pack(step, when, *phases, *rates, spent_ns / 1e9)
+        return layout.text, layout.pack(step, when, *phases, *rates, spent_ns / 1e9)
 
     def _learning_rates(self, watched: Watched, when: float) -> tuple[tuple[int, ...] | None, list[float]]:
         """Indices (None for all) of the parameter groups whose rate is a plain number, and these; tensors are sent."""
@@ -327,7 +327,7 @@ class StepWatcher:
 
     def _deliver_phases(self, step: int, when: float, seconds: Mapping[str, float]) -> None:
         packed = _PHASES.pack(step, when, sum(seconds.values()), *seconds.values())
-        self._buffer.add((_PHASES, packed), _PHASES.row_bytes)
+        self._buffer.add((_PHASES.text, packed), _PHASES.row_bytes)
 
     def _settle(self) -> None:
         if self._timeline is not None:

@@ -164,7 +164,7 @@ class Writer:
 
     def _packed(self, row: ScalarRow) -> Row:
         layout = self._layouts.of(tuple(row.values), row.kind, row.units)
-        return layout, layout.pack(row.step, row.time, *row.values.values())
+        return layout.text, layout.pack(row.step, row.time, *row.values.values())
 
     def _warn(self, message: str) -> None:
         if not self._warned:

@@ -127,9 +127,12 @@ def test_a_buffer_is_bounded_by_memory_and_not_by_records() -> None:
 def test_what_a_full_buffer_dropped_is_a_series_a_fact_and_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row_bytes = Layouts().of(("loss",)).row_bytes
-    facts_bytes = 2 * held_bytes(Fact(0, "environment", {}, 0.0))
-    monkeypatch.setattr("torchglass.instrumentation.front_door.Buffer", lambda: Buffer(facts_bytes + 50 * row_bytes))
+    layout = Layouts().of(("loss",))
+    limit_bytes = 2 * held_bytes(Fact(0, "environment", {}, 0.0)) + len(layout.text) + 50 * layout.row_bytes
+    monkeypatch.setattr(
+        "torchglass.instrumentation.front_door.Buffer",
+        lambda: Buffer(limit_bytes),
+    )
     monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 60.0)
     path = tmp_path / "s.db"
     run = torchglass.attach(Small(), store=path, devices=False)
