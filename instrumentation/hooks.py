@@ -57,7 +57,6 @@ class Hooks:
         self._guard = guard
         self._call: FrameType | None = None  # of the outermost watched call; those within it are its own business
         self._call_trains = False
-        self._is_stepping = False
         self._was_called = False
         self._optimizer_began = False
         self._steps_without_call = 0
@@ -173,7 +172,6 @@ class Hooks:
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         self._optimizer_began = True
         closure = arguments[1] if len(arguments) > 1 else options.get("closure")
-        self._is_stepping = True
         self._guard.moment(self._events.optimizer_begins, optimizer, closure is not None)
         if closure is None:
             return None
@@ -188,13 +186,10 @@ class Hooks:
         return (arguments[0], and_tell, *arguments[2:]), options
 
     def _after_optimizer(self, optimizer: torch.optim.Optimizer, *_ignored: Any) -> None:
-        if not self._is_stepping:
-            return  # a subclass called the step of its base, whose hooks are these too
-        self._is_stepping = False
-        self._guard.moment(self._events.optimizer_ends, optimizer)
         if not self._optimizer_began:
-            return  # a subclass whose base ended the step already
+            return  # a subclass called the step of its base, whose hooks are these too
         self._optimizer_began = False
+        self._guard.moment(self._events.optimizer_ends, optimizer)
         if self._was_called:
             self._was_called = False
         elif self._calls is not None and self._steps_without_call < STEPS_WITHOUT_CALL:
