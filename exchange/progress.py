@@ -1,11 +1,10 @@
-"""A progress bar on stderr for what takes longer than a second; none where stderr is no terminal."""
+"""A progress bar on stderr for what takes longer than a second; none without tqdm, or where stderr is no terminal."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from torchglass.errors import MissingExtraError
 
 APPEARS_AFTER_SECONDS = 1.0
 
@@ -14,18 +13,12 @@ Advance = Callable[[int], object]
 
 @contextmanager
 def bar(title: str, total: int, unit: str, *, show: bool) -> Iterator[Advance]:
-    """Give a function that moves the bar on by so many units of `total`.
-
-    Raises:
-        MissingExtraError: a bar is to be shown and tqdm is not installed.
-    """
-    if not show:
+    """Give a function that moves the bar on by so many units of `total`."""
+    if not show or importlib.util.find_spec("tqdm") is None:
         yield lambda amount: None
         return
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise MissingExtraError("tqdm", "exchange") from error
+    from tqdm import tqdm
+
     # tqdm reads disable=None as: where stderr is no terminal.
     with tqdm(
         desc=title,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torchglass import __version__
-from torchglass.errors import TorchglassError
+from torchglass.errors import MissingExtraError, TorchglassError
 from torchglass.managing import add_verbs
 
 RUNS_EPILOG = """\
@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.command(options)
     except TorchglassError as error:
-        print(f"torchglass: {error}", file=sys.stderr)
+        from torchglass.listing import terminal_text
+
+        print(f"torchglass: {terminal_text(str(error))}", file=sys.stderr)  # it may name runs, as others called them
         return EXIT_REFUSED
     except KeyboardInterrupt:
         print("torchglass: interrupted", file=sys.stderr)
@@ -81,8 +83,10 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _ui(options: argparse.Namespace) -> int:
-    from torchglass.dashboard import serve
-
+    try:
+        from torchglass.dashboard import serve
+    except ModuleNotFoundError as missing:
+        raise MissingExtraError(missing.name or "streamlit", "dashboard") from missing
     serve(options.store, host=options.host, port=options.port, open_browser=options.open)
     return 0
 
@@ -131,7 +135,7 @@ def _report(options: argparse.Namespace) -> int:
     from torchglass.store import open_store
 
     with open_store(options.store, read_only=True) as store:
-        path = export_report(store, options.run, options.output or Path(f"{_file_name(options.run)}.html"))
+        path = export_report(store, options.run, options.output or Path())
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
@@ -148,12 +152,6 @@ def _export(options: argparse.Namespace) -> int:
 
     print_export(options.store, options.run, options.format, options.output)
     return 0
-
-
-def _file_name(run: str) -> str:
-    from torchglass.charts.text import file_name
-
-    return file_name(run)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -196,6 +196,25 @@ def test_a_hostile_run_name_cannot_steer_the_terminal(tmp_path: Path, capsys: py
     printed = capsys.readouterr().out
     assert not set(printed) & {"\x1b", "\x07", "\u202e"}
     assert "gone" in printed
+    assert main(["show", "nobody", "--store", str(path)]) == 2  # names those there are
+    refused = capsys.readouterr().err
+    assert not set(refused) & {"\x1b", "\u202e"}
+    assert "gone" in refused
+
+
+@pytest.mark.parametrize(
+    ("verb", "absent", "extra"), [(["ui"], "streamlit", "dashboard"), (["report", "r"], "plotly", "report")]
+)
+def test_a_missing_extra_is_named(verb: list[str], absent: str, extra: str, tmp_path: Path) -> None:
+    with torchglass.open_store(tmp_path / "s.db") as store:
+        store.start_run("r", {}, host="h", pid=1)
+    without = (
+        f"import sys; sys.modules[{absent!r}] = None; from torchglass.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", without, *verb, "--store", "s.db"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    said = f"torchglass: {absent} is not installed: pip install 'torchglass[{extra}]'\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 def test_ctrl_c_ends_training_cleanly_and_the_run_reads_as_interrupted(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,7 @@ def test_a_missing_extra_is_named(
     found = importlib.util.find_spec
     absent = {"tensorboard", "pyarrow"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in absent else found(name))
+    monkeypatch.setitem(sys.modules, "tqdm", None)  # without it there is no bar, and that is all
     with Store(tmp_path / "s.db") as store:
         store.start_run("r", {}, host="here", pid=1)
     location = ["--store", str(tmp_path / "s.db")]
