@@ -43,8 +43,9 @@ def to_pixels(pictures: Any, layout: str) -> Pixels:
     array = array.transpose([letters.index(letter) for letter in "NHWC"])
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
-    scaled = np.nan_to_num(array.astype(np.float32), nan=0.0) * 255
-    return np.ascontiguousarray(scaled.clip(0, 255).astype(np.uint8))
+    # Clipped before it is narrowed and scaled: what is infinite or huge would overflow, which numpy may raise.
+    scaled = np.nan_to_num(array.clip(0, 1).astype(np.float32), nan=0.0) * 255
+    return np.ascontiguousarray(scaled.astype(np.uint8))
 
 
 def figure_pixels(figure: Any, close: bool) -> Pixels:

@@ -19,12 +19,12 @@ def to_store_bins(
     """Spread each bucket's values evenly over its width; the sum of the counts is kept, rounded to whole values.
 
     Args:
-        limits: (n,) upper edge of each bucket; the first begins at `minimum`.
+        limits: (n,) upper edge of each bucket; the first begins at `minimum`, or lies at its edge if that is unknown.
         counts: (n,) values in each.
         minimum, maximum: of the values; NaN where unknown.
     """
     known = np.isfinite(counts) & (counts > 0) & ~np.isnan(limits)
-    lower = np.concatenate([[minimum], limits[:-1]])
+    lower = np.concatenate([np.fmin(minimum, limits[:1]), limits[:-1]])
     places, weights = [np.empty(0)], [np.empty(0)]
     for low, high, count in zip(lower[known], limits[known], counts[known], strict=True):
         near, far = _inside(low, high, minimum, maximum)
@@ -55,6 +55,6 @@ def to_store_bins(
 
 def _inside(low: float, high: float, minimum: float, maximum: float) -> tuple[float, float]:
     """The bucket's edges, within the smallest and largest value and within float32."""
-    near = float(np.fmin(np.fmax(low, minimum), maximum))
-    far = float(np.fmin(high, maximum))
-    return max(near, -MAX_FLOAT32), min(max(far, near), MAX_FLOAT32)
+    near = float(np.clip(np.fmin(np.fmax(low, minimum), maximum), -MAX_FLOAT32, MAX_FLOAT32))
+    far = float(np.clip(np.fmin(high, maximum), near, MAX_FLOAT32))
+    return near, far

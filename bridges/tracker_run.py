@@ -55,6 +55,7 @@ class Run:
         self._values = Values(recording, self._notices, self.summary)
         self._active = True
         self._guard = Guard(lambda reason: recording.state("warnings/watch", reason))
+        self._watched: nn.Module | None = None
         self._search: OptimizerSearch | None = None
         self._alerts = Alerts(recording, clock)
         self._metrics: dict[str, dict[str, Any]] = {}
@@ -178,7 +179,7 @@ class Run:
     ) -> None:
         """Record phases of the steps, norms and update ratios of a model's layers, and their histograms.
 
-        The optimizer is found at its first step. Of several models the first is watched.
+        The optimizer is found at its first step. Of several models, in one call or more, the first is watched.
 
         Args:
             log: None for norms alone; otherwise histograms of gradients and of weights.
@@ -186,27 +187,31 @@ class Run:
             include, exclude: patterns of parameters' names, as for `attach`.
 
         Raises:
-            OptionError: what is given is no model, or a model is watched already.
+            OptionError: what is given is no model, or it is watched already.
         """
-        given = [models] if isinstance(models, nn.Module) else list(models)
-        if len(given) > 1:
-            self._notices.say("watch", f"of {len(given)} models the first is watched, a {type(given[0]).__name__}")
+        given: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
+        first: Any = self._watched if self._watched is not None else next(iter(given), None)
+        if any(each is not first for each in given):
+            self._notices.say("watch", f"of several models the first is watched, the {type(first).__name__}")
+        if all(each is not first for each in given):
+            return
         cadences = Cadences(
             every=every(min(NORMS_EVERY, log_freq)),
             histograms=None if log is None else every(log_freq),
             include=include,
             exclude=exclude,
         )
-        watch(self.recording, given[0], None, cadences)
+        watch(self.recording, first, None, cadences)
+        self._watched = first
         self._search = OptimizerSearch(
-            given[0], lambda optimizer: self._guard.call(give_optimizer, self.recording, optimizer)
+            first, lambda optimizer: self._guard.call(give_optimizer, self.recording, optimizer)
         )
 
     def unwatch(self, models: nn.Module | Sequence[nn.Module] | None = None) -> None:
         """Take the hooks off again."""
         if self._search is not None:
             self._search.stop()
-            self._search = None
+            self._search, self._watched = None, None
         unwatch(self.recording)
 
     def alert(

@@ -22,6 +22,7 @@ from torchglass.bridges.summary_writer import SummaryWriter
 from torchglass.errors import OptionError
 from torchglass.instrumentation.histograms import count_values, to_histogram
 from torchglass.store import Store
+from torchglass.store.bins import bin_edges
 
 Writer = Any  # ours or torch's
 
@@ -127,6 +128,13 @@ def test_buckets_counted_elsewhere_land_near_where_their_values_would_have(path:
         assert near[bin_] == pytest.approx(count, rel=0.1)
 
 
+def test_a_bucket_without_a_known_beginning_lies_at_its_upper_edge() -> None:
+    with np.errstate(all="raise"):
+        made = to_store_bins(np.array([0.5, np.inf]), np.array([3.0, 2.0]), np.nan, np.inf, step=0, time=0.0)
+    below = bin_edges(made.bins)[0] <= 0.5
+    assert (made.count, int(made.counts[below].sum()), made.minimum) == (5, 3, None)
+
+
 def test_a_raw_histogram_keeps_its_buckets_and_refuses_uneven_ones(path: Path) -> None:
     with torchglass.SummaryWriter("h") as writer:
         writer.add_histogram_raw("raw", -1, 3, 6, 4, 20, [0.0, 1.0, 3.0], [1, 2, 3], 9)
@@ -167,6 +175,8 @@ def test_several_pictures_boxes_and_pictures_with_holes_are_kept(path: Path) -> 
         writer.add_images("batch", torch.rand(5, 3, 4, 6), 1)
         writer.add_image_with_boxes("boxed", torch.rand(3, 8, 8), torch.tensor([[1, 2, 3, 4]]), 1, labels="cat")
         writer.add_image("holes", torch.full((1, 2, 2), torch.nan), 1)
+        with np.errstate(all="raise"):
+            writer.add_image("beyond", np.array([[[np.inf, -np.inf], [1e300, 0.5]]]), 1)
         with pytest.raises(OptionError, match="names 3 axes"):
             writer.add_image("flat", np.zeros((2, 2)), 1)
         with pytest.raises(OptionError, match="dataformats='XYZ'"):
@@ -176,6 +186,7 @@ def test_several_pictures_boxes_and_pictures_with_holes_are_kept(path: Path) -> 
     assert images["boxed", 1][0]["boxes"].tolist() == [[1, 2, 3, 4]]
     assert images["boxed", 1][1]["labels"] == ["cat"]
     assert images["holes", 1][0]["images"].max() == 0
+    assert images["beyond", 1][0]["images"].ravel().tolist() == [255, 0, 255, 127]
 
 
 def test_a_figure_is_drawn_as_torch_draws_it_and_closed(path: Path) -> None:

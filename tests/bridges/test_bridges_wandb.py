@@ -284,6 +284,7 @@ def test_misuse_is_refused_in_the_callers_words(path: Path) -> None:
             (lambda: run.define_metric("a", summary="median"), "summary='median'"),
             (lambda: run.alert("a", "b", level="LOUD"), "level='LOUD'"),
             (lambda: run.config.update(5), "config is a int"),
+            (lambda: anything.watch(None), "NoneType"),
             (lambda: ours.Histogram(), "Histogram needs values"),
             (lambda: ours.Histogram(np_histogram=([1], [0])), "1 counts and 1 edges"),
             (lambda: ours.Image(np.zeros(3)), "of shape"),
@@ -378,8 +379,8 @@ def test_a_watched_models_optimizer_is_found_at_its_first_step(path: Path) -> No
                 optimizer.step()
                 optimizer.zero_grad()
             run.log({"loss": 1.0})
-        with pytest.raises(OptionError, match="watches a Linear already"):
-            run.watch(other)
+        with pytest.warns(RuntimeWarning, match="the first is watched, the Linear"):
+            run.watch(other)  # as a GAN's script does: wandb watches both
         run.unwatch()
         model(torch.ones(3, 4)).sum().backward()
         optimizers[1].step()
