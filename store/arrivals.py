@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,10 +53,22 @@ def grouped(blocks: Sequence[Arrived]) -> list[Group]:
     ids, appearances = np.unique(np.concatenate([same[0].ids for same in alike.values()]), return_counts=True)
     scattered = ids[appearances > 1]
     groups = [_stacked(same, scattered) for same in alike.values()]
-    for series_id in scattered.tolist():
-        steps, times, values = of_series(blocks, series_id)
-        groups.append(Group(np.array([series_id]), steps, times, values[:, None]))
+    if scattered.size:
+        groups += _apart(blocks, scattered)
     return [group for group in groups if group.ids.size]
+
+
+def _apart(blocks: Sequence[Arrived], series_ids: Integers) -> Iterator[Group]:
+    """Each of these series by itself: sorted once, as a search of every block for each of them takes many seconds."""
+    ids = np.concatenate([np.tile(block.ids, len(block.steps)) for block in blocks])
+    steps = np.concatenate([np.repeat(block.steps, len(block.ids)) for block in blocks])
+    times = np.concatenate([np.repeat(block.times, len(block.ids)) for block in blocks])
+    values = np.concatenate([block.values.reshape(-1) for block in blocks])
+    order = np.argsort(ids, kind="stable")
+    bounds = (np.searchsorted(ids[order], series_ids, side).tolist() for side in ("left", "right"))
+    for series_id, start, end in zip(series_ids.tolist(), *bounds, strict=True):
+        mine = order[start:end]
+        yield Group(np.array([series_id]), steps[mine], times[mine], values[mine, None])
 
 
 def _stacked(blocks: list[Arrived], without: Integers) -> Group:

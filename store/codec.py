@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +24,15 @@ _HEADER = struct.Struct("<BBBxIqqdI")
 _VERSION = 2
 _STEPS_LISTED, _TIMES_WIDE, _AXIS_PACKED, _VALUES_PACKED = 1, 2, 4, 8
 _ARRIVAL = struct.Struct("<II")
+
+
+@contextmanager
+def _whole(what: str) -> Iterator[None]:
+    """Raise StoreError for bytes that are not what was once written."""
+    try:
+        yield
+    except (struct.error, zlib.error, ValueError) as error:
+        raise StoreError(f"{what} in the store is damaged: {error}") from error
 
 
 class Axis(NamedTuple):
@@ -83,6 +94,7 @@ def narrowed(values: Floats) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bo
     return narrow, exact.all(axis=0)
 
 
+@_whole("a chunk of a series")
 def decode_chunk(payload: bytes) -> tuple[Integers, Floats, Floats]:
     """Steps (n,), times (n,) to the microsecond, values (n,) bit for bit."""
     version, width, flags, count, first_step, stride, first_time, axis_size = _HEADER.unpack_from(payload)
@@ -136,6 +148,7 @@ def encode_arrival(rows: list[Arrived]) -> bytes:
     )
 
 
+@_whole("an arrival")
 def decode_arrival(payload: bytes) -> list[Arrived]:
     """Inverse of `encode_arrival`; the arrays are views of the payload."""
     blocks, at = [], 0
@@ -155,6 +168,7 @@ def encode_counts(bins: Integers, counts: Integers) -> bytes:
     return zlib.compress(bins.astype("<u2").tobytes() + counts.astype("<u8").tobytes(), 1)
 
 
+@_whole("a histogram")
 def decode_counts(payload: bytes) -> tuple[Integers, Integers]:
     """Inverse of `encode_counts`."""
     body = zlib.decompress(payload)

@@ -46,7 +46,7 @@ def digest(steps: Integers, times: Floats, values: Floats) -> list[Digest]:
     highest = np.where(finite, values, -np.inf).argmax(axis=0)
     across = np.arange(values.shape[1])
     shared = (
-        int((np.diff(steps) > 0).all()),
+        int((steps[1:] > steps[:-1]).all()),
         int(steps.min()),
         int(steps.max()),
         float(times[0]),
@@ -97,8 +97,10 @@ def summarize(steps: Integers, values: Floats) -> list[Summary]:
     finite = np.isfinite(values)
     last_row = len(steps) - 1 - finite[::-1].argmax(axis=0)
     across = np.arange(values.shape[1])
-    with np.errstate(over="ignore"):
-        totals = np.clip(np.where(finite, values, 0.0).sum(axis=0), -LARGEST, LARGEST).tolist()
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = np.where(finite, values, 0.0).sum(axis=0)
+    # Partial sums that pass the largest number on both sides cancel to NaN: then there is no telling either.
+    totals = np.nan_to_num(sums, nan=LARGEST, posinf=LARGEST, neginf=-LARGEST).tolist()
     lasts = _where(finite.sum(axis=0) > 0, values[last_row, across])
     return [
         Summary(

@@ -157,7 +157,8 @@ class SeriesReader:
             return False
         last_step = heads.last_step
         for each in self._rewinds:
-            last_step = np.where(heads.first_index < each.until_index, np.minimum(last_step, each.step - 1), last_step)
+            before = max(each.step - 1, _ALL_STEPS[0])
+            last_step = np.where(heads.first_index < each.until_index, np.minimum(last_step, before), last_step)
         begins = np.append(heads.first_step, self._fresh.steps)
         ends = np.append(last_step, self._fresh.steps)
         return bool((ends[:-1] < begins[1:]).all())
@@ -217,7 +218,7 @@ def _picked(read: _Columns, keep: Integers) -> _Columns:
 
 def _last_write_of_each_step(steps: Integers) -> Integers:
     """Indices in order of step; of several writes to one step only the last."""
-    if len(steps) < 2 or bool((np.diff(steps) > 0).all()):
+    if len(steps) < 2 or bool((steps[1:] > steps[:-1]).all()):
         return np.arange(len(steps))
     order = np.argsort(steps, kind="stable")
     ordered = steps[order]

@@ -18,7 +18,8 @@ Floats = npt.NDArray[np.float64]
 
 
 def slow_twin(values: list[float], max_points: int) -> list[int]:
-    """First, last, smallest and largest of each bucket, and both ends of every stretch that is not finite."""
+    """First, last, smallest and largest of each bucket, and both ends of every stretch that is not finite, unless there
+    are more of these than points wanted: then the first and last of them in each bucket."""
     if len(values) <= max_points:
         return list(range(len(values)))
     size = math.ceil(len(values) * 4 / max_points)
@@ -29,12 +30,18 @@ def slow_twin(values: list[float], max_points: int) -> list[int]:
         finite = [index for index in bucket if math.isfinite(values[index])]
         if finite:
             chosen |= {min(finite, key=lambda i: (values[i], i)), max(finite, key=lambda i: (values[i], -i))}
+    marks = []
     for index, value in enumerate(values):
         if not math.isfinite(value):
             alone_before = index == 0 or math.isfinite(values[index - 1])
             alone_after = index == len(values) - 1 or math.isfinite(values[index + 1])
             if alone_before or alone_after:
-                chosen.add(index)
+                marks.append(index)
+    if len(marks) <= max_points:
+        return sorted(chosen | set(marks))
+    for number in {mark // size for mark in marks}:
+        of_bucket = [mark for mark in marks if mark // size == number]
+        chosen |= {of_bucket[0], of_bucket[-1]}
     return sorted(chosen)
 
 
@@ -66,6 +73,15 @@ def test_a_spike_of_one_point_and_a_nan_stretch_survive_any_zoom(store: Store, m
     assert len(drawn.steps) <= max(max_points, 4) + 8
     assert drawn.values[drawn.steps == 31_337] == [9.0]
     assert np.isnan(drawn.values[drawn.steps == 50_000]).all()
+
+
+def test_a_series_that_is_nan_at_every_other_step_is_drawn_with_as_few_points_as_any_other() -> None:
+    values = spiky()
+    values[::2] = np.nan
+    drawn = worth_drawing(values, 400)
+    assert len(drawn) <= 600
+    assert {31_337, 77_777} <= set(drawn.tolist())
+    assert {index // 1000 for index in drawn.tolist() if np.isnan(values[index])} == set(range(100))
 
 
 def test_few_points_are_left_alone() -> None:

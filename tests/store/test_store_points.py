@@ -66,7 +66,14 @@ def test_values_born_as_float32_take_half_the_room() -> None:
 
 @pytest.mark.parametrize(
     "steps",
-    [[7], [0, 1, 2, 3], [0, 50, 100], [3, 1, 10, -5], [INT64.min, INT64.max, 0, INT64.max - 1, INT64.min + 7]],
+    [
+        [7],
+        [0, 1, 2, 3],
+        [0, 50, 100],
+        [3, 1, 10, -5],
+        [INT64.max, INT64.min],
+        [INT64.min, INT64.max, 0, INT64.max - 1, INT64.min + 7],
+    ],
 )
 def test_steps_come_back_however_irregular_and_in_order(store: Store, steps: list[int]) -> None:
     run = start(store)
@@ -118,12 +125,41 @@ def test_plain_whole_numbers_are_stored_as_the_numbers_they_are(store: Store) ->
     assert (read.steps.tolist(), read.values.tolist()) == ([1, 2], [2.0**24 + 1, -3.0])
 
 
+def test_of_steps_further_apart_than_64_bits_tell_the_last_write_wins_too(store: Store) -> None:
+    run, far = start(store), 6 * 10**18
+    store.write(run, 0, one([0, far, -far, 0], [1.0, 2.0, 3.0, 4.0]))
+    for _ in range(2):
+        read = store.points(series_id(store, run))
+        assert (read.steps.tolist(), read.values.tolist()) == ([-far, 0, far], [3.0, 4.0, 2.0])
+        store.compact(run)
+    assert ask(store, "SELECT is_ordered FROM chunks") == [(0,)]
+
+
+def test_bytes_that_are_damaged_are_told_in_a_sentence(store: Store) -> None:
+    run = start(store)
+    store.write(run, 0, one(range(2000), [float(step) for step in range(2000)]))
+    change(store, "UPDATE arrivals SET payload = substr(payload, 1, 60)")
+    with pytest.raises(StoreError, match="an arrival in the store is damaged"):
+        store.points(series_id(store, run))
+    change(store, "DELETE FROM arrivals")
+    store.write(run, 0, one(range(2000), [float(step) for step in range(2000)]))
+    store.compact(run)
+    change(store, "UPDATE payloads SET payload = substr(payload, 1, 60)")
+    with pytest.raises(StoreError, match="a chunk of a series in the store is damaged"):
+        store.series(run, "loss")
+
+
 def test_writing_huge_values_warns_about_nothing(store: Store) -> None:
     run = start(store)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         store.write(run, 0, one([0, 1, 2], [1e300, 1.7e308, 1.7e308]))
         store.write(run, 0, one([3, 4], [-1.7e308, -1.7e308]))
+        store.write(run, 0, one(range(64), [1.7e308, -1.7e308] * 32, "to and fro"))
+        to_and_fro = store.find_series(run, "to and fro")
+        store.compact(run)
+    assert to_and_fro is not None
+    assert (to_and_fro.mean, to_and_fro.minimum, to_and_fro.maximum) == (None, -1.7e308, 1.7e308)
     assert store.points(series_id(store, run)).values.tolist() == [1e300, 1.7e308, 1.7e308, -1.7e308, -1.7e308]
 
 
@@ -201,6 +237,26 @@ def test_of_keys_that_come_together_and_apart_each_keeps_its_own_order(store: St
         }
         assert [points.steps.tolist() for points in read.values()] == [[1, 2, 3]] * 3
         assert store.tail(series_id(store, run, "b"), 3).values.tolist() == [23.0, 24.0, 25.0]
+        store.compact(run)
+
+
+def test_of_keys_that_come_in_ever_other_company_each_keeps_what_was_written(store: Store) -> None:
+    run, generator, keys = start(store), np.random.default_rng(5), [f"k{index}" for index in range(12)]
+    written: dict[str, list[tuple[int, float]]] = {key: [] for key in keys}
+    for _ in range(30):
+        rows = []
+        for _ in range(4):
+            chosen = generator.choice(keys, int(generator.integers(1, 8)), replace=False).tolist()
+            steps, values = generator.integers(-9, 9, 3), generator.normal(size=(3, len(chosen)))
+            rows.append(RowBlock(tuple(Column(key) for key in chosen), steps, START + np.arange(3.0), values))
+            for column, key in enumerate(chosen):
+                written[key] += zip(steps.tolist(), values[:, column].tolist(), strict=True)
+        store.write(run, 0, Batch(rows=rows))
+    for _ in range(2):
+        for series in store.series_of(run):
+            tail = store.tail(series.id, 0)
+            assert list(zip(tail.steps.tolist(), tail.values.tolist(), strict=True)) == written[series.key]
+            assert series.mean == pytest.approx(np.mean([value for _, value in written[series.key]]))
         store.compact(run)
 
 
