@@ -117,6 +117,8 @@ class PostgresqlEngine:
         """Turn a driver's error into ours, without what opens the database."""
         try:
             yield
+        except UnicodeEncodeError as error:  # a lone surrogate
+            raise StoreError(f"cannot {verb} the store {self.shown}: {error}") from error
         except psycopg.Error as error:
             said = str(error).strip()
             told = self._location.without_secrets(said)

@@ -210,14 +210,17 @@ class RunVerbs:
             for run in self.runs(deleted=True)
             if run.deleted_at is not None and now - run.deleted_at >= older_than_seconds and run.status != "running"
         ]
+        destroyed = []
         for run in due:
             with self._engine.writing(alone=True) as connection:
-                if self._run_of_id(connection, run.id).deleted_at is not None:
+                # Another process may have destroyed it meanwhile, or had it back.
+                if runs.select(connection, now, "WHERE id = ? AND deleted_at IS NOT NULL", (run.id,)):
                     life.destroy(connection, run.id)
+                    destroyed.append(run.name)
         freed = None
         with suppress(StoreError):  # locked, or no room to move: the runs are destroyed nevertheless
             freed = self._engine.reclaim()
-        return Purged(tuple(run.name for run in due), freed)
+        return Purged(tuple(destroyed), freed)
 
     def _change(self, run: str | int, change: Callable[[Connection, Run], None], *, deleted: bool = False) -> Run:
         with self._engine.writing(alone=True) as connection:

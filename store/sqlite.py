@@ -17,6 +17,8 @@ from torchglass.store.network import refuse_network_file_system
 from torchglass.store.schema import APPLICATION_ID, FIRST_SCHEMA, SCHEMA_VERSION, SQLITE, migrations_after
 
 BUSY_TIMEOUT_SECONDS = 30.0  # writers queue here; long enough for a peer's compaction on a slow disk
+# The driver's own, and how it declines a number beyond 64 bits and a lone surrogate.
+_REFUSALS = (sqlite3.Error, OverflowError, UnicodeEncodeError)
 PAGES_AT_A_TIME = 2000  # 8 MB: some ten milliseconds of the write lock
 
 
@@ -69,7 +71,7 @@ class SqliteEngine:
                 yield connection
             finally:
                 connection.rollback()
-        except sqlite3.Error as error:
+        except _REFUSALS as error:
             raise self._failure("read", error) from error
 
     @contextmanager
@@ -87,7 +89,7 @@ class SqliteEngine:
             except BaseException:
                 connection.rollback()
                 raise
-        except sqlite3.Error as error:
+        except _REFUSALS as error:
             raise self._failure("write to", error) from error
 
     def reclaim(self) -> int:
@@ -127,7 +129,7 @@ class SqliteEngine:
                 each.connection.close()
         self._local = threading.local()
 
-    def _failure(self, verb: str, error: sqlite3.Error) -> StoreError:
+    def _failure(self, verb: str, error: Exception) -> StoreError:
         # Locked, full, away or damaged may pass; a value that does not fit its column does not.
         may_pass = isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
         return StoreError(f"cannot {verb} the store {self._path}: {error}", may_pass=may_pass)
@@ -140,6 +142,8 @@ class SqliteEngine:
         )  # fmt: skip
         # NORMAL loses nothing when the process dies; only a power cut can cost the last transactions.
         connection.execute("PRAGMA synchronous=NORMAL")
+        # As on PostgreSQL: whoever goes on recording into a run that was purged is told, and leaves no rows of nothing.
+        connection.execute("PRAGMA foreign_keys=ON")
         if self._read_only:
             connection.execute("PRAGMA query_only=ON")
         with self._lock:

@@ -71,22 +71,20 @@ class Store(RunVerbs):
 
     def write(self, run_id: int, rank: int, batch: Batch) -> None:
         """Store a batch in one transaction; it also counts as the run's heartbeat."""
-        try:
-            with self._engine.writing() as connection:
-                writing.put_heartbeat(connection, run_id, rank, self._clock())
-                arrived_values = writing.put_rows(connection, self._series_ids, run_id, rank, batch.rows)
-                for histogram in batch.histograms:
-                    series_id = self._series_ids.of_histogram(connection, run_id, rank, histogram.key)
-                    writing.put_histogram(connection, series_id, histogram)
-                for window in batch.windows:
-                    writing.put_window(connection, run_id, rank, window)
-                for artifact in batch.artifacts:
-                    writing.put_artifact(connection, run_id, rank, artifact)
-                writing.put_facts(connection, run_id, batch.facts)
-                writing.put_config(connection, run_id, batch.config)
-        except BaseException:
-            self._series_ids.forget()
-            raise
+        series_ids = self._series_ids.copy()
+        with self._engine.writing() as connection:
+            writing.put_heartbeat(connection, run_id, rank, self._clock())
+            arrived_values = writing.put_rows(connection, series_ids, run_id, rank, batch.rows)
+            for histogram in batch.histograms:
+                series_id = series_ids.of_histogram(connection, run_id, rank, histogram.key)
+                writing.put_histogram(connection, series_id, histogram)
+            for window in batch.windows:
+                writing.put_window(connection, run_id, rank, window)
+            for artifact in batch.artifacts:
+                writing.put_artifact(connection, run_id, rank, artifact)
+            writing.put_facts(connection, run_id, batch.facts)
+            writing.put_config(connection, run_id, batch.config)
+        self._series_ids = series_ids
         if batch.rows:
             self._compact_when_due(run_id, rank, arrived_values)
 

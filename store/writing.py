@@ -19,7 +19,9 @@ MOST_KNOWN = 4096  # sets of columns remembered; a loop that logs new names for 
 
 def to_json(value: Any) -> str:
     """JSON that any reader accepts: what JSON lacks (NaN, tensors, paths, ...) is kept as its text."""
-    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+    # A lone surrogate, as of a file's name that is no UTF-8: no database takes it, and this is how JSON escapes it.
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:
@@ -37,7 +39,11 @@ def _plain(value: Any) -> Any:
 
 
 class SeriesIds:
-    """Ids of the series already seen, so that a write does not look each of them up again."""
+    """Ids of the series already seen, so that a write does not look each of them up again.
+
+    A write adds to a copy, which takes this one's place once it is committed: ids of a transaction that is rolled back
+    do not exist, and others get them next.
+    """
 
     def __init__(self) -> None:
         self._series: dict[tuple[int, int, tuple[Column, ...]], Integers] = {}
@@ -60,10 +66,11 @@ class SeriesIds:
             self._histograms[name] = _id_of(connection, "histogram_series", name)
         return self._histograms[name]
 
-    def forget(self) -> None:
-        """Drop the memory: ids that a rolled-back transaction made do not exist."""
-        self._series.clear()
-        self._histograms.clear()
+    def copy(self) -> SeriesIds:
+        """Return one that knows the same."""
+        made = SeriesIds()
+        made._series, made._histograms = self._series.copy(), self._histograms.copy()
+        return made
 
 
 def _id_of(connection: Connection, table: str, row: Sequence[Any]) -> int:

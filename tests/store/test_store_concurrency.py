@@ -6,13 +6,17 @@ import multiprocessing
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from blocks import START, is_whole, one, series_id, start
 
-from torchglass.store import Batch, Column, RowBlock, Store
+from torchglass.errors import StoreError
+from torchglass.store import Batch, Column, Fact, RowBlock, Store
+from torchglass.store.engine import Connection
 
 PROCESSES, THREADS, WRITES = 4, 3, 40
 CROWD, MANY, AT_ONCE = 8, 10_000, 250  # so many processes and threads of each, values of a thread, values of a write
@@ -110,6 +114,30 @@ def test_eight_processes_of_eight_threads_write_ten_thousand_values_each(store: 
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_series_that_a_failed_write_would_have_made_are_known_to_no_other_thread(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, engine = start(store), store._engine
+    begun = engine.writing
+
+    @contextmanager
+    def until_the_next_one(*, alone: bool = False) -> Iterator[Connection]:
+        try:
+            with begun(alone=alone) as connection:
+                yield connection
+        except StoreError:  # rolled back: a thread that waited for the lock is the next to write
+            monkeypatch.undo()
+            store.write(run, 0, one([1], [2.0], "other"))
+            store.write(run, 0, one([1], [3.0], "loss"))
+            raise
+
+    monkeypatch.setattr(engine, "writing", until_the_next_one)
+    with pytest.raises(StoreError):
+        store.write(run, 0, Batch(rows=one([1], [1.0], "loss").rows, facts=[Fact(2**70, "k", 1, 0.0)]))
+    read = {each.key: store.points(each.id).values.tolist() for each in store.series_of(run)}
+    assert read == {"loss": [3.0], "other": [2.0]}
+
+
 def test_a_forked_child_uses_connections_of_its_own_and_its_end_disturbs_nobody(store: Store) -> None:
     run = start(store)
     store.write(run, 0, one([1], [1.0]))

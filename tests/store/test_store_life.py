@@ -192,6 +192,43 @@ def test_purging_removes_every_row_of_what_was_deleted_long_enough_ago_and_of_no
     assert store.series("kept", "loss").values.tolist() == [step * 0.5 for step in range(8)]
 
 
+def test_of_two_that_purge_at_once_each_tells_what_it_destroyed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("gone", "back", "mine"):
+        store.end_run(start(store, name), "finished")
+        store.delete(name)
+    due = store.runs(deleted=True)
+    with Store(store.location) as other:
+        assert other.restore("mine").name == "mine"
+        assert other.restore("back").name == "back"
+        assert other.purge().names == ("gone",)
+        other.delete("mine")
+    monkeypatch.setattr(store, "runs", lambda deleted: due)
+    assert store.purge().names == ("mine",)
+    monkeypatch.undo()
+    assert names(store.runs()) == ["back"]
+
+
+def test_who_goes_on_recording_into_a_purged_run_is_told_and_leaves_nothing(store: Store, clock: Clock) -> None:
+    run = start(store)
+    store.write(run, 0, everything(range(3)))
+    store.delete(run)
+    clock.now += 1000
+    assert store.purge().names == ("run",)
+    with pytest.raises(StoreError, match=r"(?i)foreign key constraint") as failure:
+        store.write(run, 0, everything(range(3, 6)))
+    assert not failure.value.may_pass
+    store.end_run(run, "finished")
+    assert set(rows_by_table(store).values()) == {0}
+
+
+def test_a_name_that_is_no_unicode_is_kept_in_a_configuration_and_refused_as_a_name(store: Store) -> None:
+    run = store.start_run("run", {"data": "/data/\udcff\0"}, host="here", pid=1)
+    assert store.run(run.id).config == {"data": "/data/\udcff\0"}
+    for refused in (lambda: store.run("\udcff"), lambda: store.rename("run", "\udcff")):
+        with pytest.raises(StoreError, match="surrogates not allowed"):
+            refused()
+
+
 def test_purging_makes_the_file_smaller_while_another_run_is_recorded(tmp_path: object, clock: Clock) -> None:
     with Store(f"{tmp_path}/store.db", clock=clock) as store:
         run = start(store, "large")

@@ -147,6 +147,23 @@ def test_what_is_still_recorded_is_refused_and_what_is_lost_or_dead_goes_on(stor
         store.resume_run(killed.id, step="5", host="there", pid=1)  # type: ignore[arg-type]
 
 
+def test_a_run_resumed_at_the_smallest_step_of_all_shows_nothing_of_before(store: Store) -> None:
+    run = ended(store, 64)
+    resume(store, run, -(2**63))
+    assert store.series(run, "loss", max_points=4).total == 0
+    store.write(run, 0, one([-5], [7.0]))
+    assert store.series(run, "loss", max_points=1).values.tolist() == [7.0]
+
+
+def test_a_run_at_the_largest_step_of_all_has_no_next_one(store: Store) -> None:
+    run = start(store)
+    store.write(run, 0, one([2**63 - 1], [1.0]))
+    store.end_run(run, "finished")
+    with pytest.raises(StoreError):
+        resume(store, run)
+    assert (store.run(run).status, resume(store, run, 5)) == ("finished", 5)
+
+
 def test_ranks_of_one_launch_resume_once_at_the_step_of_the_first(store: Store) -> None:
     run = start(store)
     for rank in (0, 1):
