@@ -33,6 +33,7 @@ _ORDERS: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.GtE: operator.ge,
 }
 _QUOTED = "quoted_name_{}_"
+_TEXT_OR_QUOTED = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|`([^`]+)`""", re.DOTALL)
 
 Truth: TypeAlias = bool | None  # None where a run lacks what is asked for
 
@@ -63,7 +64,7 @@ class Expression:
             raise OptionError(f"the condition has {len(self.text)} characters: at most {MOST_CHARACTERS} are read")
         try:
             with warnings.catch_warnings(action="ignore"):  # of an odd escape in a text
-                tree = ast.parse(re.sub(r"`([^`]+)`", self._take_quoted, self.text).strip(), mode="eval").body
+                tree = ast.parse(_TEXT_OR_QUOTED.sub(self._take_quoted, self.text).strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise self._refusal("it is no condition such as lr < 0.01 and test/accuracy.max > 0.9") from None
         if _levels(tree) > MOST_LEVELS:
@@ -71,8 +72,11 @@ class Expression:
         return tree
 
     def _take_quoted(self, match: re.Match[str]) -> str:
+        text, name = match.groups()
+        if text is not None:
+            return str(text)  # a backquote in it is no more than that
         stand_in = _QUOTED.format(len(self._quoted))
-        self._quoted[stand_in] = match[1]
+        self._quoted[stand_in] = name
         return stand_in
 
     def _refusal(self, reason: str) -> OptionError:
@@ -193,7 +197,8 @@ def _sortable(value: Any) -> tuple[bool, Any] | None:
     """Numbers before texts; None for what has no order."""
     if isinstance(value, str):
         return True, value
-    return (False, value) if isinstance(value, int | float) and not math.isnan(value) else None
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return (False, value) if isinstance(value, int | float) and not is_nan else None
 
 
 def _levels(tree: ast.expr) -> int:

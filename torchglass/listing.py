@@ -141,7 +141,13 @@ def _summary(series: Series) -> tuple[str, ...]:
         series.maximum_step,
     )
     shown = ["N/A" if number is None else f"{number:.6g}" for number in numbers]
-    return (terminal_text(series.key), str(series.count), str(series.nonfinite_count), *shown, series.unit)
+    return (
+        terminal_text(series.key),
+        str(series.count),
+        str(series.nonfinite_count),
+        *shown,
+        terminal_text(series.unit),
+    )
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -105,7 +105,9 @@ def test_each_verb_says_in_a_line_what_it_did_and_undoes_it(say: Say) -> None:
     assert (listed(say), listed(say, "--deleted")) == ([], ["now", "better"])
     assert say("delete", "--undo", "now") == (0, ["now: is back"], "")
     assert say("purge", "--older-than", "1") == (0, ["nothing to destroy"], "")
-    assert say("purge") == (0, ["destroyed better; later runs use the space"], "")
+    code, lines, _ = say("purge")
+    assert (code, len(lines)) == (0, 1)
+    assert re.fullmatch(r"destroyed better; \d+\.\d MB freed", lines[0])
     assert say("delete", "--undo", "better")[0] == 2
     assert listed(say) == ["now"]
 
@@ -153,6 +155,16 @@ def test_a_fork_and_a_resumption_are_told(say: Say, path: Path) -> None:
     shown = json.loads("\n".join(lines))
     assert shown["resumptions"][0]["hidden_count"] == 42
     assert {each["count"] for each in shown["series"]} == {81}
+
+
+def test_a_unit_cannot_steer_the_terminal(say: Say, path: Path) -> None:
+    with Store(path) as store:
+        one = RowBlock.of_series("size", "scalar", "\x1b[2J", np.array([1]), np.array([1.7e9]), np.array([1.0]))
+        store.write(3, 0, Batch(rows=[one]))
+    code, lines, _ = say("show", "now")
+    assert code == 0
+    assert "\ufffd[2J" in "".join(lines)
+    assert "\x1b" not in "".join(lines)
 
 
 def test_what_runs_are_called_and_tagged_cannot_steer_the_terminal(say: Say) -> None:

@@ -57,6 +57,7 @@ ONE = subject(
 
 TRUE = [
     "lr<0.01 and accuracy>0.6",
+    "note != 'a `b` c' and 'a `b` c' == \"a `b` c\"",
     "lr < 0.01 and test/accuracy.max > 0.7 and not (accuracy.max > 0.8)",
     "0 < lr <= 0.001 < accuracy",
     "optimizer.name == 'adam' and config.optimizer.name in ('sgd', 'adam')",
@@ -140,6 +141,11 @@ def test_runs_keep_their_order_and_a_name_that_no_run_has_is_told() -> None:
     with pytest.raises(OptionError, match="no run has 'zzzz': `torchglass show RUN` lists what a run has"):
         filtered(runs, "rate > 9 and zzzz > 1")
     assert filtered([], "zzzz > 1") == []
+
+
+def test_runs_are_sorted_by_numbers_that_no_float_holds() -> None:
+    runs = [subject(name, config={"seed": seed}) for name, seed in (("b", 10**400), ("a", 1.5), ("c", 10**400 + 1))]
+    assert [each.run.name for each in sorted_by(runs, "seed")] == ["a", "b", "c"]
 
 
 def test_runs_are_sorted_by_a_value_and_those_without_it_come_last() -> None:
