@@ -81,9 +81,14 @@ def _migrate(connections: Connections, location: ServerLocation) -> Found:
 
 def _make_schema(connection: Connection, location: ServerLocation) -> None:
     if location.schema:
-        known = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (location.schema,)).fetchone()
-        if known is None:
+        query = "SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = %s"
+        usable = connection.execute(query, (location.schema,)).fetchone()
+        if usable is None:
             connection.execute(f"CREATE SCHEMA {quoted(location.schema)}".encode())
+        elif usable == (False,):
+            raise StoreError(
+                f"the user of {location} may not use its schema: GRANT USAGE, CREATE ON SCHEMA to that user"
+            )
     elif connection.execute(b"SELECT current_schema()").fetchone() == (None,):
         raise StoreError(f"no schema that the search_path for {location} names exists: create one")
 

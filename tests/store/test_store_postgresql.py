@@ -179,6 +179,12 @@ def test_a_user_without_the_right_to_make_tables_is_told(postgresql: Server) -> 
         open_store(postgresql.url(database="closed"))
 
 
+def test_a_user_without_the_right_to_use_the_schema_is_told(postgresql: Server) -> None:
+    postgresql.administer("CREATE SCHEMA locked", DATABASE)
+    with pytest.raises(StoreError, match="may not use its schema: GRANT USAGE"):
+        Store(postgresql.url(schema="locked"))
+
+
 def test_two_schemas_of_one_database_are_two_stores(postgresql: Server) -> None:
     with Store(postgresql.url(schema="team")) as ours, Store(postgresql.url(schema='o"dd Schema')) as theirs:
         start(ours, "mine")
