@@ -33,9 +33,10 @@ def _change_one(location: Location, runs: Sequence[Run]) -> None:
     by_id = {run.id: run for run in runs}
     run = by_id[st.selectbox("Run", list(by_id), format_func=lambda run_id: by_id[run_id].name, key="organized")]
     with st.form(f"organize-{run.id}", border=False):
-        name = st.text_input("Name", run.name, max_chars=MAX_NAME_CHARACTERS)
+        # Streamlit cuts a value that is longer than allowed, and Save would store what is left.
+        name = st.text_input("Name", run.name, max_chars=max(MAX_NAME_CHARACTERS, len(run.name)))
         tags = st.multiselect("Tags", run.tags, default=run.tags, accept_new_options=True)
-        note = st.text_area("Note", run.note, max_chars=MAX_NOTE_CHARACTERS)
+        note = st.text_area("Note", run.note, max_chars=max(MAX_NOTE_CHARACTERS, len(run.note)))
         if st.form_submit_button("Save"):
             _change(location, lambda store: _save(store, run, name, tags, note))
     archive, delete, _ = st.columns([1, 1, 4])

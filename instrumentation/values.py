@@ -41,14 +41,15 @@ def check_name(name: str) -> None:
 
 def as_tensor(name: str, values: Any) -> torch.Tensor:
     """Return the values of a tensor, an array or a list of numbers as a tensor, or raise OptionError."""
-    if isinstance(values, torch.Tensor) and not values.is_meta:
+    if isinstance(values, torch.Tensor) and values.layout is torch.strided and not values.is_meta:
         return values.detach()
     try:
         array = np.asarray(values if not isinstance(values, torch.Tensor) else None)
     except ValueError:  # lists of several lengths
         array = np.empty(0, object)
     if array.dtype.kind not in "biuf":
-        raise OptionError(f"log_histogram({name!r}) got {_described(values)}: give an array or a tensor of numbers")
+        wanted = "an array or a tensor of numbers, of a sparse one its values"
+        raise OptionError(f"log_histogram({name!r}) got {_described(values)}: give {wanted}")
     return torch.from_numpy(np.ascontiguousarray(array, np.float32 if array.dtype == np.float32 else np.float64))
 
 

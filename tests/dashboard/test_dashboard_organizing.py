@@ -64,6 +64,19 @@ def test_a_run_is_named_tagged_and_annotated(path: Path) -> None:
         assert store.run("*second*").tags == ()
 
 
+def test_a_long_name_and_note_outlive_a_change_of_tags(path: Path) -> None:
+    with open_store(path) as store:
+        store.rename("first", "n" * 500)
+        store.annotate("n" * 500, "words " * 2000)
+    app = visit(path)
+    app.selectbox(key="organized").select(1).run()
+    app.multiselect[0].set_value(["good"])
+    press(app, "Save")
+    with open_store(path) as store:
+        assert store.run("n" * 500).tags == ("good",)
+        assert store.run("n" * 500).note == "words " * 2000
+
+
 def test_a_name_that_is_taken_is_refused_as_plain_text(path: Path) -> None:
     app = visit(path)
     app.selectbox(key="organized").select(1).run()

@@ -129,7 +129,7 @@ def test_a_histogram_of_nothing_is_not_recorded_and_one_of_text_is_refused(tmp_p
     with torchglass.start(store=path, devices=False) as run:
         run.log_histogram("h", [])
         run.log_histogram("h", torch.empty(0, 3))
-        for wrong in ("abc", [None], ["a"], torch.empty(3, device="meta"), np.array([{}])):
+        for wrong in ("abc", [None], ["a"], torch.empty(3, device="meta"), np.array([{}]), torch.eye(3).to_sparse()):
             with pytest.raises(OptionError, match=r"log_histogram\('h'\) got a .*: give an array or a tensor"):
                 run.log_histogram("h", wrong)
         with pytest.raises(OptionError, match="as a name"):
