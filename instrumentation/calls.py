@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -101,7 +102,8 @@ class Enclosed:
 
 def called_parts(model: nn.Module) -> Iterator[nn.Module]:
     """The model itself, or of a container without a `forward` of its own the parts that a loop can call."""
-    if type(model).forward is nn.Module.forward and "forward" not in vars(model):
+    # Looked up statically: a scripted module's class has no `forward` to give.
+    if inspect.getattr_static(model, "forward") is inspect.getattr_static(nn.Module, "forward"):
         for child in model.children():
             yield from called_parts(child)
     else:

@@ -10,9 +10,11 @@ from typing import Any, SupportsIndex
 
 import torch
 from torch import nn
+from torch.jit._script import RecursiveScriptModule
 
 from torchglass.errors import OptionError
 from torchglass.instrumentation.cadence import Cadence, every, to_cadence
+from torchglass.instrumentation.calls import called_parts
 from torchglass.instrumentation.turns import DEFAULT_BUDGET_BYTES
 from torchglass.instrumentation.values import whole_number
 
@@ -123,6 +125,10 @@ def check_model(
     if not isinstance(model, nn.Module):
         raise OptionError(
             f"attach got {type(model).__name__} as the model: give the torch.nn.Module that the loop calls"
+        )
+    if any(isinstance(part, RecursiveScriptModule) for part in called_parts(model)):
+        raise OptionError(
+            "attach got a scripted module, on which torch allows no hooks: wrap it in a torch.nn.Module that calls it"
         )
     if optimizer is None:
         return ()
