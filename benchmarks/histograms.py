@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -216,7 +217,8 @@ def main() -> None:
         "# What counting and measuring a model's tensors takes",
         "",
         f"Machine: {where}; torch {torch.__version__} with {torch.get_num_threads()} threads. Rewritten by "
-        f"`python benchmarks/histograms.py` ({time.strftime('%Y-%m-%d')}).",
+        f"`python benchmarks/histograms.py` ({time.strftime('%Y-%m-%d')}), other work having loaded it with "
+        f"{os.getloadavg()[0]:.1f} processes by then.",
         f"The ways take turns; medians of {options.rounds} rounds. Ours are exact counts in 2048 bins, zeros, NaN and",
         "the two infinities apart, with the exact minimum and maximum, of every tensor by itself. They are counted by",
         "numpy until that has cost half a second, and from then on, where numba is installed, by a compiled loop.",

@@ -45,7 +45,7 @@ class Histograms:
         by_device: dict[torch.device, dict[str, torch.Tensor]] = {}
         for key, tensor in tensors.items():
             if tensor.numel():
-                by_device.setdefault(tensor.device, {})[key] = tensor.detach()
+                by_device.setdefault(tensor.device, {})[key] = tensor
         for device, members in by_device.items():
             if device.type == "cuda":
                 self._send_from_gpu(device, members, step, time)
@@ -151,7 +151,7 @@ def _flat(tensor: torch.Tensor) -> npt.NDArray[np.float32]:
     """Values in the order in which they lie in memory, where they lie unless they must be converted."""
     if tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last):
         tensor = tensor.permute(0, 2, 3, 1)
-    array: npt.NDArray[np.float32] = tensor.to(torch.float32).reshape(-1).numpy()
+    array: npt.NDArray[np.float32] = tensor.detach().to(torch.float32).reshape(-1).numpy()
     return array
 
 
@@ -163,7 +163,7 @@ def count_values(tensor: torch.Tensor) -> torch.Tensor:
     Returns float64 (2054,) on the tensor's device: a row as `histogram_rows` has it, the two extremes as they are.
     """
     if tensor.device.type == "cpu" and tensor.dtype in NARROW and tensor.numel() <= MAX_ROW_VALUES:
-        return torch.from_numpy(widen(count_where_they_are([_flat(tensor.detach())]))[0])
+        return torch.from_numpy(widen(count_where_they_are([_flat(tensor)]))[0])
     return count_by_torch(tensor)
 
 
