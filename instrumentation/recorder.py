@@ -91,10 +91,10 @@ class Recorder:
             layout = self._layouts.find_scalars(tuple(given))
             if layout is not None:
                 numbers: Any = given.values()
-                if list(map(type, numbers)) != layout.floats:
-                    numbers = plain_numbers(numbers)
                 at = self._watcher.step if step is None else step
                 try:
+                    if list(map(type, numbers)) != layout.floats:
+                        numbers = plain_numbers(numbers)
                     packed = layout.pack(at, self._clock.base + perf_counter(), *numbers)
                 except (struct.error, OverflowError):
                     pass  # no step, or no number: told below
