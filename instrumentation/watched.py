@@ -38,11 +38,10 @@ class Watched:
         self.histograms = options.histograms
         self.profiler = profiler
         self.name = type(model).__name__
-        self._model = weakref.ref(model)
         self._optimizers = [weakref.ref(optimizer) for optimizer in optimizers]
         self._include = options.include
         self._exclude = options.exclude
-        self._statistics = [
+        statistics = [
             LayerStatistics(
                 lambda index=index: self._select(index),  # type: ignore[misc]
                 transfer,
@@ -52,7 +51,9 @@ class Watched:
             )
             for index in range(max(1, len(optimizers)))
         ]
-        weakref.finalize(model, _let_go, self._statistics).atexit = False
+        self._statistics = statistics
+        # Not weakref.finalize: a model that is attached again and again would keep what every run had read of it.
+        self._model = weakref.ref(model, lambda _model: _let_go(statistics))
 
     @property
     def model(self) -> nn.Module | None:

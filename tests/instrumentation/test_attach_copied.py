@@ -158,3 +158,16 @@ def test_a_cell_that_is_run_again_and_again_leaves_one_set_of_hooks_and_threads(
     assert [thread.name for thread in threading.enumerate()].count("torchglass-writer") == 1
     run.finish()
     assert {each.status for each in Store(path).runs()} == {"finished"}
+
+
+def test_a_model_that_outlives_many_runs_keeps_nothing_of_them(tmp_path: Path) -> None:
+    model = Small()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    watched = []
+    for _time in range(3):
+        with torchglass.attach(model, optimizer, store=tmp_path / "s.db", **QUIET) as run:
+            train_step(model, optimizer, batches(1)[0])
+            watched.append(weakref.ref(run._watcher.watched))
+    del run
+    gc.collect()
+    assert [each() for each in watched] == [None, None, None]
