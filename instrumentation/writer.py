@@ -55,6 +55,8 @@ class Writer:
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until all that was put before this call is stored; False if it is not by then, or was lost."""
         lost = self._refused + self._buffer.dropped
+        if not (self._ended or self.is_alive()):  # a forked child has the parent's records, locks and no thread
+            return False
         with self._flushed:
             self._asked += 1
             mine = self._asked

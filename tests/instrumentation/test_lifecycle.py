@@ -174,6 +174,18 @@ def test_forked_loader_workers_record_nothing_and_disturb_nobody(tmp_path: Path)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_that_flushes_does_not_wait_for_a_writer_that_it_has_not(tmp_path: Path) -> None:
+    script = PREAMBLE + (
+        "\nimport os, signal\nrun = attach()\ntrain(run, 2)\nwith run._writer._flushed:\n    pid = os.fork()\n"
+        "if pid == 0:\n    signal.alarm(30)\n    os._exit(7 if run.flush(10**6) is False else 8)\n"
+        "print('child', os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\nrun.finish()"
+    )
+    code, out, errors = end_of(child(script, tmp_path))
+    assert code == 0, errors
+    assert "child 7" in out.splitlines()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_that_ends_normally_does_not_end_the_run(tmp_path: Path) -> None:
     script = PREAMBLE + (
         "\nimport os\nrun = attach()\ntrain(run, 2)\npid = os.fork()\n"
