@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
-from torch.utils.hooks import RemovableHandle
+from torch.utils.hooks import RemovableHandle, unserializable_hook
 
 from torchglass.instrumentation.calls import Calls
 from torchglass.instrumentation.guard import Guard
@@ -149,6 +149,7 @@ class Hooks:
         while self._leaf_handles:
             self._leaf_handles.pop().remove()
 
+    @unserializable_hook  # said so, a result that is saved with torch.save is saved without a warning
     def _on_output_gradient(self, _gradient: torch.Tensor) -> None:
         # Several outputs, or two forwards before one backward, arrive here several times; only the first opens it.
         if not self._backward_is_open:

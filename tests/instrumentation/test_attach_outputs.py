@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections import OrderedDict, UserDict, namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +142,16 @@ def test_a_result_may_be_changed_in_place_by_the_loop(tmp_path: Path) -> None:
             outputs.sum().backward()
             optimizer.step()
     assert all(seconds > 0 for seconds in recorded(tmp_path / "s.db", "phase/backward").values())
+
+
+def test_a_result_may_be_saved_without_a_word_about_hooks(tmp_path: Path) -> None:
+    model = nn.Linear(4, 4)
+    with torchglass.attach(model, store=tmp_path / "s.db", **QUIET):
+        outputs = model(batches(1)[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            torch.save(outputs, tmp_path / "outputs.pt")
+    assert torch.load(tmp_path / "outputs.pt").tolist() == outputs.tolist()
 
 
 def test_a_model_that_only_measures_is_called_without_a_trace(tmp_path: Path) -> None:
