@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Transfer:
     def __init__(self) -> None:
         self.pending: deque[_Pending] = deque()  # copies under way, oldest first
         self.dropped = 0
+        self._delivering = threading.RLock()  # reentrant, because a signal handler may finish the run
 
     def accepts(self, device: torch.device) -> bool:
         """Tell whether `submit` would send a tensor of this device now; one that it would not send is counted.
@@ -61,14 +63,20 @@ class Transfer:
 
     def poll(self) -> None:
         """Deliver what has arrived, oldest first, without waiting."""
-        while self.pending and not is_capturing() and self.pending[0].arrived.query():
-            self._deliver_oldest()
+        if not self._delivering.acquire(blocking=False):
+            return  # another thread is at it
+        try:
+            while self.pending and not is_capturing() and self.pending[0].arrived.query():
+                self._deliver_oldest()
+        finally:
+            self._delivering.release()
 
     def drain(self) -> None:
         """Deliver everything, waiting for the device: for the end of a run, never inside the loop."""
-        while self.pending:
-            self.pending[0].arrived.synchronize()
-            self._deliver_oldest()
+        with self._delivering:
+            while self.pending:
+                self.pending[0].arrived.synchronize()
+                self._deliver_oldest()
 
     def _deliver_oldest(self) -> None:
         pending = self.pending.popleft()

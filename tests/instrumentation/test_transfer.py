@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -139,6 +140,31 @@ def test_values_arrive_in_order_once_the_device_got_there(device: Device) -> Non
     transfer.drain()
     assert arrived == [[1.0], [2.0], [3.0]]
     assert (transfer.dropped, device.pinned) == (0, 3)  # a copy to memory that is not pinned would wait
+
+
+def test_two_threads_that_ask_at_once_deliver_each_value_once_and_none_early(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfer, arrived = Transfer(), Arrays()
+    transfer.submit(on_gpu([1.0]), collecting(arrived))
+    device.catch_up()
+    device.work(1)
+    transfer.submit(on_gpu([2.0]), collecting(arrived))
+    answer = Event.query
+
+    def answer_while_another_thread_asks(event: Event) -> bool:
+        monkeypatch.setattr(Event, "query", answer)
+        other = threading.Thread(target=transfer.poll)
+        other.start()
+        other.join()
+        return event.query()
+
+    monkeypatch.setattr(Event, "query", answer_while_another_thread_asks)
+    transfer.poll()
+    assert arrived == [[1.0]]
+    device.catch_up()
+    transfer.poll()
+    assert arrived == [[1.0], [2.0]]
 
 
 def test_during_a_capture_nothing_is_sent_or_asked_and_what_was_given_up_is_counted(device: Device) -> None:
