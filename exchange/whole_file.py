@@ -34,11 +34,14 @@ def check_target(target: Path, *, overwrite: bool) -> None:
     """Refuse what can be refused before any work is done.
 
     Raises:
-        OptionError: the target's folder does not exist, it is a folder itself, or it exists and may not be replaced.
+        OptionError: the target's folder does not exist, it is a folder, a pipe or a device, or it exists and may not be
+            replaced.
     """
     if not target.parent.is_dir():
         raise OptionError(f"the folder {target.parent} does not exist: create it, or give another path")
     if target.is_dir():
         raise OptionError(f"{target} is a folder: give the path of a file")
+    if target.exists() and not target.is_file():  # the move would put a file in the place of /dev/null
+        raise OptionError(f"{target} is no ordinary file: give another path")
     if target.exists() and not overwrite:
         raise OptionError(f"{target} exists: give another path, or allow it to be overwritten")

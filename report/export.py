@@ -32,6 +32,8 @@ def _target(path: Path, run: Run, *, overwrite: bool) -> Path:
         raise OptionError(f"the folder {target.parent} does not exist: create it, or give another path")
     if target.is_dir():
         raise OptionError(f"{target} is a folder: give the path of a file")
+    if target.exists() and not target.is_file():  # the move would put a file in the place of /dev/null
+        raise OptionError(f"{target} is no ordinary file: give another path")
     if target.exists() and not overwrite:
         raise OptionError(f"{target} exists: give another path, or allow it to be overwritten")
     return target

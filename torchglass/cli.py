@@ -4,6 +4,7 @@ cannot be met (one sentence on stderr), 130 interrupted."""
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Kineto prints two lines whenever a profiler window opens; it reads this before torch loads.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # names hold characters that not every terminal has
     try:
         code: int = options.command(options)
     except TorchglassError as error:

@@ -202,6 +202,16 @@ def test_a_hostile_run_name_cannot_steer_the_terminal(tmp_path: Path, capsys: py
     assert "gone" in refused
 
 
+def test_a_name_that_the_terminal_cannot_show_is_listed_all_the_same(tmp_path: Path) -> None:
+    with torchglass.open_store(tmp_path / "s.db") as store:
+        store.start_run("größe\u2192", {}, host="h", pid=1)
+    command = [sys.executable, "-m", "torchglass", "runs", "--store", "s.db"]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "größe?".encode("latin-1") in done.stdout
+
+
 @pytest.mark.parametrize(
     ("verb", "absent", "extra"), [(["ui"], "streamlit", "dashboard"), (["report", "r"], "plotly", "report")]
 )

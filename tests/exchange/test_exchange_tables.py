@@ -189,6 +189,14 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_pipe_or_device_is_not_replaced_by_a_table(store: Store, run: Run, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OptionError, match="is no ordinary file"):
+        export_run(store, run, pipe, format="csv")
+    assert pipe.is_fifo()
+
+
 REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "an unknown run": ({"run": "nobody"}, RunNotFoundError, "no run 'nobody'"),
     "an unknown format": ({"format": "xls"}, OptionError, "format 'xls' is none of csv, parquet, tensorboard"),

@@ -130,6 +130,14 @@ def test_an_old_report_is_kept_when_overwriting_is_off(store: Store, run: Run, f
     export_report(store, run, folder / "a.html")
 
 
+def test_a_pipe_or_device_is_not_replaced_by_a_report(store: Store, run: Run, folder: Path) -> None:
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OptionError, match="is no ordinary file"):
+        export_report(store, run, pipe)
+    assert pipe.is_fifo()
+
+
 def test_a_missing_folder_is_named(store: Store, run: Run, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="nowhere does not exist"):
         export_report(store, run, tmp_path / "nowhere" / "a.html")
