@@ -174,6 +174,10 @@ def count_by_torch(tensor: torch.Tensor) -> torch.Tensor:
         given = given.cpu()  # MPS, for one, knows neither float64 nor all of the calls below
     if given.is_complex():
         given = torch.view_as_real(given.resolve_conj())
+    if given.itemsize > 2 and not given.is_floating_point():
+        given = given.to(torch.float64)  # as float32 its extremes would be rounded
+    elif given.itemsize == 1:
+        given = given.to(torch.float32)  # of floats of eight bits torch knows little more than how to convert them
     given = given.reshape(-1)
     finite = torch.isfinite(given)
     inside = torch.where(finite, given.clamp(-MAX_FLOAT32, MAX_FLOAT32), given) if given.itemsize > 4 else given

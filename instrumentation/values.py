@@ -41,8 +41,8 @@ def check_name(name: str) -> None:
 
 def as_tensor(name: str, values: Any) -> torch.Tensor:
     """Return the values of a tensor, an array or a list of numbers as a tensor, or raise OptionError."""
-    if isinstance(values, torch.Tensor) and values.layout is torch.strided and not values.is_meta:
-        return values.detach()
+    if isinstance(values, torch.Tensor) and _is_dense(values):
+        return values.detach().resolve_neg()
     try:
         array = np.asarray(values if not isinstance(values, torch.Tensor) else None)
     except ValueError:  # lists of several lengths
@@ -98,6 +98,11 @@ def sort_out(
             numbers[prefix + name] = _number(prefix + name, value)
 
 
+def _is_dense(tensor: torch.Tensor) -> bool:
+    strange = tensor.is_meta or tensor.is_quantized or tensor.is_nested
+    return tensor.layout is torch.strided and not strange
+
+
 def _is_storable(name: str) -> bool:
     if name.isascii():
         return True
@@ -123,5 +128,6 @@ def _number(name: str, value: Any) -> float:
 
 
 def _described(value: Any) -> str:
-    shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
+    has_shape = not getattr(value, "is_nested", False) and hasattr(value, "shape")
+    shape = f" of shape {tuple(value.shape)}" if has_shape else ""
     return f"a {type(value).__name__}{shape}"

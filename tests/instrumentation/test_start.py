@@ -124,12 +124,45 @@ def test_a_histogram_is_counted_whatever_holds_the_values(tmp_path: Path, values
     assert (histogram.nan_count, histogram.count) == (expected.nan_count, plain.numel())
 
 
+@pytest.mark.parametrize(
+    ("values", "smallest", "largest"),
+    [
+        (torch.tensor([2**24 + 1, -(2**24) - 1]), -16777217.0, 16777217.0),
+        (torch.tensor([2**24 + 3], dtype=torch.int32), 16777219.0, 16777219.0),
+        (torch.tensor([1.5, -3.0]).to(torch.float8_e4m3fn), -3.0, 1.5),
+        (torch.tensor([1 + 2j, 3 - 4j]).conj().imag, -2.0, 4.0),
+    ],
+    ids=["int64", "int32", "float8", "a negative view"],
+)
+def test_extremes_are_exact_in_types_that_few_use_and_recording_goes_on(
+    tmp_path: Path, values: torch.Tensor, smallest: float, largest: float
+) -> None:
+    path = tmp_path / "s.db"
+    with torchglass.start(store=path, devices=False) as run:
+        run.log_histogram("h", values)
+        run.log_histogram("after", [1.0])
+    store, found = read(path)
+    (histogram,) = store.histograms(found.id, "h")
+    assert (histogram.minimum, histogram.maximum, histogram.count) == (smallest, largest, values.numel())
+    assert len(store.histograms(found.id, "after")) == 1
+
+
+def not_dense() -> list[torch.Tensor]:
+    """Tensors that hold their values in ways of their own."""
+    return [
+        torch.eye(3).to_sparse(),
+        torch.eye(3).to_sparse_csr(),
+        torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+        torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.qint8),
+    ]
+
+
 def test_a_histogram_of_nothing_is_not_recorded_and_one_of_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     with torchglass.start(store=path, devices=False) as run:
         run.log_histogram("h", [])
         run.log_histogram("h", torch.empty(0, 3))
-        for wrong in ("abc", [None], ["a"], torch.empty(3, device="meta"), np.array([{}]), torch.eye(3).to_sparse()):
+        for wrong in ("abc", [None], ["a"], torch.empty(3, device="meta"), np.array([{}]), *not_dense()):
             with pytest.raises(OptionError, match=r"log_histogram\('h'\) got a .*: give an array or a tensor"):
                 run.log_histogram("h", wrong)
         with pytest.raises(OptionError, match="as a name"):
