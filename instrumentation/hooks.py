@@ -149,7 +149,8 @@ class Hooks:
         while self._leaf_handles:
             self._leaf_handles.pop().remove()
 
-    @unserializable_hook  # said so, a result that is saved with torch.save is saved without a warning
+    # Said so, a result is saved by torch.save without a warning.
+    @unserializable_hook  # type: ignore[untyped-decorator]
     def _on_output_gradient(self, _gradient: torch.Tensor) -> None:
         # Several outputs, or two forwards before one backward, arrive here several times; only the first opens it.
         if not self._backward_is_open:
