@@ -10,7 +10,7 @@ other      the rest: loss, metrics, evaluation, host-to-device copies, logging
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 Phase = Literal["data", "forward", "backward", "optimizer", "torchglass", "other"]
@@ -26,8 +26,8 @@ class Timeline(Protocol):
     def mark(self, phase: Phase, now_ns: int) -> None:
         """Say that the time since the last boundary belonged to `phase`; by the host's clock it is `now_ns`."""
 
-    def close_step(self, step: int, when: float) -> Mapping[str, float] | None:
-        """End the step at the last boundary; return its seconds by phase, or None where they are delivered later."""
+    def close_step(self, step: int, when: float) -> Passed | None:
+        """End the step at the last boundary; return what passed, or None where that is delivered later."""
 
     def poll(self) -> None:
         """Deliver the steps that can be read by now, oldest first."""
@@ -36,23 +36,41 @@ class Timeline(Protocol):
         """Wait until every step can be read: after the loop, never inside it."""
 
 
+class Passed:
+    """What passed between two moments, as nanoseconds of each phase up to the first and up to the second."""
+
+    __slots__ = ("_after", "_before")
+
+    def __init__(self, before: Sequence[int], after: Sequence[int]) -> None:
+        self._before = before
+        self._after = after
+
+    def seconds(self) -> list[float]:
+        """Seconds of each of `PHASES`."""
+        return [(after - before) / 1e9 for before, after in zip(self._before, self._after, strict=True)]
+
+
 class HostTimeline:
-    """Phases by the host's monotonic clock: for whatever computes before it returns."""
+    """Phases by the host's monotonic clock: for whatever computes before it returns.
+
+    Nothing is set back to zero at the end of a step; the totals are kept, and whoever reads them takes the difference.
+    """
 
     name = "host"
     given_up = 0
 
     def __init__(self, now_ns: int) -> None:
         self._boundary_ns = now_ns
-        self._seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
+        self._total_ns: dict[str, int] = dict.fromkeys(PHASES, 0)
+        self._closed_ns = tuple(self._total_ns.values())
 
     def mark(self, phase: Phase, now_ns: int) -> None:
-        self._seconds[phase] += (now_ns - self._boundary_ns) / 1e9
+        self._total_ns[phase] += now_ns - self._boundary_ns
         self._boundary_ns = now_ns
 
-    def close_step(self, step: int, when: float) -> dict[str, float]:
-        seconds, self._seconds = self._seconds, dict.fromkeys(PHASES, 0.0)
-        return seconds
+    def close_step(self, step: int, when: float) -> Passed:
+        before, self._closed_ns = self._closed_ns, tuple(self._total_ns.values())
+        return Passed(before, self._closed_ns)
 
     def poll(self) -> None:
         """Nothing is ever outstanding."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections import deque
@@ -47,9 +48,10 @@ class ProfilerWindows:
         self._began_at = 0.0
         self._last_step_ns: int | None = None
         self._ordinary_ns: deque[int] = deque(maxlen=REMEMBERED_STEPS)
+        self.wakes_at = self._needed_from(0)
 
     def step_ended(self, step: int, now_ns: int) -> None:
-        """Note the end of a training step, at this moment of any monotonic clock."""
+        """Note the end of a training step, at this moment of any monotonic clock; needed from step `wakes_at` on."""
         # Nothing happens during a capture: a window opens and closes by waiting for the device, which would end it.
         if self._profiler is not None:
             if not is_capturing():
@@ -61,6 +63,17 @@ class ProfilerWindows:
         interval, since = self._cadence.interval, step + 1 - FIRST_STEP
         if interval is not None and since % interval == 0 and since >= 0 and not is_capturing():
             self._open()
+        self.wakes_at = self._needed_from(step + 1)
+        if self.wakes_at > step + 1:
+            self._last_step_ns = None
+
+    def _needed_from(self, step: int) -> float:
+        """Return the first of the steps that matter from this one on: those with which the next window is compared."""
+        interval = self._cadence.interval
+        if interval is None or self._profiler is not None:
+            return math.inf if interval is None else -math.inf
+        windows_begun = max(0, step - FIRST_STEP) // interval + (step >= FIRST_STEP)
+        return FIRST_STEP + windows_begun * interval - 1 - REMEMBERED_STEPS
 
     def close(self) -> None:
         """Stop a window that is under way and throw it away: it did not see its steps to the end."""

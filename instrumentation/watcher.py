@@ -16,7 +16,7 @@ from torchglass.instrumentation.buffer import Buffer, ScalarRow
 from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.device_phases import CudaClock, DeviceTimeline
 from torchglass.instrumentation.guard import Guard, tell
-from torchglass.instrumentation.phases import PHASES, HostTimeline, Phase, Timeline
+from torchglass.instrumentation.phases import PHASES, HostTimeline, Passed, Phase, Timeline
 from torchglass.instrumentation.rows import Layout, Row
 from torchglass.instrumentation.transfer import Transfer, is_capturing
 from torchglass.instrumentation.watched import Watched
@@ -232,42 +232,44 @@ class StepWatcher:
         self.step += 1
 
     def _end_step(self, now_ns: int) -> None:
-        """Record the step in one row, and pass on whatever has arrived from the device by now."""
+        """Record the step in one row, and pass on whatever has arrived from the device by now.
+
+        The row holds the phases (unless the device delivers them later), the learning rates as the step used them, and
+        what we cost. Here it is but noted; the writer's thread does the sums.
+        """
         self._step_is_over = True
         self._forwards = 0
         if self._read_in_step:
             self._read_in_step.clear()
-        timeline = self._timeline
         when = self._clock.base + now_ns / 1e9
-        seconds = timeline.close_step(self.step, when) if timeline is not None else None
-        self._put_step(when, seconds)
-        if seconds is None and timeline is not None:
+        timeline, watched = self._timeline, self.watched
+        passed = timeline.close_step(self.step, when) if timeline is not None else None
+        groups, rates = self._learning_rates(watched, when) if watched is not None else (None, [])
+        spent_ns = self._guard.spent_ns
+        noted = (self.step, when, passed, groups, rates, spent_ns - self._told_ns)
+        self._told_ns = spent_ns
+        self._buffer.add((self._to_row, noted), STEP_BYTES)
+        if passed is None and timeline is not None:
             timeline.poll()
         if self._transfer.pending:
             self._transfer.poll()
-        if self.watched is not None:
-            self.watched.profiler.step_ended(self.step, now_ns)
-
-    def _put_step(self, when: float, seconds: Mapping[str, float] | None) -> None:
-        """Record phases (unless the device delivers them later), learning rates as the step used them, and our cost."""
-        groups, rates = self._learning_rates(self.watched, when) if self.watched is not None else (None, [])
-        spent_ns, self._told_ns = self._guard.spent_ns - self._told_ns, self._guard.spent_ns
-        self._buffer.add((self._to_row, (self.step, when, seconds, groups, rates, spent_ns)), STEP_BYTES)
+        if watched is not None and self.step >= watched.profiler.wakes_at:
+            watched.profiler.step_ended(self.step, now_ns)
 
     def _to_row(
         self,
         step: int,
         when: float,
-        seconds: Mapping[str, float] | None,
+        passed: Passed | None,
         groups: tuple[int, ...] | None,
         rates: Sequence[float],
         spent_ns: int,
     ) -> Row:
-        """Pack what was recorded of a step: the writer's thread does this."""
+        """Pack what was noted of a step."""
         groups = tuple(range(len(rates))) if groups is None else groups
-        layout = self._layouts.get((seconds is not None, groups)) or self._make_layout(seconds is not None, groups)
-        phases = () if seconds is None else (sum(seconds.values()), *seconds.values())
-        return layout.text, layout.pack(step, when, *phases, *rates, spent_ns / 1e9)
+        layout = self._layouts.get((passed is not None, groups)) or self._make_layout(passed is not None, groups)
+        seconds = passed.seconds() if passed is not None else []
+        return layout.text, layout.pack(step, when, *_with_sum(seconds), *rates, spent_ns / 1e9)
 
     def _learning_rates(self, watched: Watched, when: float) -> tuple[tuple[int, ...] | None, list[float]]:
         """Indices (None for all) of the parameter groups whose rate is a plain number, and these; tensors are sent."""
@@ -326,7 +328,7 @@ class StepWatcher:
         self._state("phases", {"clock": self._timeline.name, "device": str(device)})
 
     def _deliver_phases(self, step: int, when: float, seconds: Mapping[str, float]) -> None:
-        packed = _PHASES.pack(step, when, sum(seconds.values()), *seconds.values())
+        packed = _PHASES.pack(step, when, *_with_sum(list(seconds.values())))
         self._buffer.add((_PHASES.text, packed), _PHASES.row_bytes)
 
     def _settle(self) -> None:
@@ -346,6 +348,10 @@ class StepWatcher:
 
     def _state(self, key: str, value: object) -> None:
         self._buffer.put(Fact(self._rank, key, value, self._clock()))
+
+
+def _with_sum(seconds: Sequence[float]) -> Sequence[float]:
+    return [sum(seconds), *seconds] if seconds else seconds
 
 
 def _rate_key(group: int) -> str:

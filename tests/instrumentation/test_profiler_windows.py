@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from torch.profiler import ProfilerActivity, profile
 from training import batches, facts, read, seeded, train_step
 
 import torchglass
-from torchglass.instrumentation import every
+from torchglass.instrumentation import Cadence, every
 from torchglass.instrumentation.kineto import MAX_ROWS, Span, kernel_rows, operator_rows, read_spans
+from torchglass.instrumentation.profiling import FIRST_STEP, REMEMBERED_STEPS, ProfilerWindows
 
 
 class Event:
@@ -179,3 +181,16 @@ def test_a_profiler_that_the_user_starts_during_our_warmup_is_left_alone(tmp_pat
                 theirs.stop()
     assert {row.key: row.count for row in theirs.key_averages()}["aten::linear"] == 8 * 2
     assert "another profiler" in facts(tmp_path / "s.db")["warnings/profiler"]
+
+
+def test_between_windows_no_step_is_asked_for_but_those_with_which_the_next_is_compared() -> None:
+    windows = ProfilerWindows(every(200, steps=2), 0, lambda _record: None, lambda: 0.0)
+    asked = []
+    for step in range(400):
+        if step >= windows.wakes_at:
+            asked.append(step)
+            windows.step_ended(step, 1000 * step)
+    # A window is opened by the step before it, and takes one step to warm up; 50 steps are remembered.
+    first, second = [*range(9)], [*range(FIRST_STEP + 200 - 1 - REMEMBERED_STEPS, FIRST_STEP + 204)]
+    assert asked == [*first, *second, *range(FIRST_STEP + 400 - 1 - REMEMBERED_STEPS, 400)]
+    assert ProfilerWindows(Cadence(None), 0, lambda _record: None, lambda: 0.0).wakes_at == math.inf
