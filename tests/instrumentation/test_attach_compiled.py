@@ -217,6 +217,7 @@ def test_inductors_code_is_one_graph_and_bit_equal_too(tmp_path: Path, compiled:
     assert phases_of(tmp_path / "s.db")["forward"] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_compiled_optimizer_step_is_counted(tmp_path: Path) -> None:
     model = seeded()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

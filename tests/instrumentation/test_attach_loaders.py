@@ -38,7 +38,8 @@ def main(context):
     model = Small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with torchglass.attach(model, optimizer, profile=None) as run:
-        rows = DataLoader(Rows(model, run), batch_size=2, num_workers=2, multiprocessing_context=context,
+        workers = 2 if context == "fork" else 1  # each of the others imports torch
+        rows = DataLoader(Rows(model, run), batch_size=2, num_workers=workers, multiprocessing_context=context,
                           persistent_workers=True)
         for epoch in range(2):
             for inputs in run.batches(rows):
