@@ -118,19 +118,16 @@ def page(calls: list[Call], rounds: list[EndToEnd], values: int) -> str:
         "",
         "| call | p50 | p99 | longest |",
         "|---|---|---|---|",
-        *(
-            f"| {each.what} | {each.p50_us:.2f} µs | {each.p99_us:.2f} µs | {each.longest_us:,.0f} µs |"
-            for each in calls
-        ),
+        *map(_line, calls),
         "",
         f"End to end: {values:,} values in rows of {NUMBERS}, from the first call until all are stored and a second "
         f"process can count them; {len(rounds)} rounds, each into a new store.",
         "",
-        "| | values a second | processor time of a value, caller and writer | of that, the caller's time |",
+        "| | values a second | processor time of a value, caller and writer | of that, the caller alone |",
         "|---|---|---|---|",
-        f"| best round | {best.per_second:,.0f} | {best.cpu_ns:.0f} ns | {best.log_ns:.0f} ns by the wall |",
+        f"| best round | {best.per_second:,.0f} | {best.cpu_ns:.0f} ns | {best.log_ns:.0f} ns |",
         f"| median | {median:,.0f} | {statistics.median(each.cpu_ns for each in rounds):.0f} ns | "
-        f"{statistics.median(each.log_ns for each in rounds):.0f} ns by the wall |",
+        f"{statistics.median(each.log_ns for each in rounds):.0f} ns |",
     ]
     return "\n".join(lines) + "\n"
 
