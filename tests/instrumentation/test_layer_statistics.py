@@ -146,3 +146,25 @@ def written(records: list[Record]) -> Batch:
         elif isinstance(record, Fact):
             batch.facts.append(record)
     return batch
+
+
+def test_a_batch_that_is_put_together_again_has_the_norms_of_its_own_sample() -> None:
+    weight = nn.Parameter(torch.tensor([3.0, 4.0]))
+    made: list[Record] = []
+    statistics = LayerStatistics(lambda: {"w": weight}, Transfer(), made.append)
+
+    def sample(step: int) -> Deferred:
+        statistics.read_gradients(step, 0.0, norms=True, histograms=False)
+        statistics.read_weights(step, 0.0, norms=True, histograms=False)
+        last = made[-1]
+        assert isinstance(last, Deferred)
+        return last
+
+    refused, again = Batch(), Batch()
+    first = sample(0)
+    first.add_to(refused)
+    with torch.no_grad():
+        weight.mul_(100)
+    sample(1)  # into the memory that the first gave back
+    first.add_to(again)
+    assert [block.values[0, 0] for block in (*refused.rows, *again.rows)] == [5.0, 5.0]

@@ -145,6 +145,7 @@ def test_the_last_of_several_values_counts_though_they_came_in_calls_of_several_
     with torchglass.start(store=path, devices=False) as run:
         for step in range(20):
             run.log(loss=1.0, step=step)
+            run.log(accuracy=0.25, step=step)
             run.log(loss=2.0, accuracy=0.5, step=step)
             run.log({"accuracy": 0.75}, step=step, loss=3.0 if step % 2 else 4.0)
             if step % 3 == 0:

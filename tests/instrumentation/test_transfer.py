@@ -228,6 +228,16 @@ def operations_of_a_step(path: Path, *, mode: Literal["on", "disabled"], device:
     return operations.names
 
 
+def test_a_loop_that_nothing_watches_passes_on_what_arrived_whenever_it_logs(tmp_path: Path, device: Device) -> None:
+    with torchglass.start(store=tmp_path / "s.db", devices=False) as run:
+        for step in range(5):
+            device.work(1)
+            run.log(loss=on_gpu(float(step)), step=step)
+            device.catch_up()
+        assert len(run._transfer.pending) == 1
+    assert recorded(tmp_path / "s.db", "loss") == {step: float(step) for step in range(5)}
+
+
 def test_nothing_of_ours_becomes_part_of_a_graph_that_the_user_captures(tmp_path: Path, device: Device) -> None:
     path = tmp_path / "s.db"
     watched = operations_of_a_step(path, mode="on", device=device)
