@@ -7,6 +7,7 @@ from torchglass.charts.histograms import HistogramsData, histograms_data, histog
 from torchglass.charts.kernels import KernelsData, kernels_data, kernels_figure, profiler_slowdown
 from torchglass.charts.phases import PhasesData, phase_shares_figure, phases_data, phases_figure
 from torchglass.charts.records import MAX_POINTS, Recorded, read_series
+from torchglass.charts.ridgelines import RidgelinesData, ridgelines_data, ridgelines_figure
 from torchglass.charts.scalars import Curve, ScalarsData, scalars_data, scalars_figure
 from torchglass.charts.text import file_name, markdown_text, plain_text, plot_text
 from torchglass.charts.theme import empty_figure
@@ -22,6 +23,7 @@ __all__ = [
     "KernelsData",
     "PhasesData",
     "Recorded",
+    "RidgelinesData",
     "ScalarsData",
     "devices_data",
     "devices_figure",
@@ -44,6 +46,8 @@ __all__ = [
     "plot_text",
     "profiler_slowdown",
     "read_series",
+    "ridgelines_data",
+    "ridgelines_figure",
     "scalars_data",
     "scalars_figure",
 ]

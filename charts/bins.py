@@ -1,4 +1,4 @@
-"""Arithmetic on stored histograms: merging, rows for a heat map, percentiles."""
+"""Arithmetic on stored histograms: merging, rows for a heat map or an outline, percentiles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from torchglass.store.bins import BIN_COUNT, SIGN_BIN, bin_edges, number_line_order
+from torchglass.store.bins import BIN_COUNT, NONFINITE_BIN, SIGN_BIN, bin_edges, number_line_order
 from torchglass.store.records import Floats, Histogram, Integers
 
 MAX_ROWS = 64
@@ -15,9 +15,10 @@ TAIL = 0.01  # so much of every step may fall into the row around zero, or log b
 
 
 class Rows(NamedTuple):
-    """Rows of a heat map in number-line order.
+    """Rows of a heat map, or steps of an outline, in number-line order.
 
-    `edges` (r + 1,) bound the rows, `row_of_bin` (2048,) says where each store bin goes, `zero_row` holds zero.
+    `edges` (r + 1,) bound the rows, `row_of_bin` (2048,) says where each store bin goes, `zero_row` holds zero or is
+    the nearest to it.
     """
 
     edges: Floats
@@ -73,6 +74,37 @@ def rows_of(histograms: Sequence[Histogram], max_rows: int = MAX_ROWS) -> Rows |
     offset = np.clip(np.where(np.arange(BIN_COUNT) % SIGN_BIN < starts[0], 0, offset), 0, len(starts))
     row_of_bin = np.where(np.arange(BIN_COUNT) >= SIGN_BIN, zero_row - offset, zero_row + offset)
     return Rows(edges, np.clip(row_of_bin, 0, len(edges) - 2), zero_row)
+
+
+def even_rows(histograms: Sequence[Histogram], max_rows: int = MAX_ROWS) -> Rows | None:
+    """Rows as even on the number line as whole bins allow; None when no histogram holds a finite value.
+
+    Bins too narrow to be seen share a row until it is 1 / `max_rows` of the range; wide ones stay as they are.
+    """
+    magnitudes = [histogram.bins for histogram in histograms if histogram.bins.size]
+    if not magnitudes:
+        return rows_of(histograms, max_rows)
+    lower, upper = bin_edges(np.concatenate(magnitudes))
+    reach = [0.0] if _any_zero(histograms) else []
+    low, high = min([float(lower.min()), *reach]), max([float(upper.max()), *reach])
+    bounds = _even_bounds(max(-low, high), (high - low) / max_rows)
+    between = [] if low < 0 < high else [0.0]  # with both signs one row lies across zero
+    edges = np.concatenate([-bounds[::-1], between, bounds])
+    edges = edges[np.searchsorted(edges, low, side="right") - 1 : np.searchsorted(edges, high) + 1]
+    every = np.arange(BIN_COUNT)
+    lower, upper = bin_edges(every - np.maximum(every % SIGN_BIN - (NONFINITE_BIN - 1), 0))
+    rows = np.clip(np.searchsorted(edges, [*(lower + upper) / 2, 0.0], side="right") - 1, 0, len(edges) - 2)
+    return Rows(edges, rows[:-1], int(rows[-1]))
+
+
+def _even_bounds(top: float, width: float) -> Floats:
+    """Edges of bins from half a `width` up to `top`, ascending, each at least `width` from the next."""
+    bounds = [top]
+    upper_edges = bin_edges(np.arange(NONFINITE_BIN))[1]
+    for edge in upper_edges[(upper_edges >= width / 2) & (upper_edges < top)][::-1].tolist():
+        if bounds[-1] - edge >= width:
+            bounds.append(edge)
+    return np.array(bounds[::-1])
 
 
 def _any_zero(histograms: Sequence[Histogram]) -> bool:

@@ -27,6 +27,7 @@ def all_figures(store: Store, run_id: int, start: float) -> Iterator[go.Figure]:
     histograms = charts.histograms_data(store.histograms(run_id, "weights/conv1.weight"))
     yield charts.histograms_figure(histograms)
     yield charts.percentiles_figure(histograms)
+    yield charts.ridgelines_figure(charts.ridgelines_data(store.histograms(run_id, "weights/conv1.weight")))
     layers = charts.read_series(store, run_id, kind="layer")
     yield charts.gradient_flow_figure(charts.gradient_flow_data(layers, "gradient_norm"))
     yield charts.gradient_flow_figure(charts.gradient_flow_data(layers, "update_ratio"))
