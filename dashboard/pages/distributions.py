@@ -11,6 +11,8 @@ from torchglass.charts import (
     histograms_figure,
     percentiles_figure,
     read_series,
+    ridgelines_data,
+    ridgelines_figure,
 )
 from torchglass.charts.gradient_flow import LayerQuantity
 from torchglass.dashboard import notices
@@ -23,6 +25,7 @@ QUANTITIES: dict[LayerQuantity, str] = {
     "weight_norm": "Weight norm",
     "update_ratio": "Update ratio",
 }
+VIEWS = {"heat_map": "Heat map", "percentiles": "Percentiles", "ridgelines": "Ridgelines"}
 
 
 def show(store: Store, run: Run) -> None:
@@ -61,10 +64,28 @@ def _histograms(store: Store, run: Run, keys: list[str]) -> None:
     st.subheader("By value", anchor=False)
     groups = [group for group in GROUPS if any(key.startswith(f"{group}/") for key in keys)]
     left, right = st.columns([1, 3], vertical_alignment="bottom")
+    prefix = ""
     if groups:
         group = left.segmented_control("Of", groups, default=groups[0], required=True, format_func=GROUPS.__getitem__)
-        keys = [key for key in keys if key.startswith(f"{group}/")]
-    key = right.selectbox("Parameter", keys, format_func=lambda name: name.partition("/")[2] or name)
-    data = histograms_data(store.histograms(run.id, key))
-    draw(lambda dark: histograms_figure(data, dark=dark), "histograms", "Share of values in each bin over the steps")
-    draw(lambda dark: percentiles_figure(data, dark=dark), "percentiles", "Percentiles of the values over the steps")
+        prefix = f"{group}/"
+    # Names without their group: options that only look alike would keep the other group's choice for one more run.
+    names = [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
+    name = right.selectbox("Parameter", names, format_func=lambda it: it if prefix else it.partition("/")[2] or it)
+    views = st.segmented_control(
+        "Drawn as",
+        list(VIEWS),
+        selection_mode="multi",
+        default=["heat_map", "percentiles"],
+        format_func=VIEWS.__getitem__,
+    )
+    histograms = store.histograms(run.id, prefix + name)
+    data = histograms_data(histograms)
+    if "heat_map" in views:
+        alt = "Share of values in each bin over the steps"
+        draw(lambda dark: histograms_figure(data, dark=dark), "histograms", alt)
+    if "percentiles" in views:
+        alt = "Percentiles of the values over the steps"
+        draw(lambda dark: percentiles_figure(data, dark=dark), "percentiles", alt)
+    if "ridgelines" in views:
+        ridges = ridgelines_data(histograms)
+        draw(lambda dark: ridgelines_figure(ridges, dark=dark), "ridgelines", "Outline of the values at some steps")
