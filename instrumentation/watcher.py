@@ -6,27 +6,21 @@ a microsecond then, not thirty nanoseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
-import numpy as np
 import torch
 
-from torchglass.instrumentation.buffer import Buffer, ScalarRow
+from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.device_phases import CudaClock, DeviceTimeline
 from torchglass.instrumentation.guard import Guard, tell
-from torchglass.instrumentation.phases import PHASES, HostTimeline, Passed, Phase, Timeline
-from torchglass.instrumentation.rows import Layout, Row
+from torchglass.instrumentation.phases import HostTimeline, Phase, Timeline
+from torchglass.instrumentation.step_rows import StepRows
 from torchglass.instrumentation.transfer import Transfer, is_capturing
 from torchglass.instrumentation.watched import Watched
-from torchglass.store import Column, Fact
+from torchglass.store import Fact
 
 FORWARDS_WITHOUT_STEP = 200  # more than anybody accumulates or an initial loss scale costs
-STEP_BYTES = 800  # about what waits of a step: a dictionary of seconds, a list of rates and three tuples
-_PHASE_COLUMNS = tuple(Column(f"phase/{name}", "phase", "s") for name in ("step", *PHASES))
-_PHASES = Layout(_PHASE_COLUMNS)
-_OWN_COST_COLUMN = Column("torchglass/hook_seconds", "self", "s")
 
 
 class StepWatcher:
@@ -57,7 +51,7 @@ class StepWatcher:
         self._told_no_step = False
         self._timeline: Timeline | None = None
         self._mark: Callable[[Phase, int], None] = self._begin_timeline
-        self._layouts: dict[tuple[bool, tuple[int, ...]], Layout] = {}
+        self._rows = StepRows(buffer, transfer)
 
     def watch(self, watched: Watched) -> None:
         """Watch this model and its optimizer from now on, instead of what was watched before."""
@@ -159,7 +153,7 @@ class StepWatcher:
             self._mark("torchglass", self._guard.now_ns())
         found_inf = getattr(optimizer, "found_inf", None)
         if found_inf is not None:
-            self._send_skipped(found_inf)
+            self._rows.send_skipped(self.step, self._clock(), found_inf)
         if self.watched is None or self.watched.is_last(optimizer):
             self._end_step(now_ns)
 
@@ -215,28 +209,12 @@ class StepWatcher:
         self._read_in_step.add(id(optimizer))
         self._mark("torchglass", self._guard.now_ns())
 
-    def _send_skipped(self, found_inf: Any) -> None:
-        """Say of a fused step on a device, once that is known, that it moved nothing."""
-        if not isinstance(found_inf, torch.Tensor) or not self._transfer.accepts(found_inf.device):
-            return
-        step, when = self.step, self._clock()
-
-        def deliver(found: np.ndarray) -> None:
-            if found.any():
-                self._buffer.put(ScalarRow(step, when, {"skipped_step": 1.0}))
-
-        self._transfer.submit(found_inf.detach().clone(), deliver)
-
     def _begin_next_step(self) -> None:
         self._step_is_over = False
         self.step += 1
 
     def _end_step(self, now_ns: int) -> None:
-        """Record the step in one row, and pass on whatever has arrived from the device by now.
-
-        The row holds the phases (unless the device delivers them later), the learning rates as the step used them, and
-        what we cost. Here it is but noted; the writer's thread does the sums.
-        """
+        """Record the step, and pass on whatever has arrived from the device by now."""
         self._step_is_over = True
         self._forwards = 0
         if self._read_in_step:
@@ -244,66 +222,15 @@ class StepWatcher:
         when = self._clock.base + now_ns / 1e9
         timeline, watched = self._timeline, self.watched
         passed = timeline.close_step(self.step, when) if timeline is not None else None
-        groups, rates = self._learning_rates(watched, when) if watched is not None else (None, [])
         spent_ns = self._guard.spent_ns
-        noted = (self.step, when, passed, groups, rates, spent_ns - self._told_ns)
+        self._rows.note(self.step, when, passed, watched, spent_ns - self._told_ns)
         self._told_ns = spent_ns
-        self._buffer.add((self._to_row, noted), STEP_BYTES)
         if passed is None and timeline is not None:
             timeline.poll()
         if self._transfer.pending:
             self._transfer.poll()
         if watched is not None and self.step >= watched.profiler.wakes_at:
             watched.profiler.step_ended(self.step, now_ns)
-
-    def _to_row(
-        self,
-        step: int,
-        when: float,
-        passed: Passed | None,
-        groups: tuple[int, ...] | None,
-        rates: Sequence[float],
-        spent_ns: int,
-    ) -> Row:
-        """Pack what was noted of a step."""
-        groups = tuple(range(len(rates))) if groups is None else groups
-        layout = self._layouts.get((passed is not None, groups)) or self._make_layout(passed is not None, groups)
-        seconds = passed.seconds() if passed is not None else []
-        return layout.text, layout.pack(step, when, *_with_sum(seconds), *rates, spent_ns / 1e9)
-
-    def _learning_rates(self, watched: Watched, when: float) -> tuple[tuple[int, ...] | None, list[float]]:
-        """Indices (None for all) of the parameter groups whose rate is a plain number, and these; tensors are sent."""
-        rates, groups = [], watched.groups()
-        for group in groups:
-            rate = group.get("lr")
-            if type(rate) is not float:
-                return self._mixed_rates([group.get("lr") for group in groups], when)
-            rates.append(rate)
-        return None, rates
-
-    def _mixed_rates(self, rates: Sequence[Any], when: float) -> tuple[tuple[int, ...], list[float]]:
-        for index, rate in enumerate(rates):
-            if isinstance(rate, torch.Tensor):
-                self._send_learning_rate(_rate_key(index), rate, when)
-        plain = {index: float(rate) for index, rate in enumerate(rates) if isinstance(rate, int | float)}
-        return tuple(plain), list(plain.values())
-
-    def _send_learning_rate(self, key: str, rate: torch.Tensor, when: float) -> None:
-        if not self._transfer.accepts(rate.device):
-            return
-        step = self.step
-
-        def deliver(array: np.ndarray) -> None:
-            self._buffer.put(ScalarRow(step, when, {key: float(array)}))
-
-        # Cloned on its device: a scheduler writes the next rate into the same tensor.
-        self._transfer.submit(rate.detach().clone(), deliver)
-
-    def _make_layout(self, with_phases: bool, groups: tuple[int, ...]) -> Layout:
-        phases = _PHASE_COLUMNS if with_phases else ()
-        layout = Layout([*phases, *(Column(_rate_key(index)) for index in groups), _OWN_COST_COLUMN])
-        self._layouts[with_phases, groups] = layout
-        return layout
 
     def _is_due(self) -> bool:
         step, norms, histograms = self.step, self._norms_interval, self._histograms_interval
@@ -322,14 +249,10 @@ class StepWatcher:
         """Make the timeline, at the first moment: by then the model is on the device where it trains."""
         device = self.watched.device if self.watched is not None else torch.device("cpu")
         self._timeline = (
-            DeviceTimeline(CudaClock(device), self._deliver_phases) if device.type == "cuda" else HostTimeline(now_ns)
+            DeviceTimeline(CudaClock(device), self._rows.put_phases) if device.type == "cuda" else HostTimeline(now_ns)
         )
         self._mark = self._timeline.mark
         self._state("phases", {"clock": self._timeline.name, "device": str(device)})
-
-    def _deliver_phases(self, step: int, when: float, seconds: Mapping[str, float]) -> None:
-        packed = _PHASES.pack(step, when, *_with_sum(list(seconds.values())))
-        self._buffer.add((_PHASES.text, packed), _PHASES.row_bytes)
 
     def _settle(self) -> None:
         if self._timeline is not None:
@@ -348,14 +271,6 @@ class StepWatcher:
 
     def _state(self, key: str, value: object) -> None:
         self._buffer.put(Fact(self._rank, key, value, self._clock()))
-
-
-def _with_sum(seconds: Sequence[float]) -> Sequence[float]:
-    return [sum(seconds), *seconds] if seconds else seconds
-
-
-def _rate_key(group: int) -> str:
-    return "learning_rate" if group == 0 else f"learning_rate/group{group}"
 
 
 def _is_known_to_skip(optimizer: torch.optim.Optimizer | None) -> bool:

@@ -171,6 +171,16 @@ def test_the_learning_rate_of_every_group_is_recorded_as_the_step_used_it(tmp_pa
     assert recorded(tmp_path / "s.db", "learning_rate/group1") == {0: 0.25, 1: 0.125, 2: 0.0625}
 
 
+@pytest.mark.parametrize("rate", [1, np.float32(0.5), np.float64(0.25)])
+def test_a_learning_rate_of_whatever_kind_of_number_is_recorded(tmp_path: Path, rate: Any) -> None:
+    model = Small()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.125)
+    optimizer.param_groups[0]["lr"] = rate
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False):
+        train_step(model, optimizer, batches(1)[0])
+    assert recorded(tmp_path / "s.db", "learning_rate") == {0: float(rate)}
+
+
 def test_a_learning_rate_that_is_a_tensor_is_read_at_its_step(tmp_path: Path) -> None:
     model = Small()
     rate = torch.tensor(0.5)
