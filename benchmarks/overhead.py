@@ -1,6 +1,6 @@
 """What `attach` costs a training step: bare and attached, in turns, in one run. `make bench` runs this.
 
-Timings on shared machines wander, so the two loops take turns in blocks of 50 steps, and what is given is the median
+Timings on shared machines wander, so the two loops take turns in blocks of 100 steps, and what is given is the median
 over pairs of blocks. The mean also holds what is rare: histograms, and the steps that a profiler window covers.
 """
 
@@ -23,7 +23,7 @@ from torch import nn
 
 import torchglass
 
-BLOCK_STEPS = 50
+BLOCK_STEPS = 100  # as many as between two samples of all layers: each block pays for one
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -85,9 +85,9 @@ def torchglass_model(name: str) -> nn.Module:
 
 
 CASES = (
-    Case("lenet5, batch 64", lenet5, (64, 1, 32, 32), 40),
-    Case("MLP of 90 layers, batch 32", deep_mlp, (32, 64), 30),
-    Case("CNN of 20 ms or more, batch 64", wide_cnn, (64, 3, 32, 32), 8),
+    Case("lenet5, batch 64", lenet5, (64, 1, 32, 32), 20),
+    Case("MLP of 90 layers, batch 32", deep_mlp, (32, 64), 25),
+    Case("CNN of 20 ms or more, batch 16", wide_cnn, (16, 3, 32, 32), 15),
 )
 SETTINGS = (
     Setting("defaults", {}),
@@ -166,7 +166,7 @@ def table(results: list[Result], where: str) -> str:
         "# What attach costs a training step",
         "",
         f"Machine: {where}. Rewritten by `make bench` ({time.strftime('%Y-%m-%d')}).",
-        "Bare and attached take turns in blocks of 50 steps. Median: over pairs of blocks; mean: everything, profiler",
+        "Bare and attached take turns in blocks of 100 steps. Median: over pairs of blocks; mean: everything, profiler",
         "windows included. Hooks: what torchglass itself measured on the training thread, median step.",
         "",
         "| step | setting | bare step | median cost | median cost per step | mean cost | hooks |",
