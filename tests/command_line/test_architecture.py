@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("store", "instrumentation", "bridges", "explainers", "reference_models", "charts", "report", "exchange", "dashboard")
+ROOMS = (
+    "store",
+    "instrumentation",
+    "bridges",
+    "explainers",
+    "reference_models",
+    "charts",
+    "report",
+    "exchange",
+    "dashboard",
+)
 
 MAY_IMPORT: dict[str, set[str]] = {
     "store": {"errors"},
