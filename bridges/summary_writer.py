@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from torchglass.bridges.pictures import as_array
-from torchglass.bridges.raw_histograms import to_store_bins
 from torchglass.bridges.writer_declined import DecliningWriter
 from torchglass.bridges.writer_media import MediaWriter
 from torchglass.errors import OptionError
 from torchglass.instrumentation.watching import put_histogram
+from torchglass.store.rebinning import rebin_limits
 
 
 class SummaryWriter(MediaWriter, DecliningWriter):
@@ -85,7 +85,11 @@ class SummaryWriter(MediaWriter, DecliningWriter):
             raise OptionError(f"add_histogram_raw({tag!r}) got {len(limits)} limits and {len(counts)} counts")
         step = self._step(global_step)
         when = time.time() if walltime is None else walltime
-        put_histogram(self.run, tag, to_store_bins(limits, counts, float(min), float(max), step=step, time=when))
+        counted = rebin_limits(limits, counts, step=step, time=when, minimum=float(min), maximum=float(max))
+        if counted is not None:
+            put_histogram(self.run, tag, counted)
+        else:
+            self._notices.say("raw_histograms", f"the buckets of {tag!r} do not ascend: they are kept, and not drawn")
         meta = {"min": min, "max": max, "num": num, "sum": sum, "sum_squares": sum_squares}
         arrays = {"bucket_limits": limits, "bucket_counts": counts}
         self._save("histogram_raw", tag, arrays, meta, global_step, walltime)

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from torchglass.bridges.notices import Notices
-from torchglass.bridges.raw_histograms import to_store_bins
 from torchglass.bridges.tracker_media import MAX_TABLE_ROWS, Declined, Histogram, Image, Table
 from torchglass.bridges.tracker_summary import Summary
 from torchglass.errors import OptionError
 from torchglass.instrumentation import Run as Recording
 from torchglass.instrumentation.watching import put_histogram
+from torchglass.store.rebinning import rebin
 
 _PLAIN = frozenset([float, int])  # what needs no second look
 
@@ -70,8 +70,11 @@ class Values:
             self._recording.log_histogram(key, histogram.values, step)
             return
         counts, edges = np.array(histogram.histogram, np.float64), np.array(histogram.bins, np.float64)
-        counted = to_store_bins(edges[1:], counts, edges[0], edges[-1], step=step, time=time.time())
-        put_histogram(self._recording, key, counted)
+        counted = rebin(edges[:-1], edges[1:], counts, step=step, time=time.time())
+        if counted is not None:
+            put_histogram(self._recording, key, counted)
+        else:
+            self._notices.say("raw_histograms", f"the bins of {key!r} do not ascend: they are not kept")
 
     def _keep_images(self, key: str, images: Sequence[Image], step: int) -> None:
         alike = len({image.pixels.shape for image in images}) == 1

@@ -36,7 +36,7 @@ def import_tensorboard(
 
     Every scalar is kept with its step and wall time, in the order of the files: several of one step are all stored, and
     the last one counts. Histograms are counted again in the store's bins (their sum is exact, see
-    `torchglass.exchange.rebinning`); images, texts and precision-recall curves become artifacts, the hyper-parameters
+    `torchglass.store.rebinning`); images, texts and precision-recall curves become artifacts, the hyper-parameters
     of the hparams plugin the run's configuration. The rest is counted in `left_out`.
 
     Args:

@@ -14,9 +14,9 @@ from torchglass.exchange import hparams, pictures
 from torchglass.exchange.exact_numbers import read_number
 from torchglass.exchange.gathering import Gathered
 from torchglass.exchange.plain_scalars import PlainScalars
-from torchglass.exchange.rebinning import rebin
 from torchglass.exchange.tensors import numbers, strings
 from torchglass.store import Histogram
+from torchglass.store.rebinning import rebin, rebin_limits
 
 _SIZE_STRINGS = 2  # an image summary begins with its width and its height, as text
 _CURVE_ROWS = (
@@ -117,10 +117,8 @@ class Decoder:
         rights, counts = np.array(told.bucket_limit, np.float64), np.array(told.bucket, np.float64)
         if rights.size != counts.size:
             return False
-        # A bucket is named by its right edge; the first begins where the values do.
-        lefts = np.concatenate(([min(told.min, *rights[:1])], rights[:-1])) if rights.size else rights
-        histogram = rebin(
-            lefts, rights, counts, step=event.step, time=event.wall_time, minimum=told.min, maximum=told.max
+        histogram = rebin_limits(
+            rights, counts, step=event.step, time=event.wall_time, minimum=told.min, maximum=told.max
         )
         return self._keep(value.tag, histogram)
 

@@ -19,8 +19,8 @@ from torchglass.exchange.exact_numbers import texts_beside
 from torchglass.exchange.framing import frame
 from torchglass.exchange.progress import Advance
 from torchglass.exchange.reading import pieces
-from torchglass.exchange.rebinning import buckets_of
 from torchglass.store import Artifact, Histogram, Run, Series, Store
+from torchglass.store.rebinning import buckets_of
 
 FILE_VERSION = "brain.Event:2"
 

@@ -16,9 +16,9 @@ from tensorboard.compat.proto import summary_pb2
 from torch.utils.tensorboard import SummaryWriter
 
 from torchglass.exchange import import_tensorboard
-from torchglass.exchange.rebinning import buckets_of, rebin
 from torchglass.store import Histogram, Store
 from torchglass.store.bins import bin_edges
+from torchglass.store.rebinning import buckets_of, rebin, rebin_limits
 
 Numbers = npt.NDArray[np.float64]
 
@@ -189,3 +189,13 @@ def test_an_old_histogram_without_as_many_counts_as_edges_is_left_out(store: Sto
     write_log(tmp_path / "log", [event(value, 0)])
     (done,) = import_tensorboard(tmp_path / "log", store=store.path)
     assert done.left_out == {"histo": 1}
+
+
+def test_a_bucket_without_a_known_beginning_lies_at_its_upper_edge() -> None:
+    with np.errstate(all="raise"):
+        made = rebin_limits(
+            np.array([0.5, np.inf]), np.array([3.0, 2.0]), step=0, time=0.0, minimum=np.nan, maximum=np.inf
+        )
+    assert made is not None
+    below = bin_edges(made.bins)[0] <= 0.5
+    assert (made.count, int(made.counts[below].sum())) == (5, 3)

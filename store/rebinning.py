@@ -61,6 +61,17 @@ def rebin(
     return _histogram(step, time, binned, int(whole[zero].sum()), lowest, highest)
 
 
+def rebin_limits(
+    limits: Floats, counts: Floats, *, step: int, time: float, minimum: float, maximum: float
+) -> Histogram | None:
+    """Do as `rebin` does for buckets (m,) that touch, each named by its upper edge; the first begins at `minimum`.
+
+    A minimum that is NaN, unknown, has the first bucket lie at its edge.
+    """
+    lefts = np.concatenate([np.fmin(minimum, limits[:1]), limits[:-1]])
+    return rebin(lefts, limits, counts, step=step, time=time, minimum=minimum, maximum=maximum)
+
+
 def _whole_counts(counts: Floats) -> Integers:
     """Whole numbers of the same sum, rounded: counts are broken where values were weighted. Each is less than 1 off."""
     return np.diff(np.rint(np.cumsum(counts)), prepend=0.0).astype(np.int64)
