@@ -89,7 +89,9 @@ class SummaryWriter(MediaWriter, DecliningWriter):
         if counted is not None:
             put_histogram(self.run, tag, counted)
         else:
-            self._notices.say("raw_histograms", f"the buckets of {tag!r} do not ascend: they are kept, and not drawn")
+            self._notices.say(
+                "raw_histograms", f"{tag!r} is kept and not drawn: its limits must ascend, its counts be 0 or more"
+            )
         meta = {"min": min, "max": max, "num": num, "sum": sum, "sum_squares": sum_squares}
         arrays = {"bucket_limits": limits, "bucket_counts": counts}
         self._save("histogram_raw", tag, arrays, meta, global_step, walltime)

@@ -74,7 +74,7 @@ class Values:
         if counted is not None:
             put_histogram(self._recording, key, counted)
         else:
-            self._notices.say("raw_histograms", f"the bins of {key!r} do not ascend: they are not kept")
+            self._notices.say("raw_histograms", f"{key!r} is not kept: its bins must ascend, its counts be 0 or more")
 
     def _keep_images(self, key: str, images: Sequence[Image], step: int) -> None:
         alike = len({image.pixels.shape for image in images}) == 1

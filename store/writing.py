@@ -104,9 +104,10 @@ def put_rows(connection: Connection, ids: SeriesIds, run_id: int, rank: int, row
         Arrived(ids.of_columns(connection, run_id, rank, block.columns), block.steps, block.times, block.values)
         for block in rows
     ]
-    if blocks:
+    filled = [block for block in blocks if len(block.steps)]
+    if filled:
         connection.execute(
-            "INSERT INTO arrivals (run_id, rank, payload) VALUES (?, ?, ?)", (run_id, rank, encode_arrival(blocks))
+            "INSERT INTO arrivals (run_id, rank, payload) VALUES (?, ?, ?)", (run_id, rank, encode_arrival(filled))
         )
     return sum(block.values.size for block in blocks)
 

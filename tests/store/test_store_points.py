@@ -220,6 +220,14 @@ def test_many_writes_leave_a_chunk_for_every_1024_points_and_every_point(store: 
     assert read.values.tolist() == [step * 0.5 for step in range(2500)]
 
 
+def test_a_block_without_points_makes_its_series_and_leaves_no_arrival(store: Store) -> None:
+    run = start(store)
+    store.write(run, 0, one([], [], key="later"))
+    assert [series.key for series in store.series_of(run)] == ["later"]
+    with store._engine.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM arrivals").fetchone()[0] == 0
+
+
 def test_of_keys_that_come_together_and_apart_each_keeps_its_own_order(store: Store) -> None:
     run = start(store)
 
