@@ -22,6 +22,7 @@ from torchglass.store.records import (
     Run,
     RunStatus,
     Series,
+    Table,
 )
 from torchglass.store.runs import LOST_AFTER_SECONDS
 from torchglass.store.store import Store
@@ -46,6 +47,7 @@ __all__ = [
     "RunStatus",
     "Series",
     "Store",
+    "Table",
     "open_store",
 ]
 

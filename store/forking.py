@@ -12,12 +12,12 @@ from torchglass.store.engine import Connection
 from torchglass.store.points import SeriesReader
 from torchglass.store.records import Run
 from torchglass.store.runs import free_name
+from torchglass.store.windows import copy_windows
 from torchglass.store.writing import to_json
 
 _HISTOGRAM = (
     "step, time, zero_count, nan_count, positive_infinity_count, negative_infinity_count, minimum, maximum, payload"
 )
-_WINDOW = "rank, step, time, step_count, wall_seconds, facts"
 
 
 def begin(connection: Connection, parent: Run, step: int, name: str, now: float) -> int:
@@ -79,7 +79,7 @@ def copy_others(connection: Connection, parent_id: int, run_id: int, step: int) 
         "WHERE theirs.run_id = ? AND h.rewound = 0 AND h.step < ?",
         (run_id, parent_id, step),
     )
-    _copy_windows(connection, parent_id, run_id, step)
+    copy_windows(connection, parent_id, run_id, step)
     connection.execute(
         "INSERT INTO artifacts (run_id, rank, kind, key, step, time, meta, payload) "
         "SELECT ?, rank, kind, key, step, time, meta, payload FROM artifacts "
@@ -91,20 +91,3 @@ def copy_others(connection: Connection, parent_id: int, run_id: int, step: int) 
         "WHERE run_id = ?",
         (run_id, parent_id),
     )
-
-
-def _copy_windows(connection: Connection, parent_id: int, run_id: int, step: int) -> None:
-    rows = connection.execute(
-        "SELECT id FROM profiler_windows WHERE run_id = ? AND rewound = 0 AND step < ? ORDER BY id", (parent_id, step)
-    ).fetchall()
-    for (window_id,) in rows:
-        copied = connection.execute(
-            f"INSERT INTO profiler_windows (run_id, {_WINDOW}) SELECT ?, {_WINDOW} FROM profiler_windows "
-            "WHERE id = ? RETURNING id",
-            (run_id, window_id),
-        ).fetchone()
-        connection.execute(
-            "INSERT INTO profiler_rows (window_id, kind, name, calls, self_seconds, total_seconds) "
-            "SELECT ?, kind, name, calls, self_seconds, total_seconds FROM profiler_rows WHERE window_id = ?",
-            (int(copied[0]), window_id),
-        )

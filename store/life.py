@@ -11,6 +11,7 @@ from torchglass.errors import OptionError, StoreError
 from torchglass.store.engine import Connection
 from torchglass.store.records import Run
 from torchglass.store.runs import free_name
+from torchglass.store.windows import destroy_windows
 from torchglass.store.writing import to_json
 
 _OF_SERIES = ("payloads", "chunks", "rewinds")
@@ -73,9 +74,7 @@ def destroy(connection: Connection, run_id: int) -> None:
     connection.execute(
         "DELETE FROM histograms WHERE series_id IN (SELECT id FROM histogram_series WHERE run_id = ?)", (run_id,)
     )
-    connection.execute(
-        "DELETE FROM profiler_rows WHERE window_id IN (SELECT id FROM profiler_windows WHERE run_id = ?)", (run_id,)
-    )
+    destroy_windows(connection, run_id)
     for table in _OF_RUN:
         connection.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))
     connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))

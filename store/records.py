@@ -13,10 +13,11 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 RunStatus = Literal["running", "finished", "failed", "interrupted", "lost"]
-SeriesKind = Literal["scalar", "layer", "phase", "device", "self"]
+SeriesKind = Literal["scalar", "layer", "phase", "memory", "work", "device", "self"]
 # Sampled by the clock: several samples may carry the same training step, and each of them counts.
 TIMED_KINDS = frozenset({"device", "self"})
 RowKind = Literal["operator", "kernel"]
+Table = Mapping[str, npt.NDArray[Any]]  # columns (n,) by name
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ class ProfilerWindow:
     """A short stretch of steps that ran under torch.profiler, and what it found.
 
     `wall_seconds` spans the recorded steps; `facts` hold what the window knows of itself (device, slowdown, notes).
+    `tables` are given when it is written, and read by `Store.window_tables`.
     """
 
     step: int
@@ -196,6 +198,7 @@ class ProfilerWindow:
     rows: tuple[ProfilerRow, ...]
     id: int = 0
     rank: int = 0
+    tables: Mapping[str, Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

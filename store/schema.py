@@ -180,6 +180,14 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             time {real} NOT NULL,
             PRIMARY KEY (run_id, rank, key))""",
     ),
+    (
+        # What a window found beside its rows: kernels, idle gaps, slices, ..., each table as columns.
+        """CREATE TABLE profiler_tables (
+            window_id {integer} NOT NULL REFERENCES profiler_windows(id),
+            name {text} NOT NULL,
+            payload {blob} NOT NULL,
+            PRIMARY KEY (window_id, name))""",
+    ),
 )
 
 SCHEMA_VERSION = FIRST_SCHEMA + len(_MIGRATIONS) - 1

@@ -29,11 +29,12 @@ from torchglass.store.records import (
     Fact,
     Histogram,
     Points,
-    ProfilerRow,
     ProfilerWindow,
     Series,
+    Table,
 )
 from torchglass.store.run_verbs import RunVerbs
+from torchglass.store.windows import put_window, tables_of, windows_of
 
 MOST_ARRIVALS = 256  # writes, and
 MOST_ARRIVED_VALUES = 262_144  # values, between two compactions: what every reader of the rank goes through
@@ -79,7 +80,7 @@ class Store(RunVerbs):
                 series_id = series_ids.of_histogram(connection, run_id, rank, histogram.key)
                 writing.put_histogram(connection, series_id, histogram)
             for window in batch.windows:
-                writing.put_window(connection, run_id, rank, window)
+                put_window(connection, run_id, rank, window)
             for artifact in batch.artifacts:
                 writing.put_artifact(connection, run_id, rank, artifact)
             writing.put_facts(connection, run_id, batch.facts)
@@ -204,33 +205,18 @@ class Store(RunVerbs):
         return [Histogram(step, when, *decode_counts(bytes(payload)), *rest) for step, when, payload, *rest in rows]
 
     def windows(self, run_id: int, rank: int | None = None) -> list[ProfilerWindow]:
-        """Profiler windows of a run with their rows, in order of step."""
+        """Profiler windows of a run with their rows, in order of step; `window_tables` has what else they found."""
         with self._engine.reading() as connection:
-            heads = connection.execute(
-                "SELECT id, rank, step, time, step_count, wall_seconds, facts FROM profiler_windows "
-                "WHERE run_id = ? AND rank = coalesce(?, rank) AND rewound = 0 ORDER BY step, rank",
-                (run_id, rank),
-            ).fetchall()
-            windows = []
-            for window_id, window_rank, step, when, step_count, wall_seconds, facts in heads:
-                rows = connection.execute(
-                    "SELECT kind, name, calls, self_seconds, total_seconds FROM profiler_rows WHERE window_id = ? "
-                    "ORDER BY self_seconds DESC",
-                    (window_id,),
-                ).fetchall()
-                windows.append(
-                    ProfilerWindow(
-                        step=step,
-                        time=when,
-                        step_count=step_count,
-                        wall_seconds=wall_seconds,
-                        facts=json.loads(facts),
-                        rows=tuple(ProfilerRow(*row) for row in rows),
-                        id=window_id,
-                        rank=window_rank,
-                    )
-                )
-        return windows
+            return windows_of(connection, run_id, rank)
+
+    def window_tables(self, window_id: int, names: Iterable[str] | None = None) -> dict[str, Table]:
+        """Tables of one profiler window by name, all or those of `names`; one that it does not have is left out.
+
+        Raises:
+            StoreError: a table is damaged.
+        """
+        with self._engine.reading() as connection:
+            return tables_of(connection, window_id, names)
 
     def artifacts(self, run_id: int, *, kind: str | None = None, key: str | None = None) -> list[Artifact]:
         """Artifacts of a run without their arrays, in the order they were stored."""

@@ -12,7 +12,7 @@ import numpy as np
 from torchglass.store.arrays import encode_arrays
 from torchglass.store.codec import Arrived, encode_arrival, encode_counts
 from torchglass.store.engine import Connection
-from torchglass.store.records import ArtifactBlock, Column, Fact, HistogramBlock, Integers, ProfilerWindow, RowBlock
+from torchglass.store.records import ArtifactBlock, Column, Fact, HistogramBlock, Integers, RowBlock
 
 MOST_KNOWN = 4096  # sets of columns remembered; a loop that logs new names for ever must not fill the memory
 
@@ -133,21 +133,6 @@ def put_histogram(connection: Connection, series_id: int, block: HistogramBlock)
             histogram.maximum,
             encode_counts(histogram.bins, histogram.counts),
         ),
-    )
-
-
-def put_window(connection: Connection, run_id: int, rank: int, window: ProfilerWindow) -> None:
-    """Add a profiler window with its rows."""
-    cursor = connection.execute(
-        "INSERT INTO profiler_windows (run_id, rank, step, time, step_count, wall_seconds, facts) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        (run_id, rank, window.step, window.time, window.step_count, window.wall_seconds, to_json(dict(window.facts))),
-    )
-    window_id = cursor.fetchone()[0]
-    connection.executemany(
-        "INSERT INTO profiler_rows (window_id, kind, name, calls, self_seconds, total_seconds) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        [(window_id, *row) for row in window.rows],
     )
 
 

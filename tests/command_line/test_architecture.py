@@ -18,19 +18,23 @@ ROOMS = (
     "charts",
     "report",
     "exchange",
+    "traces",
+    "analysis",
     "dashboard",
 )
 
 MAY_IMPORT: dict[str, set[str]] = {
     "store": {"errors"},
-    "instrumentation": {"store", "errors"},
+    "instrumentation": {"store", "traces", "errors"},
     "bridges": {"store", "instrumentation", "errors"},
     "explainers": {"errors"},
     "reference_models": {"errors", "instrumentation"},
-    "charts": {"store", "errors"},
-    "report": {"store", "charts", "errors"},
+    "charts": {"store", "analysis", "errors"},
+    "report": {"store", "charts", "analysis", "errors"},
     "exchange": {"store", "errors"},
-    "dashboard": {"store", "charts", "report", "reference_models", "errors"},
+    "traces": {"store", "errors"},
+    "analysis": {"store", "errors"},
+    "dashboard": {"store", "charts", "report", "analysis", "reference_models", "errors"},
 }
 HEAVY_ALLOWED: dict[str, set[str]] = {
     "store": set(),
@@ -41,6 +45,8 @@ HEAVY_ALLOWED: dict[str, set[str]] = {
     "charts": {"plotly"},
     "report": {"plotly", "jinja2"},
     "exchange": {"tensorboard", "pyarrow", "tqdm"},
+    "traces": set(),
+    "analysis": set(),
     "dashboard": {"streamlit", "starlette", "plotly", "pandas"},
 }
 HEAVY = set().union(*HEAVY_ALLOWED.values())

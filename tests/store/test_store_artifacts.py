@@ -108,3 +108,19 @@ def test_windows_and_facts_come_back_and_a_later_fact_replaces_an_earlier(store:
     assert window.rows[1] == rows[0]
     assert store.windows(run, rank=0) == []
     assert store.facts(run) == [Fact(0, "k", {"b": "inf", "path": "x"}, 2.0), Fact(1, "k", "other rank", 1.0)]
+
+
+def test_tables_of_a_window_come_back_as_they_were_and_only_those_asked_for(store: Store) -> None:
+    run = start(store)
+    kernels = {"name": np.array(["gemm", "ReLU ✓"]), "seconds": np.array([2.5e-6, np.nan]), "calls": np.array([3, 1])}
+    tables = {"kernels": kernels, "empty": {"name": np.array([], np.str_)}}
+    store.write(run, 0, Batch(windows=[ProfilerWindow(8, 2.5, 3, 1.5, {}, (), tables=tables)]))
+    (window,) = store.windows(run)
+    assert window.tables == {}
+    found = store.window_tables(window.id)
+    assert found.keys() == tables.keys()
+    for column, values in kernels.items():
+        np.testing.assert_array_equal(found["kernels"][column], values)
+    assert found["empty"]["name"].size == 0
+    assert store.window_tables(window.id, ["empty", "absent"]).keys() == {"empty"}
+    assert store.window_tables(window.id + 1) == {}

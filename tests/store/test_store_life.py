@@ -62,7 +62,11 @@ def everything(steps: range, rank: int = 0) -> Batch:
         rows=[block(steps, [step * 0.5 for step in steps]), block(steps, [-float(step) for step in steps], "accuracy")],
         histograms=[HistogramBlock("weight", each) for each in histograms],
         windows=[
-            ProfilerWindow(step, START + step, 3, 0.25, {"device": "cpu"}, rows) for step in steps if step % 4 == 0
+            ProfilerWindow(
+                step, START + step, 3, 0.25, {"device": "cpu"}, rows, tables={"idle": {"gaps": np.array([step, 7])}}
+            )
+            for step in steps
+            if step % 4 == 0
         ],
         artifacts=[
             ArtifactBlock("checkpoint", f"at/{step}", step, START, {"step": step}, {"w": np.arange(step + 1)})
@@ -261,6 +265,7 @@ def test_a_fork_holds_what_its_parent_recorded_before_the_step_and_goes_its_own_
         assert [each.step for each in store.histograms(fork.id, "weight", rank)] == [0, 1, 2, 3, 4, 5]
         assert [each.step for each in store.windows(fork.id, rank)] == [0, 4]
     assert store.windows(fork.id)[0].rows == store.windows(parent.id)[0].rows
+    assert store.window_tables(store.windows(fork.id, 0)[1].id)["idle"]["gaps"].tolist() == [4, 7]
     assert store.histograms(fork.id, "weight")[5].counts.tolist() == [6, 2]
     assert [store.arrays(each.id)["w"].size for each in store.artifacts(fork.id)] == [1, 5, 1, 5]
     assert store.facts(fork.id) == store.facts(parent.id)
