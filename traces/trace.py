@@ -40,8 +40,8 @@ class Kind(IntEnum):
 class Trace:
     """Events in columns (n,), sorted by `start_ns`.
 
-    `name` are indices into `names`; `kind` are of `Kind`. `device` is an index or `HOST`; `lane` the thread on the
-    host, the stream on a device. `correlation` ties a runtime call to the device work that it launched; `external` is the id
+    `name` are indices into `names`; `kind` are of `Kind`. `device` is an index or `HOST`; `lane` a thread of the
+    host or a stream of the device. `correlation` ties a runtime call to what it launched; `external` is the id
     of the operator around (`operator_id` says which operator that is). Backward operators carry the `sequence` number
     of the forward operator and the thread that ran it, `forward_lane`. What an event does not have is `NO_ID`,
     `NO_SEQUENCE`, or NaN in the columns of floats.
