@@ -32,6 +32,10 @@ class CudaClock:
         event.record(torch.cuda.current_stream(self._device))
         return event
 
+    def has_passed(self, stamp: Any) -> bool:
+        """Tell whether the device has reached a stamp; ask only where one may be made."""
+        return bool(stamp.query())
+
     def are_ready(self, stamps: Sequence[Any]) -> bool:
         """Tell whether each of these stamps can be read."""
         # Each is asked, the newest first: where a step changes streams the last one says nothing of the others.
@@ -56,17 +60,19 @@ class _ClosedStep(NamedTuple):
     stamps: list[Any]
     phases: list[Phase]
     seconds: dict[str, float]
+    host_bound_percent: float
 
 
 class DeviceTimeline:
     """Boundaries of the running step, and closed steps that wait to become readable.
 
-    `deliver(step, time, seconds)` gets a step's seconds by phase once they can be read.
+    `deliver(step, time, seconds, host_bound_percent)` gets a step's seconds by phase once they can be read, and at what
+    share of its boundaries the device had nothing left to do by the time the host got there.
     """
 
     name = "cuda"
 
-    def __init__(self, clock: CudaClock, deliver: Callable[[int, float, Mapping[str, float]], None]) -> None:
+    def __init__(self, clock: CudaClock, deliver: Callable[[int, float, Mapping[str, float], float], None]) -> None:
         self.given_up = 0
         self._clock = clock
         self._deliver = deliver
@@ -74,6 +80,7 @@ class DeviceTimeline:
         self._phases: list[Phase] = []
         self._seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
         self._closed: deque[_ClosedStep] = deque()
+        self._boundaries = self._starved = 0
         self._begin()
 
     def mark(self, phase: Phase, now_ns: int = 0) -> None:
@@ -82,6 +89,8 @@ class DeviceTimeline:
         if not self._stamps:
             self._begin()
             return
+        self._boundaries += 1
+        self._starved += self._clock.has_passed(self._stamps[-1])
         if self._phases and self._phases[-1] == phase:
             # Neighbours of one phase are one stretch: a long evaluation must not pile up boundaries.
             self._phases.pop()
@@ -95,7 +104,9 @@ class DeviceTimeline:
         """End the step at the last boundary, which the next step begins with."""
         if not self._stamps:
             return
-        self._closed.append(_ClosedStep(step, when, self._stamps, self._phases, self._seconds))
+        starved = 100.0 * self._starved / max(1, self._boundaries)
+        self._closed.append(_ClosedStep(step, when, self._stamps, self._phases, self._seconds, starved))
+        self._boundaries = self._starved = 0
         self._stamps, self._phases, self._seconds = [self._stamps[-1]], [], dict.fromkeys(PHASES, 0.0)
         if len(self._closed) > MAX_OPEN_STEPS:
             self._release(self._closed.popleft().stamps)
@@ -105,7 +116,7 @@ class DeviceTimeline:
         while self._closed and self._clock.are_ready(self._closed[0].stamps):
             closed = self._closed.popleft()
             self._add_up(closed.stamps, closed.phases, closed.seconds)
-            self._deliver(closed.step, closed.time, closed.seconds)
+            self._deliver(closed.step, closed.time, closed.seconds, closed.host_bound_percent)
             self._release(closed.stamps)
 
     def settle(self) -> None:

@@ -35,6 +35,7 @@ class StepEvents(Protocol):
     def forward_ends(self, now_ns: int) -> None: ...
     def backward_begins(self, now_ns: int) -> None: ...
     def backward_ends(self, now_ns: int) -> None: ...
+    def gradients_are_synchronized(self, now_ns: int) -> None: ...
     def optimizer_begins(self, now_ns: int, optimizer: torch.optim.Optimizer, has_closure: bool) -> None: ...
     def closure_returned(self, now_ns: int, optimizer: torch.optim.Optimizer) -> None: ...
     def optimizer_ends(self, now_ns: int, optimizer: torch.optim.Optimizer) -> None: ...
@@ -168,6 +169,12 @@ class Hooks:
         if self._backward_is_open:
             self._backward_is_open = False
             self._guard.moment(self._events.backward_ends)
+            if _is_distributed():
+                # DDP queued the end of its exchange during this backward, before us: we are called behind it.
+                _at_end_of_backward(self._tell_synchronized)
+
+    def _tell_synchronized(self) -> None:
+        self._guard.moment(self._events.gradients_are_synchronized)
 
     def _before_optimizer(
         self, optimizer: torch.optim.Optimizer, arguments: tuple[Any, ...], options: dict[str, Any]
@@ -224,6 +231,10 @@ def _is_below(frame: FrameType) -> bool:
     while caller is not None and caller is not frame:
         caller = caller.f_back
     return caller is not None
+
+
+def _is_distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 # Public as torch.autograd.graph.queue_callback from torch 2.15; the engine's own entry before that.

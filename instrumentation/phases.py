@@ -1,20 +1,22 @@
 """Where a step's time goes: phases that share their boundaries, so that they sum to the step exactly.
 
-data       waiting for the next batch (the loader's `__next__` under `run.batches`, else the gap before a forward)
-forward    inside the model's forward, training mode only
-backward   from the first gradient that reaches the model's output until the autograd engine is done
-optimizer  inside `optimizer.step`
-torchglass reading gradients and weights for the layer statistics, on the steps where that is due
-other      the rest: loss, metrics, evaluation, host-to-device copies, logging
+data           waiting for the next batch (the loader's `__next__` under `run.batches`, else the gap before a forward)
+to_device      moving the batch to the device, where `run.batches(loader, device=...)` or `run.to_device` does it
+forward        inside the model's forward, training mode only
+backward       from the first gradient that reaches the model's output until the autograd engine has all of them
+gradient_sync  what is left to wait for other ranks then: the part of the exchange that backward did not hide
+optimizer      inside `optimizer.step`
+torchglass     reading gradients and weights for the layer statistics, on the steps where that is due
+other          the rest: loss, metrics, evaluation, copies to the device that nothing names, logging
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
-Phase = Literal["data", "forward", "backward", "optimizer", "torchglass", "other"]
-PHASES: tuple[Phase, ...] = ("data", "forward", "backward", "optimizer", "torchglass", "other")
+Phase = Literal["data", "to_device", "forward", "backward", "gradient_sync", "optimizer", "torchglass", "other"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 class Timeline(Protocol):

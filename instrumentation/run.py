@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from torchglass.errors import StoreError
-from torchglass.instrumentation.batches import Batch, Batches
+from torchglass.instrumentation.batches import Batch, Batches, Moved
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.guard import Guard, tell
@@ -101,9 +101,19 @@ class Run(Recorder):
             tell(f"torchglass cannot read the summary of {self.name!r} now: {failure}")
             return {}
 
-    def batches(self, loader: Iterable[Batch]) -> Batches[Batch]:
-        """Iterate over a loader so that the time spent waiting for it is named; nothing else changes."""
-        return Batches(loader, self._guard, self._watcher)
+    def batches(self, loader: Iterable[Batch], device: torch.device | str | None = None) -> Batches[Batch]:
+        """Iterate over a loader so that the time spent waiting for it is named.
+
+        With a `device` the batches arrive there, and moving them is a phase of its own; else nothing else changes.
+        """
+        return Batches(loader, self._guard, self._watcher, None if device is None else torch.device(device))
+
+    @contextmanager
+    def to_device(self) -> Iterator[None]:
+        """Name the time in which the loop moves a batch to the device itself: `with run.to_device(): x = x.cuda()`."""
+        self._guard.moment(self._watcher.named_step_begins)
+        yield
+        self._guard.moment(self._watcher.batch_is_on_device)
 
     @contextmanager
     def step(self) -> Iterator[int]:
@@ -228,9 +238,16 @@ class DisabledRun(Run):
     def configure(self, values: Mapping[str, Any]) -> None:
         """Do nothing."""
 
-    def batches(self, loader: Iterable[Batch]) -> Any:
-        """Return the loader itself."""
-        return loader
+    def batches(self, loader: Iterable[Batch], device: torch.device | str | None = None) -> Any:
+        """Return the loader itself; with a device, one whose batches arrive there."""
+        if device is None:
+            return loader
+        return Moved(loader, torch.device(device))
+
+    @contextmanager
+    def to_device(self) -> Iterator[None]:
+        """Do nothing."""
+        yield
 
     @contextmanager
     def step(self) -> Iterator[int]:

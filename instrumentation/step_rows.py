@@ -18,7 +18,8 @@ from torchglass.store import Column
 
 STEP_BYTES = 800  # about what waits of a step: a dictionary of seconds, a list of rates and three tuples
 _PHASE_COLUMNS = tuple(Column(f"phase/{name}", "phase", "s") for name in ("step", *PHASES))
-_PHASES = Layout(_PHASE_COLUMNS)
+_DEVICE_STEP = Layout([*_PHASE_COLUMNS, Column("work/host_bound_percent", "work", "%")])
+_MICRO_STEPS_COLUMN = Column("work/micro_steps", "work")
 _OWN_COST_COLUMN = Column("torchglass/hook_seconds", "self", "s")
 
 
@@ -30,15 +31,17 @@ class StepRows:
         self._transfer = transfer
         self._layouts: dict[tuple[bool, tuple[int, ...]], Layout] = {}
 
-    def note(self, step: int, when: float, passed: Passed | None, watched: Watched | None, spent_ns: int) -> None:
+    def note(
+        self, step: int, when: float, passed: Passed | None, watched: Watched | None, micro_steps: int, spent_ns: int
+    ) -> None:
         """Note a step that ended; its phases are None where a device delivers them later."""
         groups, rates = self._learning_rates(watched, step, when) if watched is not None else (None, [])
-        self._buffer.add((self._to_row, (step, when, passed, groups, rates, spent_ns)), STEP_BYTES)
+        self._buffer.add((self._to_row, (step, when, passed, groups, rates, micro_steps, spent_ns)), STEP_BYTES)
 
-    def put_phases(self, step: int, when: float, seconds: Mapping[str, float]) -> None:
+    def put_phases(self, step: int, when: float, seconds: Mapping[str, float], host_bound_percent: float) -> None:
         """Record the phases of a step that a device has delivered."""
-        packed = _PHASES.pack(step, when, *_with_sum(list(seconds.values())))
-        self._buffer.add((_PHASES.text, packed), _PHASES.row_bytes)
+        packed = _DEVICE_STEP.pack(step, when, *_with_sum(list(seconds.values())), host_bound_percent)
+        self._buffer.add((_DEVICE_STEP.text, packed), _DEVICE_STEP.row_bytes)
 
     def send_skipped(self, step: int, when: float, found_inf: Any) -> None:
         """Say of a fused step on a device, once that is known, that it moved nothing."""
@@ -58,13 +61,14 @@ class StepRows:
         passed: Passed | None,
         groups: tuple[int, ...] | None,
         rates: Sequence[float],
+        micro_steps: int,
         spent_ns: int,
     ) -> Row:
         """Pack what was noted of a step."""
         groups = tuple(range(len(rates))) if groups is None else groups
         layout = self._layouts.get((passed is not None, groups)) or self._make_layout(passed is not None, groups)
         seconds = passed.seconds() if passed is not None else []
-        return layout.text, layout.pack(step, when, *_with_sum(seconds), *rates, spent_ns / 1e9)
+        return layout.text, layout.pack(step, when, *_with_sum(seconds), *rates, micro_steps, spent_ns / 1e9)
 
     def _learning_rates(self, watched: Watched, step: int, when: float) -> tuple[tuple[int, ...] | None, list[float]]:
         """Indices (None for all) of the parameter groups whose rate is a plain number, and these; tensors are sent."""
@@ -95,7 +99,9 @@ class StepRows:
 
     def _make_layout(self, with_phases: bool, groups: tuple[int, ...]) -> Layout:
         phases = _PHASE_COLUMNS if with_phases else ()
-        layout = Layout([*phases, *(Column(_rate_key(index)) for index in groups), _OWN_COST_COLUMN])
+        layout = Layout(
+            [*phases, *(Column(_rate_key(index)) for index in groups), _MICRO_STEPS_COLUMN, _OWN_COST_COLUMN]
+        )
         self._layouts[with_phases, groups] = layout
         return layout
 

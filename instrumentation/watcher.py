@@ -47,7 +47,7 @@ class StepWatcher:
         self._reads = False
         self._read_in_step: set[int] = set()
         self._told_ns = 0
-        self._forwards = 0
+        self._forwards = self._micro_steps = 0
         self._told_no_step = False
         self._timeline: Timeline | None = None
         self._mark: Callable[[Phase, int], None] = self._begin_timeline
@@ -85,6 +85,10 @@ class StepWatcher:
         if self._step_is_over:
             self._begin_next_step()
 
+    def batch_is_on_device(self, now_ns: int) -> None:
+        """The batch was moved to where the model computes, or that was asked of the device."""
+        self._mark("to_device", now_ns)
+
     def forward_begins(self, now_ns: int) -> None:
         """The model is called, in training mode."""
         if self._step_is_over:
@@ -109,6 +113,11 @@ class StepWatcher:
     def backward_ends(self, now_ns: int) -> None:
         """All gradients of this backward are accumulated."""
         self._mark("backward", now_ns)
+        self._micro_steps += 1
+
+    def gradients_are_synchronized(self, now_ns: int) -> None:
+        """The other ranks' gradients have arrived, too."""
+        self._mark("gradient_sync", now_ns)
 
     def evaluation_begins(self, now_ns: int) -> None:
         """The model is called in evaluation mode or without gradients."""
@@ -216,14 +225,14 @@ class StepWatcher:
     def _end_step(self, now_ns: int) -> None:
         """Record the step, and pass on whatever has arrived from the device by now."""
         self._step_is_over = True
-        self._forwards = 0
+        micro_steps, self._forwards, self._micro_steps = self._micro_steps, 0, 0
         if self._read_in_step:
             self._read_in_step.clear()
         when = self._clock.base + now_ns / 1e9
         timeline, watched = self._timeline, self.watched
         passed = timeline.close_step(self.step, when) if timeline is not None else None
         spent_ns = self._guard.spent_ns
-        self._rows.note(self.step, when, passed, watched, spent_ns - self._told_ns)
+        self._rows.note(self.step, when, passed, watched, micro_steps, spent_ns - self._told_ns)
         self._told_ns = spent_ns
         if passed is None and timeline is not None:
             timeline.poll()

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from statistics import median
 
 import pytest
 import torch.distributed
@@ -20,6 +21,7 @@ pytestmark = [
 ]
 
 TOGETHER = """
+import time
 def four_ranks():
     model = nn.Linear(2, 1, bias=False)
     with torch.no_grad():
@@ -39,6 +41,32 @@ def four_ranks():
                 model(inputs).sum().backward()
             optimizer.step()
             run.log(rank=RANK, step_squared=step * step)
+
+
+def a_rank_that_makes_the_others_wait():
+    class Late(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, inputs):
+            return inputs.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            time.sleep(0.2 if RANK == 1 else 0)
+            return gradient
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(4, 4)
+
+        def forward(self, inputs):
+            return Late.apply(self.inner(inputs))
+
+    model = DDP(Model())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with torchglass.attach(model, optimizer, **quiet, run="waiting"):
+        for _step in range(5):
+            train_step(model, optimizer, torch.ones(2, 4))
 
 
 def bits_of_a_training(attached):
@@ -89,6 +117,7 @@ def without_variables():
 
 
 four_ranks()
+a_rank_that_makes_the_others_wait()
 assert bits_of_a_training(True) == bits_of_a_training(False)
 one_rank_alone()
 dist.barrier()
@@ -130,6 +159,19 @@ def test_each_rank_reads_the_gradients_that_ddp_has_averaged(together: Path) -> 
     for rank in range(4):
         found = recorded(together, "layers/weight/gradient_norm", rank, "four")
         assert found == pytest.approx({0: 7.5, 1: 15.0, 2: 22.5, 3: 30.0})
+
+
+def test_waiting_for_a_slow_rank_is_the_others_gradient_sync_and_its_own_backward(together: Path) -> None:
+    medians = {
+        phase: [median(recorded(together, f"phase/{phase}", rank, "waiting").values()) for rank in range(4)]
+        for phase in ("backward", "gradient_sync")
+    }
+    # It sleeps 0.2 s in each backward.
+    assert medians["backward"][1] >= 0.2
+    assert medians["gradient_sync"][1] < 0.1
+    for rank in (0, 2, 3):
+        assert medians["gradient_sync"][rank] > 0.1
+        assert medians["backward"][rank] < 0.1
 
 
 def test_ddp_trains_bit_for_bit_as_without_us(together: Path) -> None:

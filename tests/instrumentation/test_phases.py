@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -153,6 +153,49 @@ def test_each_part_of_a_loop_lands_in_its_phase(tmp_path: Path, now: FakeTime) -
     assert facts(tmp_path / "s.db")["phases"]["clock"] == "host"
 
 
+@pytest.mark.parametrize("moves", ["loader", "loop"])
+def test_moving_the_batch_is_a_phase_where_it_is_named(tmp_path: Path, now: FakeTime, moves: str) -> None:
+    model, optimizer = slow_pair(now)
+
+    class Batch:
+        def to(self, device: torch.device) -> torch.Tensor:
+            assert device == torch.device("cpu")
+            now.spend(0.75)
+            return torch.ones(3, 4)
+
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False) as run:
+        for given in run.batches([Batch(), Batch()], "cpu" if moves == "loader" else None):
+            now.spend(0.25)  # ours is what follows
+            if isinstance(given, Batch):
+                with run.to_device():
+                    inputs = given.to(torch.device("cpu"))
+            else:
+                inputs = given
+            train_step(model, optimizer, inputs)
+    found = parts(tmp_path / "s.db")
+    assert found["to_device"] == [0.75, 0.75]
+    assert found["other"] == [0.25, 0.25]
+    assert found["step"] == [16, 16]
+
+
+def test_a_loader_that_nobody_records_brings_batches_to_the_device_all_the_same() -> None:
+    class Pair(NamedTuple):
+        inputs: torch.Tensor
+        labels: list[Any]
+
+    made = [Pair(torch.ones(2), [{"a": torch.ones(1), "b": "text"}, 7])]
+    model = nn.Linear(1, 1)
+    run = torchglass.attach(model, mode="disabled")
+    loader = run.batches(made, device="meta")
+    assert len(loader) == 1
+    for _epoch in range(2):
+        (batch,) = loader
+        assert type(batch) is Pair
+        assert (batch.inputs.device.type, batch.labels[0]["a"].device.type) == ("meta", "meta")
+        assert (batch.labels[0]["b"], batch.labels[1]) == ("text", 7)
+    assert made[0].inputs.device.type == "cpu"
+
+
 def test_without_batches_the_gap_before_a_forward_counts_as_data(tmp_path: Path, now: FakeTime) -> None:
     model, optimizer = slow_pair(now)
     with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False):
@@ -176,6 +219,7 @@ def test_gradient_accumulation_adds_its_parts_up_in_one_step(tmp_path: Path, now
     assert found["backward"] == [20, 20]
     assert found["optimizer"] == [7, 7]
     assert found["step"] == [47, 47]
+    assert recorded(tmp_path / "s.db", "work/micro_steps") == {0: 4, 1: 4}
 
 
 def test_evaluation_in_between_is_neither_data_nor_forward(tmp_path: Path, now: FakeTime) -> None:

@@ -269,8 +269,8 @@ def test_no_profiler_window_opens_or_closes_during_a_capture(
 def timeline_on(device: Device) -> tuple[DeviceTimeline, dict[int, dict[str, float]]]:
     delivered: dict[int, dict[str, float]] = {}
 
-    def deliver(step: int, _time: float, seconds: Mapping[str, float]) -> None:
-        delivered[step] = {"step": sum(seconds.values()), **seconds}
+    def deliver(step: int, _time: float, seconds: Mapping[str, float], host_bound_percent: float) -> None:
+        delivered[step] = {"step": sum(seconds.values()), **seconds, "host bound": host_bound_percent}
 
     return DeviceTimeline(CudaClock(torch.device("cuda", 0)), deliver), delivered
 
@@ -296,6 +296,20 @@ def test_device_time_is_read_later_in_order_and_sums_to_the_step(device: Device)
         assert seconds["forward"] == pytest.approx(0.002)
         assert seconds["backward"] == pytest.approx((3 + step) / 1e3)
         assert seconds["step"] == seconds["forward"] + seconds["backward"]
+
+
+def test_a_device_that_had_nothing_left_to_do_at_a_boundary_makes_the_step_host_bound(device: Device) -> None:
+    timeline, delivered = timeline_on(device)
+    for step, catches_up_before in enumerate([set(), {1}, {0, 1, 2, 3}]):
+        for boundary, phase in enumerate(("data", "forward", "backward", "optimizer")):
+            if boundary in catches_up_before:
+                device.catch_up()
+            device.work(1)
+            timeline.mark(phase)  # type: ignore[arg-type]
+        timeline.close_step(step, 0.0)
+    device.catch_up()
+    timeline.poll()
+    assert [delivered[step]["host bound"] for step in range(3)] == [0.0, 25.0, 100.0]
 
 
 def test_events_are_used_again_and_never_while_a_step_still_needs_them(device: Device) -> None:
