@@ -1,0 +1,103 @@
+"""The steps of a run that can be compared with another's: phases side by side, without warm-up and profiled steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from torchglass.store import Points, ProfilerWindow, Store
+from torchglass.store.records import Floats, Integers
+
+PREFIX = "phase/"
+WHOLE = "phase/step"
+# As they follow each other in a step; names that are not here come behind.
+ORDER = ("data", "to_device", "forward", "backward", "gradient_sync", "optimizer", "torchglass", "other")
+WARM_UP_SHARE, FEWEST_WARM_UP, MOST_WARM_UP = 0.1, 5, 100
+# Of a window's neighbours: the step before it starts the profiler, the one after it pays for stopping it.
+PROFILER_REACH = 1
+
+
+class Steps(NamedTuple):
+    """Seconds of each phase (k, n) and of the whole (n,) at steps (n,), in order.
+
+    `recorded` steps were timed; of these `warm_up` and `profiled` ones are left out.
+    """
+
+    numbers: Integers
+    phases: tuple[str, ...]
+    seconds: Floats
+    whole: Floats
+    recorded: int
+    warm_up: int
+    profiled: int
+
+    @property
+    def told(self) -> str:
+        """How many steps count, and why not the others."""
+        if not self.recorded:
+            return "no step was timed"
+        left_out = [f"the first {self.warm_up} are warm-up"] if self.warm_up else []
+        left_out += [f"{self.profiled} were slowed by the profiler"] if self.profiled else []
+        because = f" ({', '.join(left_out)})" if left_out else ""
+        return f"{len(self.numbers):,} of {self.recorded:,} steps{because}"
+
+
+def read_steps(store: Store, run_id: int, rank: int, window: tuple[int, int] | None = None) -> Steps:
+    """Read the steps of one rank, without warm-up and without those that the profiler slowed."""
+    read = {
+        series.key: store.points(series.id, window=window)
+        for series in store.series_of(run_id, kind="phase", rank=rank)
+        if series.key.startswith(PREFIX)
+    }
+    return without_distorted(aligned(read), store.windows(run_id, rank))
+
+
+def aligned(read: dict[str, Points]) -> Steps:
+    """Put phases side by side, at the steps that all of them have."""
+    known = {key: _finite(points) for key, points in read.items() if len(points.steps)}
+    if WHOLE not in known:
+        return Steps(np.empty(0, np.int64), (), np.empty((0, 0)), np.empty(0), 0, 0, 0)
+    numbers = known[WHOLE].steps
+    for points in known.values():
+        numbers = np.intersect1d(numbers, points.steps, assume_unique=True)
+    values = {key: points.values[np.searchsorted(points.steps, numbers)] for key, points in known.items()}
+    whole = values.pop(WHOLE)
+    phases = in_order(key.removeprefix(PREFIX) for key in values)
+    seconds = np.array([values[PREFIX + phase] for phase in phases]).reshape(len(phases), len(numbers))
+    return Steps(numbers, phases, seconds, whole, len(numbers), 0, 0)
+
+
+def without_distorted(steps: Steps, windows: Iterable[ProfilerWindow]) -> Steps:
+    """Leave out the first tenth (5 to 100 steps), and every step in a profiler window or next to one."""
+    warm_up = min(warm_up_count(steps.recorded), steps.recorded)
+    keep = np.ones(steps.recorded, np.bool_)
+    for window in windows:
+        first, last = window.step - PROFILER_REACH, window.step + window.step_count - 1 + PROFILER_REACH
+        keep &= (steps.numbers < first) | (steps.numbers > last)
+    profiled = int((~keep[warm_up:]).sum())
+    keep[:warm_up] = False
+    return steps._replace(
+        numbers=steps.numbers[keep],
+        seconds=steps.seconds[:, keep],
+        whole=steps.whole[keep],
+        warm_up=warm_up,
+        profiled=profiled,
+    )
+
+
+def in_order(phases: Iterable[str]) -> tuple[str, ...]:
+    """Phases as they follow each other in a step, each once."""
+    found = dict.fromkeys(phases)
+    return (*(name for name in ORDER if name in found), *(name for name in found if name not in ORDER))
+
+
+def warm_up_count(count: int) -> int:
+    """How many of `count` samples at the beginning still pay for memory, caches and compilation."""
+    return min(max(FEWEST_WARM_UP, round(WARM_UP_SHARE * count)), MOST_WARM_UP)
+
+
+def _finite(points: Points) -> Points:
+    keep = np.isfinite(points.values)
+    return points._replace(steps=points.steps[keep], times=points.times[keep], values=points.values[keep])
