@@ -17,15 +17,19 @@ from torchglass.store.records import Floats, Integers
 
 PREFIX = "phase/"
 WHOLE = "step"
-ORDER = ("data", "forward", "backward", "optimizer", "torchglass", "other")
+ORDER = ("data", "to_device", "forward", "backward", "gradient_sync", "optimizer", "torchglass", "other")
+# Waiting is warm, working is cool: what could be got rid of stands out.
 COLORS = {
     "data": PALETTE[1],
+    "to_device": PALETTE[4],
     "forward": PALETTE[5],
     "backward": PALETTE[0],
+    "gradient_sync": PALETTE[3],
     "optimizer": PALETTE[2],
-    "torchglass": PALETTE[3],
+    "torchglass": "#8c6bb1",
     "other": NEUTRAL,
 }
+NAMES = {"data": "data wait", "to_device": "host to device", "gradient_sync": "gradient sync"}
 _NO_PHASES = "No phase was timed: attach with the model and its optimizer, and fetch batches with run.batches(loader)."
 
 
@@ -78,10 +82,10 @@ def phases_figure(data: PhasesData, *, title: str = "", dark: bool = False, reas
         figure.add_scatter(
             x=packed_steps(data.steps),
             y=packed(seconds * scale.factor),
-            name=plot_text(name),
+            name=plot_text(name_of(name)),
             stackgroup="phases",
             mode="lines",
-            line={"width": 0.5, "color": _color(name)},
+            line={"width": 0.5, "color": color_of(name)},
             hovertemplate=f"%{{y:.3g}} {scale.unit}",
         )
     averaged = f" (each point the mean of {data.steps_per_column})" if data.steps_per_column > 1 else ""
@@ -102,8 +106,8 @@ def phase_shares_figure(
             x=np.array([100 * share], np.float32),
             y=np.array([0], np.int32),
             orientation="h",
-            name=f"{plot_text(name)} {100 * share:.0f} %",
-            marker={"color": _color(name)},
+            name=f"{plot_text(name_of(name))} {100 * share:.0f} %",
+            marker={"color": color_of(name)},
             text=f"{quantity(total, 's')} in all",
             textposition="none",
             hovertemplate="%{x:.1f} %, %{text}",
@@ -114,5 +118,11 @@ def phase_shares_figure(
     return figure
 
 
-def _color(phase: str) -> str:
+def name_of(phase: str) -> str:
+    """What people call a phase."""
+    return NAMES.get(phase, phase)
+
+
+def color_of(phase: str) -> str:
+    """Colour of a phase, the same on every chart."""
     return COLORS.get(phase, PALETTE[4])

@@ -1,0 +1,166 @@
+"""Where the time went, from the phase down to the kernel: an icicle with as many nodes as a browser draws at ease."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+
+from torchglass.charts.phases import color_of, name_of
+from torchglass.charts.text import plot_text, short_label
+from torchglass.charts.theme import NEUTRAL, empty_figure, new_figure
+from torchglass.charts.units import quantity, scale_of
+from torchglass.store.records import Floats, Table
+
+Side = Literal["device", "host"]
+
+MOST_NODES = 1000
+HEIGHT = 460
+LEVELS = ("phase", "module", "operator", "kernel")
+ROOTS: dict[Side, str] = {"device": "GPU time", "host": "host time, without what operators call"}
+_NO_LINKS = "The window has no links from kernels to operators."
+
+
+class Node(NamedTuple):
+    """A node of the tree, after its parent; `parent` is a place in the list, -1 of the root.
+
+    `hidden` counts the nodes that a node stands for, 0 of an ordinary one. `calls` are of the leaves below.
+    """
+
+    parent: int
+    name: str
+    level: int
+    phase: str
+    seconds: float
+    calls: int
+    hidden: int = 0
+
+
+class IcicleData(NamedTuple):
+    """Nodes, root first; the seconds of a node are the sum of those of its children."""
+
+    nodes: tuple[Node, ...]
+    side: Side
+    hidden: int
+
+
+def sides_of(links: Table | None) -> tuple[Side, ...]:
+    """Which of the two trees the links of a window hold."""
+    if links is None:
+        return ()
+    is_host = links["kernel"] == ""
+    sides: tuple[Side, ...] = ("device", "host")
+    return tuple(
+        side for side, rows in zip(sides, (~is_host, is_host), strict=True) if links["seconds"][rows].sum() > 0
+    )
+
+
+def icicle_data(links: Table | None, side: Side = "device", *, most_nodes: int = MOST_NODES) -> IcicleData:
+    """Build the tree phase > module > operator > kernel, and keep the nodes with the most time.
+
+    Of the host's time there is no kernel. What is left out below a node becomes one node that counts it.
+    """
+    rows = np.empty(0, np.int64) if links is None else np.flatnonzero((links["kernel"] == "") == (side == "host"))
+    if links is None or not rows.size or not links["seconds"][rows].sum() > 0:
+        return IcicleData((), side, 0)
+    levels = LEVELS if side == "device" else LEVELS[:-1]
+    paths = list(zip(*(links[level][rows].tolist() for level in levels), strict=True))
+    seconds, calls = links["seconds"][rows], links["calls"][rows]
+    sums: dict[tuple[str, ...], list[float]] = {}
+    for path, took, called in zip(paths, seconds.tolist(), calls.tolist(), strict=True):
+        for depth in range(len(path) + 1):
+            entry = sums.setdefault(path[:depth], [0.0, 0])
+            entry[0] += took
+            entry[1] += called
+    return _pruned(sums, side, most_nodes)
+
+
+def _pruned(sums: dict[tuple[str, ...], list[float]], side: Side, most_nodes: int) -> IcicleData:
+    # A parent never has less time than its child and is shorter, so it is always kept with it.
+    ranked = sorted(sums, key=lambda path: (-sums[path][0], len(path), path))
+    kept = sorted(ranked[:most_nodes], key=lambda path: (len(path), -sums[path][0], path))
+    place = {path: index for index, path in enumerate(kept)}
+    nodes = [
+        Node(place[path[:-1]] if path else -1, path[-1] if path else ROOTS[side], len(path), path[0] if path else "",
+             sums[path][0], int(sums[path][1]))
+        for path in kept
+    ]  # fmt: skip
+    rest: dict[tuple[str, ...], list[float]] = {}
+    for path in ranked[most_nodes:]:
+        if path[:-1] in place:
+            entry = rest.setdefault(path[:-1], [0.0, 0, 0])
+            for index, value in enumerate((*sums[path], 1)):
+                entry[index] += value
+    nodes += [
+        Node(place[path], "", len(path) + 1, path[0] if path else "", took, int(calls), int(count))
+        for path, (took, calls, count) in rest.items()
+    ]
+    return IcicleData(tuple(nodes), side, len(sums) - len(kept))
+
+
+def icicle_figure(
+    data: IcicleData, *, steps: int = 1, title: str = "", dark: bool = False, reason: str = _NO_LINKS
+) -> go.Figure:
+    """Draw the tree from left to right in milliseconds a step; a click goes into a node, and one above it back."""
+    if not data.nodes:
+        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+    per_step = _seconds(data.nodes) / max(steps, 1)
+    scale = scale_of("s", float(per_step[0]))
+    shares = "%{percentParent:.1%} of what is above it, %{percentRoot:.1%} of all"
+    figure = new_figure(dark=dark, title=plot_text(title), height=HEIGHT, showlegend=False)
+    figure.add_icicle(
+        ids=[str(place) for place in range(len(data.nodes))],
+        parents=["" if node.parent < 0 else str(node.parent) for node in data.nodes],
+        labels=[_label(node) for node in data.nodes],
+        values=_conserved(data.nodes, per_step * scale.factor),
+        branchvalues="total",
+        maxdepth=len(LEVELS) + 1,
+        tiling={"orientation": "h", "pad": 1},
+        pathbar={"visible": True, "thickness": 22},
+        marker={
+            "colors": [color_of(node.phase) if node.phase else NEUTRAL for node in data.nodes],
+            "line": {"width": 0},
+        },
+        textposition="middle left",
+        text=[_measure(node, took) for node, took in zip(data.nodes, per_step.tolist(), strict=True)],
+        textinfo="label+text",
+        hovertext=[_hover(data.nodes, place, took, steps) for place, took in enumerate(per_step.tolist())],
+        hovertemplate=f"%{{hovertext}}<br>{shares}<extra></extra>",
+    )
+    figure.update_layout(margin={"l": 4, "r": 4, "t": figure.layout.margin.t, "b": 4})
+    return figure
+
+
+def _seconds(nodes: Sequence[Node]) -> Floats:
+    return np.array([node.seconds for node in nodes])
+
+
+def _conserved(nodes: Sequence[Node], values: Floats) -> Floats:
+    """Values of which no parent is below the sum of its children by a rounding: plotly would draw nothing."""
+    sums = np.zeros(len(nodes))
+    exact = values.copy()
+    for place in sorted(range(len(nodes)), key=lambda place: -nodes[place].level):
+        exact[place] = max(exact[place], sums[place])
+        if nodes[place].parent >= 0:
+            sums[nodes[place].parent] += exact[place]
+    return exact
+
+
+def _label(node: Node) -> str:
+    if node.hidden:
+        return f"{node.hidden:,} more"
+    return plot_text(name_of(node.name)) if node.level == 1 else short_label(node.name, 60)
+
+
+def _measure(node: Node, seconds: float) -> str:
+    return quantity(float(f"{seconds:.3g}"), "s")
+
+
+def _hover(nodes: Sequence[Node], place: int, seconds: float, steps: int) -> str:
+    node = nodes[place]
+    name = f"{node.hidden:,} smaller ones" if node.hidden else plot_text(node.name, 200)
+    level = LEVELS[node.level - 1] if node.level else ""
+    lines = [f"<b>{name}</b>", level, f"{quantity(seconds, 's')} a step, {node.calls / max(steps, 1):.4g} calls a step"]
+    return "<br>".join(line for line in lines if line)
