@@ -1,0 +1,111 @@
+"""The process that `memory.py` starts: a question on stdin, an answer on stdout."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from torchglass.reference_models.catalogue import get
+from torchglass.reference_models.exhibit import Recipe
+from torchglass.reference_models.variants.learning import optimizer_of, train_step
+from torchglass.reference_models.variants.memory import BATCH, WEIGHTS, MemoryQuestion, missing
+from torchglass.reference_models.variants.registry import get_variants
+from torchglass.reference_models.variants.results import Memory
+from torchglass.reference_models.variants.technique import Subject
+
+WARM_UP_CALLS = 3
+COUNTED_CALLS = 5
+
+
+class Gauge(NamedTuple):
+    """How memory is counted: bytes held now, a way to forget the peak so far, and the peak since."""
+
+    source: str
+    held: Callable[[], int]
+    forget_peak: Callable[[], None]
+    peak: Callable[[], int]
+
+
+def answer(question: MemoryQuestion) -> Memory:
+    """Apply the technique, warm it up, and count while it works."""
+    device = torch.device(question.device)
+    torch.set_num_threads(question.threads)
+    gauge = _gauge(device)
+    if isinstance(gauge, Memory):
+        return gauge
+    folder = Path(question.folder)
+    images, labels, calibration = torch.load(folder / BATCH, weights_only=True)
+    before = gauge.held()
+    model = get(question.model).build()
+    model.load_state_dict(torch.load(folder / WEIGHTS, weights_only=True))
+    work = _work(question, model.to(device), images.to(device), labels.to(device), calibration)
+    for _ in range(WARM_UP_CALLS):
+        work()
+    gc.collect()
+    held = gauge.held()
+    gauge.forget_peak()
+    for _ in range(COUNTED_CALLS):
+        work()
+    return Memory(max(0, gauge.peak() - before), max(0, held - before), gauge.source)
+
+
+def _work(
+    question: MemoryQuestion, model: nn.Module, images: Tensor, labels: Tensor, calibration: Tensor
+) -> Callable[[], object]:
+    variant = get_variants((question.variant,))[-1]
+    subject = Subject(model.train(question.mode == "train"), images.device, images, calibration)
+    if question.mode == "train":
+        assert variant.learner is not None
+        learner = variant.learner(subject)
+        recipe = Recipe(1, len(labels), question.learning_rate, question.weight_decay, False, question.threads)
+        optimizer = optimizer_of(learner, recipe)
+        return lambda: train_step(learner, optimizer, (images, labels))
+    assert variant.predictor is not None
+    forward = variant.predictor(subject).forward
+
+    def predict() -> None:
+        with torch.no_grad():
+            forward(images)
+
+    return predict
+
+
+def _gauge(device: torch.device) -> Gauge | Memory:
+    if device.type == "cuda":
+        return Gauge(
+            "CUDA allocator",
+            lambda: torch.cuda.memory_allocated(device),
+            lambda: torch.cuda.reset_peak_memory_stats(device),
+            lambda: torch.cuda.max_memory_allocated(device),
+        )
+    if device.type != "cpu":
+        return missing(f"torch counts no peak on {device}")
+    try:
+        _forget_resident_peak()
+        _status_bytes("VmHWM")
+    except (OSError, KeyError):
+        return missing("the peak of resident memory is read from /proc, which this system lacks or locks")
+    return Gauge(
+        "resident memory", lambda: _status_bytes("VmRSS"), _forget_resident_peak, lambda: _status_bytes("VmHWM")
+    )
+
+
+def _forget_resident_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM to what is resident now
+
+
+def _status_bytes(field: str) -> int:
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields[field].split()[0]) * 1024
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(answer(MemoryQuestion(**json.load(sys.stdin))))))
