@@ -9,8 +9,8 @@ from typing import Any
 from torchglass.errors import RunNotFoundError, StoreError
 from torchglass.instrumentation.guard import tell
 from torchglass.instrumentation.identity import Identity
+from torchglass.instrumentation.live import live_runs
 from torchglass.instrumentation.options import Options, Resume
-from torchglass.instrumentation.run import live_runs
 from torchglass.store import LOST_AFTER_SECONDS, Run, Store
 
 CLEARLY_LOST_SECONDS = 2.0  # longer than that: clocks of two machines differ

@@ -14,9 +14,11 @@ from torch import nn
 import torchglass
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.clock import WallClock
+from torchglass.instrumentation.disabled import DisabledRun
 from torchglass.instrumentation.entering import enter
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.identity import Identity, identify
+from torchglass.instrumentation.live import finish_superseded
 from torchglass.instrumentation.monitor import DeviceMonitor
 from torchglass.instrumentation.options import (
     DEFAULT_HISTOGRAMS,
@@ -28,7 +30,7 @@ from torchglass.instrumentation.options import (
     check_options,
     is_disabled,
 )
-from torchglass.instrumentation.run import DisabledRun, Run, finish_superseded
+from torchglass.instrumentation.run import Run
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.instrumentation.turns import DEFAULT_BUDGET_BYTES
 from torchglass.instrumentation.watcher import StepWatcher

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from torchglass.instrumentation.run import DisabledRun, Run
+from torchglass.instrumentation.disabled import DisabledRun
+from torchglass.instrumentation.run import Run
 
 
 def label(run: Run, *, name: str | None = None, tags: Iterable[str] | None = None, note: str | None = None) -> None:

@@ -24,7 +24,7 @@ Steps = Cadence | int | None
 # `make bench` shows what these defaults cost.
 DEFAULT_NORMS = every(100)
 DEFAULT_HISTOGRAMS = every(500)
-DEFAULT_PROFILE = every(1000, steps=3)
+DEFAULT_PROFILE = every(1000, steps=3, at_most=0.02)
 
 
 @dataclass(frozen=True)

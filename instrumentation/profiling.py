@@ -1,23 +1,27 @@
-"""Short windows of torch.profiler inside the training loop, read on the writer's thread."""
+"""Short windows of torch.profiler inside the training loop: when they open, and that they close."""
 
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch._C._autograd import _profiler_enabled
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from torchglass.instrumentation.buffer import Deferred, Record
 from torchglass.instrumentation.cadence import Cadence
-from torchglass.instrumentation.kineto import kernel_rows, operator_rows, read_spans
+from torchglass.instrumentation.scopes import ModuleScopes
 from torchglass.instrumentation.transfer import is_capturing
-from torchglass.store import Batch, Fact, ProfilerWindow
+from torchglass.instrumentation.windows import FinishedWindow
+from torchglass.store import Fact
 
 WARMUP_STEPS = 1  # the first step under the profiler pays for attaching it
 FIRST_STEP = 5  # not earlier: the first steps still set up memory and libraries
@@ -25,9 +29,10 @@ REMEMBERED_STEPS = 50  # ordinary steps that a window is compared with
 
 
 class ProfilerWindows:
-    """Opens a window when its cadence is due and closes it some steps later; `step_ended` is called once a step.
+    """Opens a window when its cadence is due or one is asked for, and closes it some steps later.
 
-    A profiler that will not start (another one is running, say) is stated as a fact, and training goes on.
+    `step_ended` is called once a step, from step `wakes_at` on. A profiler that will not start (another one is running,
+    say) is stated as a fact, and training goes on. `model` names the modules; `folder` is where whole traces are kept.
     """
 
     def __init__(
@@ -37,18 +42,39 @@ class ProfilerWindows:
         put: Callable[[Record], None],
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.perf_counter,
+        *,
+        model: Callable[[], nn.Module | None] = lambda: None,
+        trace_path: Callable[[int], Path] | None = None,
     ) -> None:
         self._cadence = cadence
         self._rank = rank
         self._put = put
         self._clock = clock
         self._monotonic = monotonic
+        self._model = model
+        self._trace_path = trace_path if cadence.keep_traces else None
         self._profiler: Any = None
+        self._scopes = ModuleScopes()
+        self._no_modules: str | None = None
+        self._asked_steps: int | None = None
+        self._window_steps = cadence.steps
         self._steps_seen = 0
-        self._began_at = 0.0
+        self._opened_at = self._began_at = 0.0
+        self._start_seconds = 0.0
+        self._rests_until = -math.inf
         self._last_step_ns: int | None = None
         self._ordinary_ns: deque[int] = deque(maxlen=REMEMBERED_STEPS)
         self.wakes_at = self._needed_from(0)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a window is under way."""
+        return self._profiler is not None
+
+    def ask(self, steps: int) -> None:
+        """Open a window of so many steps as soon as the running step ends; may be called from any thread."""
+        self._asked_steps = steps
+        self.wakes_at = -math.inf
 
     def step_ended(self, step: int, now_ns: int) -> None:
         """Note the end of a training step, at this moment of any monotonic clock; needed from step `wakes_at` on."""
@@ -60,23 +86,35 @@ class ProfilerWindows:
         if self._last_step_ns is not None:
             self._ordinary_ns.append(now_ns - self._last_step_ns)
         self._last_step_ns = now_ns
-        interval, since = self._cadence.interval, step + 1 - FIRST_STEP
-        if interval is not None and since % interval == 0 and since >= 0 and not is_capturing():
-            self._open()
+        if (steps := self._due_steps(step)) and not is_capturing():
+            self._open(steps)
         self.wakes_at = self._needed_from(step + 1)
         if self.wakes_at > step + 1:
             self._last_step_ns = None
 
+    def _due_steps(self, step: int) -> int | None:
+        """Length of the window that opens behind this step; None for no window."""
+        if self._asked_steps is not None:
+            asked, self._asked_steps = self._asked_steps, None
+            return asked
+        interval, since = self._cadence.interval, step + 1 - FIRST_STEP
+        if interval is None or since < 0 or since % interval:
+            return None
+        return self._cadence.steps if self._monotonic() >= self._rests_until else None
+
     def _needed_from(self, step: int) -> float:
         """Return the first of the steps that matter from this one on: those with which the next window is compared."""
         interval = self._cadence.interval
-        if interval is None or self._profiler is not None:
-            return math.inf if interval is None else -math.inf
+        if self._profiler is not None or self._asked_steps is not None:
+            return -math.inf
+        if interval is None:
+            return math.inf
         windows_begun = max(0, step - FIRST_STEP) // interval + (step >= FIRST_STEP)
         return FIRST_STEP + windows_begun * interval - 1 - REMEMBERED_STEPS
 
     def close(self) -> None:
         """Stop a window that is under way and throw it away: it did not see its steps to the end."""
+        self._scopes.close()
         if self._profiler is not None:
             profiler, self._profiler = self._profiler, None
             try:
@@ -84,60 +122,91 @@ class ProfilerWindows:
             except RuntimeError as error:
                 self._tell(f"a profiler window could not be closed: {error}")
 
-    def _open(self) -> None:
+    def _open(self, steps: int) -> None:
         if _profiler_enabled():
             # Torch would start ours, and end theirs with it.
             self._tell("no profiler window: another profiler is running")
             return
-        activities = [ProfilerActivity.CPU]
-        if torch.cuda.is_available():
-            activities.append(ProfilerActivity.CUDA)
-        profiler = profile(
-            activities=activities, schedule=schedule(wait=0, warmup=WARMUP_STEPS, active=self._cadence.steps, repeat=1)
-        )
+        self._opened_at = self._monotonic()
+        profiler = _make_profiler(steps)
         try:
             profiler.start()
         except RuntimeError as error:
             self._cadence = Cadence(None)
             self._tell(f"no profiler window: {error}")
             return
-        self._profiler, self._steps_seen = profiler, 0
+        self._profiler, self._steps_seen, self._window_steps = profiler, 0, steps
 
     def _advance(self, step: int) -> None:
         self._steps_seen += 1
-        if self._steps_seen == WARMUP_STEPS + self._cadence.steps:
-            wall_seconds = self._monotonic() - self._began_at
-            profiler, self._profiler = self._profiler, None
-            profiler.stop()
-            self._hand_over(profiler, step, wall_seconds)
-            self._last_step_ns = None  # stopping a window is nobody's step time
+        if self._steps_seen == WARMUP_STEPS + self._window_steps:
+            self._finish(step)
             return
         if self._steps_seen == WARMUP_STEPS:
             if _profiler_enabled():
                 self._profiler = None  # dropped, not stopped: that would end theirs
                 self._tell("no profiler window: another profiler was started")
                 return
+            began = self._monotonic()
             self._profiler.step()
+            self._no_modules = self._scopes.open(self._model())
             self._began_at = self._monotonic()
+            self._start_seconds = self._began_at - began
         else:
             self._profiler.step()
+
+    def _finish(self, step: int) -> None:
+        ended_at = self._monotonic()
+        self._scopes.close()
+        profiler, self._profiler = self._profiler, None
+        profiler.stop()
+        stopped_at = self._monotonic()
+        usual = statistics.median(self._ordinary_ns) / 1e9 if self._ordinary_ns else None
+        window = FinishedWindow(
+            profiler,
+            rank=self._rank,
+            first_step=step - self._window_steps + 1,
+            step_count=self._window_steps,
+            time=self._clock(),
+            wall_seconds=ended_at - self._began_at,
+            usual_seconds=usual,
+            start_seconds=self._start_seconds,
+            stop_seconds=stopped_at - ended_at,
+            no_modules=self._no_modules,
+            trace_path=self._trace_path(step - self._window_steps + 1) if self._trace_path is not None else None,
+        )
+        expected = (WARMUP_STEPS + self._window_steps) * (usual or 0.0)
+        self._rest_for(stopped_at - self._opened_at - expected)
+        self._put(Deferred(lambda batch: self._rest_for(window.add_to(batch))))
+        self._last_step_ns = None  # stopping a window is nobody's step time
+
+    def _rest_for(self, cost_seconds: float) -> None:
+        """Let the share that windows may take pass by: this much was spent on one."""
+        if self._cadence.at_most is not None:
+            self._rests_until = max(self._rests_until, self._monotonic()) + cost_seconds / self._cadence.at_most
 
     def _tell(self, text: str) -> None:
         self._put(Fact(self._rank, "warnings/profiler", text.splitlines()[0], self._clock()))
 
-    def _hand_over(self, profiler: Any, step: int, wall_seconds: float) -> None:
-        step_count = self._cadence.steps
-        usual = statistics.median(self._ordinary_ns) / 1e9 if self._ordinary_ns else None
-        facts = {
-            "device": "cuda" if torch.cuda.is_available() else "cpu",
-            "slowdown": wall_seconds / step_count / usual if usual else None,
-        }
-        when = self._clock()
 
-        def add_to(batch: Batch) -> None:
-            spans = read_spans(profiler.profiler.kineto_results.events())
-            rows = (*operator_rows(spans), *kernel_rows(spans))
-            first_step = step - step_count + 1
-            batch.windows.append(ProfilerWindow(first_step, when, step_count, wall_seconds, facts, rows))
+def _make_profiler(steps: int) -> Any:
+    activities = [ProfilerActivity.CPU]
+    options: dict[str, Any] = {}
+    if torch.cuda.is_available():
+        activities.append(ProfilerActivity.CUDA)
+        options = _device_options()
+    return profile(
+        activities=activities, schedule=schedule(wait=0, warmup=WARMUP_STEPS, active=steps, repeat=1), **options
+    )
 
-        self._put(Deferred(add_to))
+
+def _device_options() -> dict[str, Any]:
+    """What a window on CUDA asks for besides: CUPTI let go of afterwards, the arguments of each kernel."""
+    if torch.version.cuda is not None and tuple(map(int, torch.version.cuda.split(".")[:2])) >= (12, 6):
+        # Left attached, training stays 10 to 20 % slower; before CUDA 12.6 letting go could crash CUDA graphs.
+        os.environ.setdefault("TEARDOWN_CUPTI", "1")
+    try:
+        config = torch._C._profiler._ExperimentalConfig(expose_kineto_event_metadata=True)
+    except TypeError:
+        return {}  # before torch 2.9: grids and occupancy are missing, and a window says so
+    return {"experimental_config": config}

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import sys
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, SupportsIndex
+from typing import Any
 
 import torch
 from torch import nn
 
-from torchglass.errors import StoreError
-from torchglass.instrumentation.batches import Batch, Batches, Moved
+from torchglass.errors import OptionError, StoreError
+from torchglass.instrumentation.batches import Batch, Batches
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.hooks import Hooks
+from torchglass.instrumentation.live import begun, ended, ending
 from torchglass.instrumentation.monitor import DeviceMonitor
-from torchglass.instrumentation.options import Options
+from torchglass.instrumentation.options import DEFAULT_PROFILE, Options
 from torchglass.instrumentation.profiling import ProfilerWindows
 from torchglass.instrumentation.recorder import Recorder
 from torchglass.instrumentation.transfer import Transfer, is_capturing
@@ -34,8 +32,6 @@ from torchglass.store import Run as StoredRun
 
 FINISH_SECONDS = 10.0  # how long `finish` may wait for the store before it says what was lost
 CLOSING_SECONDS = 1.0  # of that, for each of its own last two transactions
-
-_live: set[Run] = set()  # strong: a caller who drops what attach returned still gets the run closed at exit
 
 
 class Run(Recorder):
@@ -65,7 +61,9 @@ class Run(Recorder):
         self._writer = writer
         self._monitor = monitor
         self._attached: weakref.ref[nn.Module] | None = None  # by attach: without that model nothing is left to record
-        _live.add(self)
+        self._requests_seen = store.profile_request(stored.id).number
+        writer.call_each_second(self._look_for_requests)
+        begun(self)
 
     @property
     def id(self) -> int:
@@ -122,6 +120,31 @@ class Run(Recorder):
         yield self._watcher.step
         self._guard.moment(self._watcher.named_step_ends)
 
+    def profile_now(self, steps: int = DEFAULT_PROFILE.steps) -> None:
+        """Open a profiler window over the next so many steps, whatever its cadence; of any thread.
+
+        Raises:
+            OptionError: the run watches no model, or `steps` is no number of steps.
+        """
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+            raise OptionError(f"profile_now({steps!r}): give a number of steps")
+        if self._watcher.watched is None:
+            raise OptionError("profile_now() needs steps to profile: attach the model and its optimizer")
+        self._watcher.watched.profiler.ask(steps)
+
+    def _look_for_requests(self) -> None:
+        """Open a window that the page has asked for since we last looked; on the writer's thread."""
+        request = self._store.profile_request(self.id)
+        if request.number != self._requests_seen:
+            self._requests_seen = request.number
+            if self._watcher.watched is not None:
+                self._watcher.watched.profiler.ask(request.steps)
+
+    def _trace_path(self, step: int) -> Path:
+        return (
+            self.folder / "torchglass-traces" / f"{self._stored.uid[:8]}-step{step}-rank{self._rank}.pt.trace.json.gz"
+        )
+
     def flush(self, timeout_seconds: float = 10.0) -> bool:
         """Wait until everything recorded so far is in the store; False if that took longer or it was lost.
 
@@ -139,7 +162,7 @@ class Run(Recorder):
         if not self._open:
             return
         self._open = False
-        _live.discard(self)
+        ended(self)
         self._hooks.remove()
         self._guard.call_anyway(self._watcher.finish)
         if self._monitor is not None:
@@ -160,10 +183,12 @@ class Run(Recorder):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self.finish(*_ending(error))
+        self.finish(*ending(error))
 
     def __reduce__(self) -> tuple[type[Run], tuple[dict[str, Any]]]:
         # A trainer or a model that holds its run can be copied and pickled; the copy records nothing.
+        from torchglass.instrumentation.disabled import DisabledRun
+
         return DisabledRun, (dict(self.config),)
 
     def _begin_watching(
@@ -171,7 +196,10 @@ class Run(Recorder):
     ) -> None:
         """Hook a model and its optimizers, unless somebody else tells the moments; the last one counts the steps."""
         put = self._buffer.put
-        profiler = ProfilerWindows(options.profile, self._rank, put, self._clock)
+        watched = weakref.ref(model)
+        profiler = ProfilerWindows(
+            options.profile, self._rank, put, self._clock, model=watched, trace_path=self._trace_path
+        )
         self._watcher.watch(
             Watched(model, optimizers, options, profiler, transfer=self._transfer, put=put, rank=self._rank)
         )
@@ -194,125 +222,9 @@ class Run(Recorder):
             self._store.state_facts(self.id, [Fact(self._rank, "warnings/lost", text, self._clock())])
 
 
-class DisabledRun(Run):
-    """What `attach(mode="disabled")` returns: everything may be called and nothing happens."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._config = config
-
-    name = "disabled"
-    id = 0
-    store_path = Path()
-    store_address = ""
-    folder = Path()
-    current_step = 0
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return self._config
-
-    @property
-    def summary(self) -> Mapping[str, Series]:
-        """Nothing: nothing is recorded."""
-        return {}
-
-    def log(
-        self,
-        values: Mapping[str, Any] | None = None,
-        /,
-        *,
-        step: SupportsIndex | None = None,
-        time: float | None = None,
-        **named: Any,
-    ) -> None:
-        """Do nothing."""
-
-    def log_histogram(
-        self, name: str, values: Any, step: SupportsIndex | None = None, time: float | None = None
-    ) -> None:
-        """Do nothing."""
-
-    def state(self, key: str, value: Any) -> None:
-        """Do nothing."""
-
-    def configure(self, values: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def batches(self, loader: Iterable[Batch], device: torch.device | str | None = None) -> Any:
-        """Return the loader itself; with a device, one whose batches arrive there."""
-        if device is None:
-            return loader
-        return Moved(loader, torch.device(device))
-
-    @contextmanager
-    def to_device(self) -> Iterator[None]:
-        """Do nothing."""
-        yield
-
-    @contextmanager
-    def step(self) -> Iterator[int]:
-        yield 0
-
-    def save_arrays(self, *_arguments: Any, **_options: Any) -> None:
-        """Do nothing."""
-
-    def flush(self, timeout_seconds: float = 10.0) -> bool:
-        """Do nothing: all that is recorded, nothing, is stored."""
-        return True
-
-    def finish(self, status: RunStatus = "finished", error: str | None = None) -> None:
-        """Do nothing."""
-
-
-def finish_superseded(model: nn.Module, store: Store) -> list[str]:
-    """Finish what a notebook leaves behind: attached runs into this store whose model is gone, or is attached again.
-
-    Returns the names of the latter.
-    """
-    superseded = []
-    for run in list(_live):
-        if run._attached is not None and run._store.location == store.location:
-            earlier = run._attached()
-            if earlier is None or earlier is model:
-                run.finish()
-            if earlier is model:
-                superseded.append(run.name)
-    return superseded
-
-
 def _count(model: nn.Module) -> int | None:
     """Elements of all parameters; None while a lazy module does not know its shapes."""
     parameters = list(model.parameters())
     if any(nn.parameter.is_lazy(parameter) for parameter in parameters):
         return None
     return sum(parameter.numel() for parameter in parameters)
-
-
-def _ending(error: BaseException | None) -> tuple[RunStatus, str | None]:
-    if error is None or (isinstance(error, SystemExit) and not error.code):
-        return "finished", None
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted", None
-    return "failed", f"{type(error).__name__}: {error}"
-
-
-def live_runs() -> list[Run]:
-    """Runs that this process is recording."""
-    return list(_live)
-
-
-def _disown_all() -> None:
-    for run in list(_live):
-        run._disown()
-    _live.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_disown_all)
-
-
-@atexit.register
-def _finish_at_exit() -> None:
-    """Close what the program left open; an exception that ended the program ends its runs as failed."""
-    for run in list(_live):
-        run.finish(*_ending(getattr(sys, "last_value", None)))

@@ -15,6 +15,7 @@ from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.device_phases import CudaClock, DeviceTimeline
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.phases import HostTimeline, Phase, Timeline
+from torchglass.instrumentation.scopes import mark_phase
 from torchglass.instrumentation.step_rows import StepRows
 from torchglass.instrumentation.transfer import Transfer, is_capturing
 from torchglass.instrumentation.watched import Watched
@@ -63,8 +64,7 @@ class StepWatcher:
 
     def unwatch(self) -> None:
         """Read no more of the model; its steps so far stay."""
-        if self.watched is not None:
-            self.watched.profiler.close()
+        self.abandon()
         self.watched = None
         self._norms_interval = self._histograms_interval = 0
 
@@ -204,6 +204,8 @@ class StepWatcher:
         """Leave the training loop alone: nothing may go on by itself."""
         if self.watched is not None:
             self.watched.profiler.close()
+        if self._timeline is not None:
+            self._mark = self._timeline.mark
 
     # What they record
 
@@ -239,7 +241,18 @@ class StepWatcher:
         if self._transfer.pending:
             self._transfer.poll()
         if watched is not None and self.step >= watched.profiler.wakes_at:
-            watched.profiler.step_ended(self.step, now_ns)
+            self._turn_window(watched, now_ns)
+
+    def _turn_window(self, watched: Watched, now_ns: int) -> None:
+        """Open, advance or close a profiler window; while one is open phases are told to it, too."""
+        watched.profiler.step_ended(self.step, now_ns)
+        if self._timeline is not None:
+            self._mark = self._mark_and_tell if watched.profiler.is_open else self._timeline.mark
+
+    def _mark_and_tell(self, phase: Phase, now_ns: int) -> None:
+        if self._timeline is not None:
+            self._timeline.mark(phase, now_ns)
+        mark_phase(phase)
 
     def _is_due(self) -> bool:
         step, norms, histograms = self.step, self._norms_interval, self._histograms_interval

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from torchglass.errors import OptionError
+from torchglass.instrumentation.disabled import DisabledRun
 from torchglass.instrumentation.options import (
     DEFAULT_HISTOGRAMS,
     DEFAULT_NORMS,
@@ -18,7 +19,7 @@ from torchglass.instrumentation.options import (
     check_model,
     check_options,
 )
-from torchglass.instrumentation.run import DisabledRun, Run
+from torchglass.instrumentation.run import Run
 from torchglass.store import Histogram, HistogramBlock
 
 Moment = Literal[

@@ -46,7 +46,13 @@ class Writer:
         self._refused = 0
         self._warned = False
         self._unsaved: list[Record] = []
+        self._look: Callable[[], None] = lambda: None
+        self._looked_at = clock()
         self._thread = threading.Thread(target=self._work, name="torchglass-writer", daemon=True)
+
+    def call_each_second(self, look: Callable[[], None]) -> None:
+        """Have this called about once a second, in this thread; a store that does not answer is asked again."""
+        self._look = look
 
     def start(self) -> None:
         """Start the thread."""
@@ -99,9 +105,19 @@ class Writer:
                 pause = FLUSH_SECONDS if saved else min(2 * pause, LONGEST_PAUSE_SECONDS)
                 last_beat = self._clock()
             if saved:
+                self._look_when_due()
                 self._tell_served(asked)
                 if stopping and not len(self._buffer):
                     return
+
+    def _look_when_due(self) -> None:
+        now = self._clock()
+        if now - self._looked_at >= HEARTBEAT_SECONDS:
+            self._looked_at = now
+            try:
+                self._look()
+            except StoreError:
+                return  # busy: whoever asked is waiting anyway, and is heard a second later
 
     def _save(self) -> bool:
         """Write what was left from before, then what waits now; False when the store refused."""

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from torchglass.instrumentation import Run, attach, every
-from torchglass.instrumentation.run import DisabledRun
+from torchglass.instrumentation.disabled import DisabledRun
 from torchglass.reference_models.exhibit import Recipe
 from torchglass.reference_models.loop import Epoch, Lesson, fit, prepare
 from torchglass.reference_models.options import TrainingOptions

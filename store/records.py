@@ -215,6 +215,13 @@ class Artifact:
     meta: Mapping[str, Any]
 
 
+class ProfileRequest(NamedTuple):
+    """A profiler window that was asked of a running run: the `number`-th one, of so many steps; 0 for none yet."""
+
+    number: int
+    steps: int
+
+
 class Fact(NamedTuple):
     """Something stated once about a run: which devices there are, why a value is missing, what was dropped."""
 

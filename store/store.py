@@ -29,12 +29,13 @@ from torchglass.store.records import (
     Fact,
     Histogram,
     Points,
+    ProfileRequest,
     ProfilerWindow,
     Series,
     Table,
 )
 from torchglass.store.run_verbs import RunVerbs
-from torchglass.store.windows import put_window, tables_of, windows_of
+from torchglass.store.windows import put_request, put_window, request_of, tables_of, windows_of
 
 MOST_ARRIVALS = 256  # writes, and
 MOST_ARRIVED_VALUES = 262_144  # values, between two compactions: what every reader of the rank goes through
@@ -208,6 +209,16 @@ class Store(RunVerbs):
         """Profiler windows of a run with their rows, in order of step; `window_tables` has what else they found."""
         with self._engine.reading() as connection:
             return windows_of(connection, run_id, rank)
+
+    def request_profile(self, run_id: int, steps: int) -> ProfileRequest:
+        """Ask the process that records a run for a profiler window over its next so many steps."""
+        with self._engine.writing() as connection:
+            return put_request(connection, run_id, steps, self._clock())
+
+    def profile_request(self, run_id: int) -> ProfileRequest:
+        """The newest request for a profiler window."""
+        with self._engine.reading() as connection:
+            return request_of(connection, run_id)
 
     def window_tables(self, window_id: int, names: Iterable[str] | None = None) -> dict[str, Table]:
         """Tables of one profiler window by name, all or those of `names`; one that it does not have is left out.

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from torchglass.store.arrays import decode_arrays, encode_arrays
 from torchglass.store.engine import Connection
-from torchglass.store.records import ProfilerRow, ProfilerWindow, Table
-from torchglass.store.writing import to_json
+from torchglass.store.records import Fact, ProfileRequest, ProfilerRow, ProfilerWindow, Table
+from torchglass.store.writing import put_facts, to_json
 
+_REQUEST = "requests/profile"
 _HEAD = "rank, step, time, step_count, wall_seconds, facts"
 
 
@@ -94,6 +95,23 @@ def destroy_windows(connection: Connection, run_id: int) -> None:
         connection.execute(
             f"DELETE FROM {table} WHERE window_id IN (SELECT id FROM profiler_windows WHERE run_id = ?)", (run_id,)
         )
+
+
+def put_request(connection: Connection, run_id: int, steps: int, now: float) -> ProfileRequest:
+    """Count and keep a request for a window."""
+    # Written to before it is read: of two pages that ask at once, the second waits here for the first.
+    connection.execute("UPDATE runs SET config = config WHERE id = ?", (run_id,))
+    request = ProfileRequest(request_of(connection, run_id).number + 1, steps)
+    put_facts(connection, run_id, [Fact(0, _REQUEST, request._asdict(), now)])
+    return request
+
+
+def request_of(connection: Connection, run_id: int) -> ProfileRequest:
+    """The newest request; number 0 where nobody has asked."""
+    row = connection.execute(
+        "SELECT value FROM facts WHERE run_id = ? AND rank = 0 AND key = ?", (run_id, _REQUEST)
+    ).fetchone()
+    return ProfileRequest(**json.loads(row[0])) if row is not None else ProfileRequest(0, 0)
 
 
 def _rows_of(connection: Connection, window_id: int) -> tuple[ProfilerRow, ...]:
