@@ -25,7 +25,7 @@ FEWEST_BLOCKS = 6  # of fewer independent pieces nobody can tell how far they va
 class Resampled(NamedTuple):
     """Statistics (3,) of n samples in the order of `STATISTICS`, and of each resample (RESAMPLES, 3).
 
-    `reason` says why the resamples tell nothing, where they do not.
+    `reason` says why there are no resamples, where there are none: "has 12, and 20 are needed".
     """
 
     values: Floats
@@ -98,8 +98,8 @@ def block_length(samples: Floats) -> int:
     spectrum = float(covariances[0] + 2 * (weights * covariances[1 : window + 1]).sum())
     if spectrum <= 0:
         return 1
-    length = (1.5 * (slope / spectrum) ** 2 * count) ** (1 / 3)
-    return max(1, math.ceil(min(max(length, count ** (1 / 3)), 3 * math.sqrt(count), count / 3)))
+    length = math.cbrt(1.5 * (slope / spectrum) ** 2 * count)
+    return max(1, math.ceil(min(max(length, math.cbrt(count)), 3 * math.sqrt(count), count / 3)))
 
 
 def widening(block_count: int) -> float:
@@ -121,9 +121,9 @@ def _reach(correlations: Floats, patience: int, critical: float) -> int:
 
 def _too_few(count: int, length: int) -> str | None:
     if count < FEWEST_SAMPLES:
-        return f"too few to tell: {count}, where {FEWEST_SAMPLES} are needed"
+        return f"has {count}, and {FEWEST_SAMPLES} are needed"
     if count < FEWEST_BLOCKS * length:
-        return f"too few to tell: {count} that drift, so that about {length} in a row count as one"
+        return f"has {count} that drift, so that about {length} in a row count as one"
     return None
 
 

@@ -67,9 +67,16 @@ def sampled(
     What is smaller than `least`, or than 0.5 % of A, is called noise.
     """
     values = (base.value(statistic), new.value(statistic))
-    reasons = [f"{letter} has {each.reason}" for letter, each in (("A", base), ("B", new)) if each.reason is not None]
+    reasons = [f"{letter} {each.reason}" for letter, each in (("A", base), ("B", new)) if each.reason is not None]
     if reasons:
-        return _unknown(name, unit, statistic, *values, "; ".join(reasons), (base.sample_count, new.sample_count))
+        return _unknown(
+            name,
+            unit,
+            statistic,
+            *values,
+            f"too few to tell: {' and '.join(reasons)}",
+            (base.sample_count, new.sample_count),
+        )
     new_replicates = new.replicated(statistic)
     low, high = _bounds(new_replicates - base.replicated(statistic))
     new_low, new_high = _bounds(new_replicates)
