@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from torchglass.instrumentation.buffer import Record, ScalarRow
-from torchglass.instrumentation.devices import UNITS, Gpus, Host
+import torch
+
+from torchglass.instrumentation.buffer import Record
+from torchglass.instrumentation.devices.gpus import Gpus
+from torchglass.instrumentation.devices.host import Host
+from torchglass.instrumentation.devices.records import DeviceRecords
+from torchglass.instrumentation.devices.sharing import share_of
 from torchglass.store import Fact
 
 INTERVAL_SECONDS = 1.0  # NVML's own sampling is about as slow, and faster polling contends for the driver's lock
@@ -42,25 +48,34 @@ class DeviceMonitor:
 
     def _work(self) -> None:
         try:
-            self._watch(Host(), Gpus())
+            share = share_of(os.environ)
+            self._watch(Host(only_own=not share.has_host), Gpus(share=share))
         except Exception as error:
             reason = f"device readings ended: {type(error).__name__}: {error}"
             self._put(Fact(self._rank, "warnings/devices", reason, self._clock()))
 
     def _watch(self, host: Host, gpus: Gpus) -> None:
-        self._put(Fact(self._rank, "devices/host", host.facts(), self._clock()))
-        missing: dict[str, str] | None = None
+        records = DeviceRecords(self._rank, host, gpus, held_by_torch)
         try:
+            self._put_all(records.opening(self._clock()))
             while True:
-                readings = (host.read(), gpus.read())
-                values = {key: value for reading in readings for key, value in reading.values.items()}
-                units = {key: UNITS[key.split("/")[1]] for key in values}
-                self._put(ScalarRow(self._current_step(), self._clock(), values, "device", units))
-                if missing != dict(readings[1].missing):
-                    missing = dict(readings[1].missing)
-                    facts = {**gpus.facts(), "missing": missing}
-                    self._put(Fact(self._rank, "devices/gpu", facts, self._clock()))
+                self._put_all(records.take(self._current_step(), self._clock()))
                 if self._stop.wait(self._interval_seconds):
                     return
         finally:
             gpus.close()
+
+    def _put_all(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self._put(record)
+
+
+def held_by_torch(number: int) -> int | None:
+    """Bytes that torch's allocator holds on cuda:`number` in this process; None where CUDA is not in use.
+
+    Asks the allocator's own count: it starts no CUDA context, waits for nothing and may run while a graph is captured.
+    """
+    is_up: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    if not is_up or number >= torch.cuda.device_count():
+        return None
+    return int(torch.cuda.memory_reserved(number)) or None
