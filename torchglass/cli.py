@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torchglass import __version__
 from torchglass.comparing import add_compare
-from torchglass.errors import MissingExtraError, TorchglassError
+from torchglass.errors import MissingExtraError, OptionError, TorchglassError
 from torchglass.managing import add_verbs
 
 RUNS_EPILOG = """\
@@ -145,9 +145,16 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
+    if options.format == "trace":
+        from torchglass.tracing import print_trace_import
+
+        print_trace_import(options.paths, options.store, options.run)
+        return 0
     from torchglass.exchanging import print_import
 
-    print_import(options.logdir, options.store, options.run)
+    if len(options.paths) > 1:
+        raise OptionError(f"import tensorboard takes one folder, and {len(options.paths)} were given: import each")
+    print_import(options.paths[0], options.store, options.run)
     return 0
 
 
@@ -229,14 +236,22 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("run", help="name, or beginning of the uid")
     report.add_argument("-o", "--output", type=Path, help="the file (default: RUN.html)")
 
-    imported = verb("import", _import, "Import logs of another tool; each folder with event files becomes a run.")
+    imported = verb("import", _import, "Import what another tool recorded: TensorBoard's logs, profiler traces.")
     imported.epilog = (
-        "Every scalar is kept, with its step and wall time; of several at one step the last counts. Histograms are "
-        "counted again in the store's bins. A second import makes a second run."
+        "tensorboard: each folder with event files becomes a run. Every scalar is kept, with its step and wall time; "
+        "of several at one step the last counts. Histograms are counted again in the store's bins. "
+        "trace: all files together, one per rank, become one run with a profiler window each; any JSON that "
+        "torch.profiler or Chrome writes, gzipped or not. A second import makes a second run."
     )
-    imported.add_argument("format", choices=["tensorboard"], help="whose logs")
-    imported.add_argument("logdir", type=Path, help="a folder of event files, or of folders with such, or one file")
-    imported.add_argument("--run", help="name in place of the folder's (default: the path below LOGDIR)")
+    imported.add_argument("format", choices=["tensorboard", "trace"], help="what is to be imported")
+    imported.add_argument(
+        "paths",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="tensorboard: a folder of event files, or of folders with such, or one file; trace: .json, .json.gz files",
+    )
+    imported.add_argument("--run", help="name of the run (default: of the folder, or what the files' names share)")
 
     export = verb("export", _export, "Write every point of one run for other tools, in full precision.")
     export.epilog = (

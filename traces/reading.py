@@ -18,10 +18,9 @@ from torchglass.traces.reading_columns import UNKNOWN, Columns
 from torchglass.traces.reading_json import Events
 from torchglass.traces.reading_links import forward_lanes, ids_link, linked_by_time
 from torchglass.traces.reading_text import Advance, Text
-from torchglass.traces.reading_values import LARGEST, fraction, whole
+from torchglass.traces.reading_values import LARGEST, clean, cleaned, fraction, whole
 from torchglass.traces.trace import NO_ID, Kind, Trace
 
-MOST_DEVICES = 1_024
 MOST_RANKS = 1 << 20
 
 
@@ -95,7 +94,7 @@ def _reading(columns: Columns, events: Events) -> Reading:
     return Reading(
         trace=trace,
         memory=columns.memory.table(begin - base),
-        host=host[:200] if isinstance(host, str) else "",
+        host=clean(host[:200]) if isinstance(host, str) else "",
         faults=_faults(columns, events),
     )
 
@@ -166,12 +165,9 @@ def _texts(columns: Columns, order: npt.NDArray[np.int64]) -> dict[int, dict[str
 
 def _facts(columns: Columns, events: Events) -> dict[str, Any]:
     beside = events.beside
-    devices = beside.get("deviceProperties")
-    distributed = beside.get("distributedInfo")
+    devices, distributed = cleaned(beside.get("deviceProperties")), cleaned(beside.get("distributedInfo"))
     return {
-        "deviceProperties": [each for each in devices[:MOST_DEVICES] if isinstance(each, dict)]
-        if isinstance(devices, list)
-        else [],
+        "deviceProperties": [each for each in devices if isinstance(each, dict)] if isinstance(devices, list) else [],
         "distributedInfo": distributed if isinstance(distributed, dict) else {},
         "left_out": {reason: count for reason, count in columns.left_out.items() if count},
     }

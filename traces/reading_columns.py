@@ -18,7 +18,7 @@ from torchglass.traces.reading_kinds import (
 )
 from torchglass.traces.reading_lanes import Lanes
 from torchglass.traces.reading_memory import MemoryCurve
-from torchglass.traces.reading_values import fraction, nanoseconds, number_within, whole
+from torchglass.traces.reading_values import clean, cleaned, fraction, nanoseconds, number_within, whole
 from torchglass.traces.trace import HOST, MODULE_PREFIX, NO_ID, NO_SEQUENCE, PHASE_PREFIX, Kind
 
 MOST_EVENTS = 30_000_000  # 100 bytes of memory each
@@ -111,7 +111,7 @@ class Columns:
         names = self.names
         known = names.get(name)
         if known is None:
-            known = names[name] = len(names)
+            known = names.setdefault(clean(name), len(names))
         identity = arguments.get("External id")
         if identity is None:
             identity = arguments.get("external id", NO_ID)
@@ -130,7 +130,7 @@ class Columns:
         else:
             device, lane = HOST, self.lanes.of(event.get("pid"), event.get("tid"))
         if name.startswith(COLLECTIVE) and "Collective name" in arguments:
-            self.texts[row] = {key: arguments[key] for key in COLLECTIVE_ARGUMENTS if key in arguments}
+            self.texts[row] = {key: cleaned(arguments[key]) for key in COLLECTIVE_ARGUMENTS if key in arguments}
         self.name.append(known)
         self.kind.append(kind)
         self.start.append(start)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from json.scanner import make_scanner
 from typing import Any, NoReturn
 
 from torchglass.errors import DataError
@@ -42,8 +41,10 @@ class Events:
         self._text = ""
         self._at = 0
         self._dropped = 0  # characters before `_text`
-        self._scan = make_scanner(json.JSONDecoder(strict=False, parse_float=str))
-        self._scan_beside = make_scanner(json.JSONDecoder(strict=False))
+        decoder: Any = json.JSONDecoder(strict=False, parse_float=str)
+        self._scan = decoder.scan_once  # `raw_decode` wraps it in a layer of Python
+        decoder = json.JSONDecoder(strict=False)
+        self._scan_beside = decoder.scan_once
 
     def __iter__(self) -> Iterator[Any]:
         opening = self._character()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchglass.traces.reading_values import number_within
+from torchglass.traces.reading_values import clean, number_within
 from torchglass.traces.trace import HOST
 
 MOST_NAMES = 10_000  # of lanes; a trace of more is made to be a burden
@@ -49,9 +49,9 @@ class Lanes:
             return
         process = _plain(event.get("pid"))
         if event.get("name") == "thread_name":
-            self._threads[process, _plain(event.get("tid"))] = name[:LONGEST_NAME]
+            self._threads[process, _plain(event.get("tid"))] = clean(name[:LONGEST_NAME])
         elif event.get("name") == "process_name":
-            self._processes[process] = name[:LONGEST_NAME]
+            self._processes[process] = clean(name[:LONGEST_NAME])
 
     def names(self) -> dict[tuple[int, int], str]:
         """What to call each lane of the host, as far as the trace says."""
@@ -70,7 +70,7 @@ class Lanes:
 def _plain(identity: object) -> object:
     """An id as a number, where it is one: old traces give the same thread as a text here and a number there."""
     if isinstance(identity, str):
-        return int(identity) if identity.isdecimal() and len(identity) < 19 else identity[:LONGEST_NAME]
+        return int(identity) if identity.isdecimal() and len(identity) < 19 else clean(identity[:LONGEST_NAME])
     if isinstance(identity, int):
         return number_within(identity)
     return repr(identity)[:LONGEST_NAME]

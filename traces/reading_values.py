@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import islice
 from typing import Any
 
 LARGEST = 1 << 61  # two of these still add up within 64 bits
+MOST_ENTRIES = 1_024  # of a list or an object beside the events
+LONGEST_TEXT = 1_000
 _DECIMAL = re.compile(r"(-?\d{1,19})(?:\.(\d+))?")
 _DIGITS = re.compile(r"\d+")
 
@@ -65,3 +68,27 @@ def number_within(value: Any) -> int | None:
         return None
     number = int(found[0])
     return number if number < LARGEST else None
+
+
+def clean(text: str) -> str:
+    """A text that every store takes: no lone surrogates, no NUL."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+
+
+def cleaned(value: Any, depth: int = 6) -> Any:
+    """A value of JSON with bounds on its depth, its lengths and its texts; NaN becomes None."""
+    if isinstance(value, str):
+        return clean(value[:LONGEST_TEXT])
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if -LARGEST < value < LARGEST else None
+    if depth == 0:
+        return None
+    if isinstance(value, dict):
+        return {
+            clean(key[:LONGEST_TEXT]): cleaned(each, depth - 1) for key, each in islice(value.items(), MOST_ENTRIES)
+        }
+    return [cleaned(each, depth - 1) for each in value[:MOST_ENTRIES]] if isinstance(value, list) else None
