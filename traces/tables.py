@@ -102,7 +102,7 @@ LONGEST_NAME = 300
 _DIGEST = 9  # characters at the end of a shortened name that keep it apart from others that begin alike
 
 
-def table(name: str, **columns: npt.ArrayLike) -> Table:
+def table(name: str, /, **columns: npt.ArrayLike) -> Table:
     """Make the table of that name from all of its columns (n,)."""
     wanted = COLUMNS[name]
     assert wanted.keys() == columns.keys(), f"{name} has columns {sorted(wanted)}, not {sorted(columns)}"
