@@ -47,10 +47,27 @@ class Groups(NamedTuple):
 
 def grouped(*keys: npt.NDArray[Any]) -> Groups:
     """Group rows by columns (n,) of whole numbers or truths; groups are in order of the keys."""
-    code = np.zeros(len(keys[0]), np.int64)
+    code, count = np.zeros(len(keys[0]), np.int64), 1
     for key in keys:
-        values, inverse = np.unique(key, return_inverse=True)
+        of, size = _dense(key)
         # Made dense again at each key, so that the product of many keys stays within 64 bits.
-        code = np.unique(code * len(values) + inverse, return_inverse=True)[1]
-    _, first, of = np.unique(code, return_index=True, return_inverse=True)
-    return Groups(first.astype(np.int64), of.astype(np.int64))
+        code, count = _dense(code * size + of)
+    first = np.full(count, len(code), np.int64)
+    np.minimum.at(first, code, np.arange(len(code)))
+    return Groups(first, code)
+
+
+def _dense(key: npt.NDArray[Any]) -> tuple[Integers, int]:
+    """Rank of each value among the distinct ones (n,), and how many there are."""
+    if not len(key):
+        return np.zeros(0, np.int64), 0
+    values = key.astype(np.int64)
+    values -= values.min()
+    span = int(values.max()) + 1
+    if span > 4 * len(values) + 65_536:
+        distinct, of = np.unique(values, return_inverse=True)
+        return of.astype(np.int64), len(distinct)
+    seen = np.zeros(span, np.bool_)  # a place for each value: no sort, which takes ten times as long
+    seen[values] = True
+    rank = np.cumsum(seen) - 1
+    return rank[values], int(rank[-1]) + 1

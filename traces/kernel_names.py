@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from torchglass.traces.grouping import grouped
+
 # Instructions (HMMA 884, 1688, 16816; WGMMA; tcgen05), CUTLASS's and cuDNN's words for them, and libraries without
 # another path (nvjet of cuBLAS since Hopper, flash attention).
 TENSOR_CORE = re.compile(
@@ -57,6 +59,6 @@ def matching(
     pattern: re.Pattern[str], names: Sequence[str], used: npt.NDArray[np.integer[Any]]
 ) -> npt.NDArray[np.bool_]:
     """Whether the name of each row matches; `used` (n,) are indices into names, each distinct one is tried once."""
-    distinct, of = np.unique(used, return_inverse=True)
-    matches = np.array([bool(pattern.search(names[index])) for index in distinct.tolist()], dtype=np.bool_)
-    return matches[of] if len(used) else np.zeros(0, np.bool_)
+    groups = grouped(used)
+    matches = [bool(pattern.search(names[index])) for index in used[groups.first].tolist()]
+    return np.array(matches, dtype=np.bool_)[groups.of]

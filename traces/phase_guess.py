@@ -2,7 +2,7 @@
 
 Data is time in the loader's annotation and the optimizer's is its own; backward runs from the first to the last
 autograd function that no forward operator, loader or optimizer comes between; forward is the time from the last of
-these until backward begins. What is left is "other".
+these until backward begins. What is left, clearing gradients among it, is "other".
 """
 
 from __future__ import annotations
@@ -101,18 +101,20 @@ def _disjoint(spans: list[Span]) -> list[Span]:
 
 
 def _filled(spans: list[Span], begin: int, end: int, step_starts: list[int]) -> list[Span]:
-    """Fill the time between spans: forward right before backward, as far as the step reaches back, else other."""
+    """Fill the time between spans: forward before backward, as far back as its step or the span before, else other.
+
+    Gradients may be cleared between forward and backward: that is other, and what comes before it is forward still.
+    """
     filled: list[Span] = []
-    until = begin
-    for phase, start, stop in spans:
-        if start > until:
-            borders = [until, *(moment for moment in step_starts if until < moment < start), start]
-            pieces = [(OTHER, first, last) for first, last in pairwise(borders)]
-            if phase == BACKWARD:
-                pieces[-1] = (FORWARD, *pieces[-1][1:])
-            filled.extend(pieces)
-        filled.append((phase, max(start, until), stop))
-        until = stop
-    if end > until:
-        filled.append((OTHER, until, end))
-    return filled
+    until, leads_to_backward = end, False
+    for phase, start, stop in [*reversed(spans), (OTHER, begin, begin)]:
+        borders = [stop, *(moment for moment in step_starts if stop < moment < until), until]
+        pieces = [(OTHER, first, last) for first, last in pairwise(borders) if last > first]
+        if leads_to_backward and pieces:
+            pieces[-1] = (FORWARD, *pieces[-1][1:])
+        filled.extend(reversed(pieces))
+        if stop > start:
+            filled.append((phase, start, stop))
+        leads_to_backward = phase == BACKWARD or (phase == OTHER and leads_to_backward and len(borders) == 2)
+        until = start
+    return filled[::-1]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from torchglass.store import Table
 from torchglass.traces.calls import Calls
+from torchglass.traces.grouping import grouped
 from torchglass.traces.phases import Phases
 from torchglass.traces.tables import empty, table, texts
 from torchglass.traces.trace import HOST, PHASE_PREFIX, Integers, Kind, Trace
@@ -61,7 +62,8 @@ def timeline_of(
     pairs, lane = _lanes(kept, phases.lane)
     order = np.lexsort((-kept.end_ns, kept.start_ns, lane))
     kept, lane = kept.at(order), lane[order]
-    used, name = np.unique(kept.name, return_inverse=True)
+    names = grouped(kept.name)
+    used = kept.name[names.first]
     all_names = (*trace.names, *phases.names)
     return Timeline(
         slices=table(
@@ -70,7 +72,7 @@ def timeline_of(
             depth=depths(lane, kept.start_ns, kept.end_ns),
             start_ns=kept.start_ns - begin_ns,
             duration_ns=kept.end_ns - kept.start_ns,
-            name=name,
+            name=names.of,
             kind=kept.kind,
             clipped=kept.clipped,
         ),
@@ -149,21 +151,21 @@ def _of_work(work: Work) -> _Columns:
 
 def _lanes(slices: _Slices, training: int | None) -> tuple[list[tuple[int, int]], Integers]:
     """Put lanes in order, and find each slice's among them."""
-    columns = np.stack((slices.device, slices.lane), axis=1)
-    pairs, of, counts = np.unique(columns, axis=0, return_inverse=True, return_counts=True)
-    told = [(int(device), int(lane)) for device, lane in pairs]
+    groups = grouped(slices.device, slices.lane)
+    told = list(zip(slices.device[groups.first].tolist(), slices.lane[groups.first].tolist(), strict=True))
+    counts = groups.calls().tolist()
 
     def rank(index: int) -> tuple[bool, bool, int, int]:
         device, lane = told[index]
         host = device == HOST
         ours = host and lane in (PHASES_LANE, training)
         # The phases' lane has the least number, and so comes before the thread that they are of.
-        return not host, not ours, lane if ours else device, -int(counts[index]) if host else lane
+        return not host, not ours, lane if ours else device, -counts[index] if host else lane
 
     order = sorted(range(len(told)), key=rank)
     place = np.empty(len(told), np.int64)
     place[order] = np.arange(len(told))
-    return [told[index] for index in order], place[of.reshape(-1)]
+    return [told[index] for index in order], place[groups.of]
 
 
 def _title(trace: Trace, device: int, lane: int) -> str:
