@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-Before = Callable[[nn.Module, Any], None]  # the module and its positional arguments, as torch's own hooks get them
-After = Callable[[nn.Module, Any, Any], None]  # the same and the result, None after an exception
+Before = Callable[[nn.Module, Any, Any], None]  # the module, its positional and its named arguments
+After = Callable[[nn.Module, Any, Any], None]  # the module, its positional arguments, the result; None if it raised
 
 
 class Calls:
@@ -60,7 +60,7 @@ class Calls:
         return [part for reference in self._parts if (part := reference()) is not None]
 
     def _hook(self, part: nn.Module) -> None:
-        self._handles.append(part.register_forward_pre_hook(self._before))
+        self._handles.append(part.register_forward_pre_hook(self._before, with_kwargs=True))
         self._handles.append(part.register_forward_hook(self._after, always_call=True))
 
     def _enclose(self, part: nn.Module) -> None:
@@ -84,7 +84,7 @@ class Enclosed:
         if torch.compiler.is_compiling():
             return self._compiled(*arguments, **options)
         result = None
-        self._before(self._module, arguments)
+        self._before(self._module, arguments, options)
         try:
             result = self._compiled(*arguments, **options)
             return result

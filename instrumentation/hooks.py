@@ -31,7 +31,7 @@ current_graph_task = torch._C._current_graph_task_id  # -1 unless the autograd e
 class StepEvents(Protocol):
     """What the hooks tell: each call is a moment on the training thread, in nanoseconds of the guard's clock."""
 
-    def forward_begins(self, now_ns: int) -> None: ...
+    def forward_begins(self, now_ns: int, model: nn.Module, arguments: Any, named: Any) -> None: ...
     def forward_ends(self, now_ns: int) -> None: ...
     def backward_begins(self, now_ns: int) -> None: ...
     def backward_ends(self, now_ns: int) -> None: ...
@@ -94,7 +94,7 @@ class Hooks:
         names = ("_before_forward", "_after_forward", "_before_optimizer", "_after_optimizer")
         return SimpleNamespace, (), dict.fromkeys(names, nothing)
 
-    def _before_forward(self, model: nn.Module, arguments: Any) -> None:
+    def _before_forward(self, model: nn.Module, arguments: Any, named: Any) -> None:
         # Traced into the user's graph we would break it.
         if is_compiling():
             return
@@ -106,11 +106,11 @@ class Hooks:
         if self._call is not None and _is_below(self._call):
             return
         self._call = sys._getframe(1)
-        self._call_trains = model.training and (torch.is_grad_enabled() or _needs_gradient(arguments))
+        self._call_trains = model.training and (torch.is_grad_enabled() or _needs_gradient(arguments, named))
         if self._call_trains:
             self._was_called = True
             self._backward_is_open = False  # a backward that raised never reported its end
-            self._guard.moment(self._events.forward_begins)
+            self._guard.moment(self._events.forward_begins, model, arguments, named)
         else:
             self._guard.moment(self._events.evaluation_begins)
 
@@ -220,9 +220,10 @@ class _Nothing:
         return lambda *_ignored: None
 
 
-def _needs_gradient(arguments: Any) -> bool:
+def _needs_gradient(arguments: Any, named: Any) -> bool:
     """Tell a reentrant checkpoint's first pass, which is made without gradients, from an evaluation."""
-    return any(isinstance(each, torch.Tensor) and each.requires_grad for each in arguments)
+    given = (*arguments, *named.values())
+    return any(isinstance(each, torch.Tensor) and each.requires_grad for each in given)
 
 
 def _is_below(frame: FrameType) -> bool:

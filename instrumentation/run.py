@@ -195,13 +195,16 @@ class Run(Recorder):
         self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], options: Options, *, hooks: bool = True
     ) -> None:
         """Hook a model and its optimizers, unless somebody else tells the moments; the last one counts the steps."""
-        put = self._buffer.put
-        watched = weakref.ref(model)
         profiler = ProfilerWindows(
-            options.profile, self._rank, put, self._clock, model=watched, trace_path=self._trace_path
+            options.profile,
+            self._rank,
+            self._buffer.put,
+            self._clock,
+            model=weakref.ref(model),
+            trace_path=self._trace_path,
         )
         self._watcher.watch(
-            Watched(model, optimizers, options, profiler, transfer=self._transfer, put=put, rank=self._rank)
+            Watched(model, optimizers, options, profiler, transfer=self._transfer, buffer=self._buffer, rank=self._rank)
         )
         self._hooks.remove()
         if hooks:

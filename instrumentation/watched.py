@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from torchglass.instrumentation.buffer import Record
+from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.layers import LayerStatistics, select_parameters
+from torchglass.instrumentation.meters import Meters
 from torchglass.instrumentation.options import Options
 from torchglass.instrumentation.profiling import ProfilerWindows
 from torchglass.instrumentation.transfer import Transfer
@@ -31,7 +32,7 @@ class Watched:
         profiler: ProfilerWindows,
         *,
         transfer: Transfer,
-        put: Callable[[Record], None],
+        buffer: Buffer,
         rank: int,
     ) -> None:
         self.norms = options.norms
@@ -45,13 +46,14 @@ class Watched:
             LayerStatistics(
                 lambda index=index: self._select(index),  # type: ignore[misc]
                 transfer,
-                put,
+                buffer.put,
                 rank=rank,
                 budget_bytes=options.budget_bytes,
             )
             for index in range(max(1, len(optimizers)))
         ]
         self._statistics = statistics
+        self.meters = Meters(self, options.norms, buffer, rank)
         # Not weakref.finalize: a model that is attached again and again would keep what every run had read of it.
         self._model = weakref.ref(model, lambda _model: _let_go(statistics))
 
@@ -67,6 +69,11 @@ class Watched:
         parameters = model.parameters() if model is not None else iter(())
         return next((parameter.device for parameter in parameters), torch.device("cpu"))
 
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """Those of its optimizers that are alive."""
+        return [optimizer for each in self._optimizers if (optimizer := each()) is not None]
+
     def add(self, optimizer: torch.optim.Optimizer) -> None:
         """Take the optimizer of a model that was watched without one."""
         self._optimizers.append(weakref.ref(optimizer))
@@ -76,8 +83,7 @@ class Watched:
         if len(self._optimizers) == 1:  # asked at every step
             only = self._optimizers[0]()
             return only.param_groups if only is not None else []
-        alive = [optimizer for each in self._optimizers if (optimizer := each()) is not None]
-        return [group for each in alive for group in each.param_groups]
+        return [group for each in self.optimizers for group in each.param_groups]
 
     def is_last(self, optimizer: torch.optim.Optimizer | None) -> bool:
         """Tell whether this optimizer's step ends the run's step; None stands for the only one."""

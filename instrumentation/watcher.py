@@ -7,8 +7,10 @@ a microsecond then, not thirty nanoseconds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import nn
 
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.clock import WallClock
@@ -89,7 +91,9 @@ class StepWatcher:
         """The batch was moved to where the model computes, or that was asked of the device."""
         self._mark("to_device", now_ns)
 
-    def forward_begins(self, now_ns: int) -> None:
+    def forward_begins(
+        self, now_ns: int, model: nn.Module | None = None, arguments: Any = (), named: Any = None
+    ) -> None:
         """The model is called, in training mode."""
         if self._step_is_over:
             self._begin_next_step()
@@ -101,6 +105,8 @@ class StepWatcher:
         else:
             self._in_optimizer = False  # a step that raised never reported its end
             self._mark("other" if self._loader_is_watched else "data", now_ns)
+        if model is not None and self.watched is not None:
+            self.watched.meters.forward_begins(model, arguments, named)
 
     def forward_ends(self, now_ns: int) -> None:
         """The model returned."""
@@ -140,14 +146,14 @@ class StepWatcher:
         self._mark("other", now_ns)
         self._in_optimizer, self._has_closure = True, has_closure
         self._moves, self._reads = not _is_known_to_skip(optimizer), False
-        if not has_closure and self._is_due():
-            self._read_gradients(optimizer)
+        if not has_closure:
+            self._read_before_step(optimizer)
 
     def closure_returned(self, now_ns: int, optimizer: torch.optim.Optimizer | None = None) -> None:
         """The closure of a step returned: its first gradient is the one at the weights that the step began with."""
         self._mark("optimizer", now_ns)
-        if not self._reads and self._is_due():
-            self._read_gradients(optimizer)
+        if not self._reads:
+            self._read_before_step(optimizer)
 
     def optimizer_ends(self, now_ns: int, optimizer: torch.optim.Optimizer | None = None) -> None:
         """The weights are updated."""
@@ -204,18 +210,29 @@ class StepWatcher:
         """Leave the training loop alone: nothing may go on by itself."""
         if self.watched is not None:
             self.watched.profiler.close()
+            self.watched.meters.close(self._clock())
         if self._timeline is not None:
             self._mark = self._timeline.mark
 
     # What they record
 
-    def _read_gradients(self, optimizer: torch.optim.Optimizer | None) -> None:
-        # One that steps several times within a step of the run is read once; one that will not move has none to show.
-        if self.watched is None or not self._moves or id(optimizer) in self._read_in_step:
+    def _read_before_step(self, optimizer: torch.optim.Optimizer | None) -> None:
+        """Read what is due while there are gradients; one that will not move has none to show."""
+        if self.watched is None or not self._moves:
             return
+        measures = self.step >= self.watched.meters.memory.wakes_at
+        if measures:
+            self.watched.meters.memory.before_optimizer(self.step)
+        # One that steps several times within a step of the run is read once.
+        if self._is_due() and id(optimizer) not in self._read_in_step:
+            self._read_gradients(self.watched, optimizer)
+        elif measures:
+            self._mark("torchglass", self._guard.now_ns())
+
+    def _read_gradients(self, watched: Watched, optimizer: torch.optim.Optimizer | None) -> None:
         # A fused optimizer unscales within its step: GradScaler lends it the scale for that time.
         scale = getattr(optimizer, "grad_scale", None)
-        self.watched.statistics(optimizer).read_gradients(self.step, self._clock(), **self._due(), scale=scale)
+        watched.statistics(optimizer).read_gradients(self.step, self._clock(), **self._due(), scale=scale)
         self._reads = True
         self._read_in_step.add(id(optimizer))
         self._mark("torchglass", self._guard.now_ns())
@@ -240,8 +257,10 @@ class StepWatcher:
             timeline.poll()
         if self._transfer.pending:
             self._transfer.poll()
-        if watched is not None and self.step >= watched.profiler.wakes_at:
-            self._turn_window(watched, now_ns)
+        if watched is not None:
+            watched.meters.step_ended(self.step, when)
+            if self.step >= watched.profiler.wakes_at:
+                self._turn_window(watched, now_ns)
 
     def _turn_window(self, watched: Watched, now_ns: int) -> None:
         """Open, advance or close a profiler window; while one is open phases are told to it, too."""

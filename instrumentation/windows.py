@@ -35,16 +35,21 @@ class FinishedWindow:
     stop_seconds: float
     no_modules: str | None
     trace_path: Path | None
-    _read: tuple[ProfilerWindow, list[Fact]] | None = field(default=None, repr=False)
+    _read: tuple[ProfilerWindow | None, list[Fact]] | None = field(default=None, repr=False)
 
     def add_to(self, batch: Batch) -> float:
         """Add the window to a batch, again if the store refused the first; return the seconds that reading took."""
         began = time.perf_counter()
         if self._read is None:
-            self._read = self._to_window()
+            try:
+                self._read = self._to_window()
+            except Exception as error:  # whatever torch's events hold: the run goes on, and says what is missing
+                text = f"the window at step {self.first_step} could not be read: {type(error).__name__}: {error}"
+                self._read = None, [Fact(self.rank, "warnings/profiler", text, self.time)]
             self.profiler = None
         window, told = self._read
-        batch.windows.append(window)
+        if window is not None:
+            batch.windows.append(window)
         batch.facts.extend(told)
         return time.perf_counter() - began
 

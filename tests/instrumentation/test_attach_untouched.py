@@ -162,6 +162,7 @@ def test_only_the_called_model_carries_hooks_and_no_module_or_parameter_a_backwa
                 "_forward_hooks",
                 "_forward_hooks_always_called",
                 "_forward_pre_hooks",
+                "_forward_pre_hooks_with_kwargs",
             }
             assert during == {name: hooks for name, hooks in before.items() if name}
             for parameter in model.parameters():

@@ -53,7 +53,8 @@ def test_statistics_come_at_their_cadence_and_not_in_between(tmp_path: Path) -> 
     for key in ("weights/second.bias", "gradients/second.bias"):
         assert [each.step for each in store.histograms(run.id, key)] == [0, 4, 8]
     spent = recorded(tmp_path / "s.db", "phase/torchglass")
-    assert [step for step, seconds in spent.items() if seconds > 0] == [0, 3, 4, 6, 8]
+    # Step 1 is the first whose optimizer has state: what memory it holds is measured there, too.
+    assert [step for step, seconds in spent.items() if seconds > 0] == [0, 1, 3, 4, 6, 8]
 
 
 def test_histograms_hold_the_gradient_before_and_the_weights_after_the_update(tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""What is measured of each step beside its phases: the memory held, and the work done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from torchglass.instrumentation.buffer import Buffer
+from torchglass.instrumentation.cadence import Cadence
+from torchglass.instrumentation.memory import Attached, MemoryMeter
+
+
+class Meters:
+    """The meters of one watched model; each of these calls is made on the training thread."""
+
+    def __init__(self, attached: Attached, cadence: Cadence, buffer: Buffer, rank: int) -> None:
+        self.memory = MemoryMeter(attached, cadence, buffer, rank)
+
+    def forward_begins(self, model: nn.Module, arguments: Any, named: Any) -> None:
+        """The model is called for training."""
+
+    def step_ended(self, step: int, when: float) -> None:
+        """A step is over, at this time in seconds since the epoch."""
+        self.memory.step_ended(step, when)
+
+    def close(self, when: float) -> None:
+        """Nothing will be measured any more."""
+        self.memory.close()
