@@ -191,7 +191,8 @@ def _lacking(what: str, first: Resampled | None, second: Resampled | None) -> st
 
 def _unknown(base: Measured, new: Measured, name: str) -> OptionError:
     fixed = [STEP_TIME, MEMORY_PEAK, SAMPLES_PER_SECOND]
-    known = [*fixed, *base.steps.phases, *new.steps.phases, *base.series, *new.series]
+    series = [key for key in (*base.series, *new.series) if not key.startswith(_PHASE)]
+    known = dict.fromkeys([*fixed, *base.steps.phases, *new.steps.phases, *series])
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.65)
     hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(fixed)}, phases and series"
     return OptionError(f"neither run has {name!r}: {hint}")

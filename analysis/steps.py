@@ -39,7 +39,7 @@ class Steps(NamedTuple):
         if not self.recorded:
             return "no step was timed"
         left_out = [f"the first {self.warm_up} are warm-up"] if self.warm_up else []
-        left_out += [f"{self.profiled} were slowed by the profiler"] if self.profiled else []
+        left_out += [f"{self.profiled} slowed by the profiler"] if self.profiled else []
         because = f" ({', '.join(left_out)})" if left_out else ""
         return f"{len(self.numbers):,} of {self.recorded:,} steps{because}"
 
