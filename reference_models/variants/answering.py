@@ -45,6 +45,7 @@ def compare_inference(place: Workplace, variants: Sequence[Variant], recall: Rec
     outcomes: dict[str, Inference | CannotRun] = {}
     for variant in variants:
         name, each = variant.name, found[variant.name]
+        place.tell(f"inference, memory of {name}")
         if isinstance(each, CannotRun) or name in turns.failed:
             outcomes[name] = each if isinstance(each, CannotRun) else turns.failed[name]
             continue
@@ -63,6 +64,7 @@ def compare_inference(place: Workplace, variants: Sequence[Variant], recall: Rec
 
 def _ready(place: Workplace, variant: Variant) -> Ready | CannotRun:
     """Make the predictor, let it answer the test images, and weigh it."""
+    place.tell(f"inference, {variant.name}")
     if variant.predictor is None:
         return CannotRun(variant.one_sided)
     subject = place.subject(place.model, training=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,12 +13,13 @@ import torch
 from torch import nn
 
 from torchglass.reference_models.exhibit import Recipe, ReferenceModel
+from torchglass.reference_models.progress import Bar, bar
 from torchglass.reference_models.split import Split
 from torchglass.reference_models.threads import cpu_threads
 from torchglass.reference_models.variants.answering import compare_inference
 from torchglass.reference_models.variants.devices import device_name, seeded_on
 from torchglass.reference_models.variants.memory import MemoryQuestion, ask_memory, missing, write_question
-from torchglass.reference_models.variants.results import CannotRun, Comparison, Inference, Memory, Row, Training
+from torchglass.reference_models.variants.results import Comparison, Inference, Memory, Row, Training
 from torchglass.reference_models.variants.studying import compare_training
 from torchglass.reference_models.variants.technique import Mode, Variant
 from torchglass.reference_models.variants.workplace import Measured, Workplace
@@ -49,34 +51,37 @@ def compare_variants(
     variants: Sequence[Variant],
     terms: Terms,
     *,
-    say: Callable[[str], None] = lambda _: None,
+    progress: bool = False,
 ) -> Comparison:
     """Compare the variants with the first of them, the original; `model` is trained, on its device, and left as it is.
 
-    Inference is of that model; training begins at fresh weights, drawn by the seed. `say` hears what happens next.
+    Inference is of that model; training begins at fresh weights, drawn by the seed. `progress` draws a bar.
     """
     device = next(model.parameters()).device
-    place = Workplace(
-        model=model,
-        split=split,
-        recipe=recipe,
-        device=device,
-        batch_size=terms.batch_size,
-        rounds=terms.rounds,
-        steps=terms.steps,
-        seed=terms.seed,
-    )
     training: Measured[Training] | None = None
     inference: Measured[Inference] | None = None
     with seeded_on(device, terms.seed):
         fresh = exhibit.build().to(device)
-    with _threads(device, recipe), TemporaryDirectory(prefix="torchglass-variants-") as name:
-        recall = _memory_of(exhibit, place, Path(name)) if terms.memory else _no_memory
+    with (
+        _threads(device, recipe),
+        TemporaryDirectory(prefix="torchglass-variants-") as folder,
+        bar("variants", 2 * len(terms.modes) * len(variants), "", show=progress) as shown,
+    ):
+        place = Workplace(
+            model=model,
+            split=split,
+            recipe=recipe,
+            device=device,
+            batch_size=terms.batch_size,
+            rounds=terms.rounds,
+            steps=terms.steps,
+            seed=terms.seed,
+            tell=partial(_tell, shown),
+        )
+        recall = _memory_of(exhibit, place, Path(folder)) if terms.memory else _no_memory
         if "train" in terms.modes:
-            say("training")
             training = compare_training(place, fresh, variants, recall)
         if "infer" in terms.modes:
-            say("inference")
             inference = compare_inference(place, variants, recall)
         threads = torch.get_num_threads()
     return Comparison(
@@ -98,6 +103,11 @@ def compare_variants(
             **({f"infer/{name}": taken for name, taken in inference.seconds.items()} if inference else {}),
         },
     )
+
+
+def _tell(shown: Bar, text: str) -> None:
+    shown.set_postfix_str(text)
+    shown.update()
 
 
 def _row(variant: Variant, training: Measured[Training] | None, inference: Measured[Inference] | None) -> Row:

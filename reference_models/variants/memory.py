@@ -46,7 +46,9 @@ def ask_memory(question: MemoryQuestion) -> Memory:
         return missing(f"the process of its own was not done within {PATIENCE_SECONDS:.0f} s")
     if done.returncode:
         said = done.stderr.strip().splitlines()
-        return missing(f"the process of its own ended with {done.returncode}: {said[-1] if said else 'it said nothing'}")
+        return missing(
+            f"the process of its own ended with {done.returncode}: {said[-1] if said else 'it said nothing'}"
+        )
     return Memory(**json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -53,14 +53,13 @@ def compare_training(
     outcomes: dict[str, Training | CannotRun] = {}
     for variant in variants:
         name, each = variant.name, found[variant.name]
+        place.tell(f"training, memory of {name}")
         if isinstance(each, CannotRun) or name in turns.failed:
             outcomes[name] = each if isinstance(each, CannotRun) else turns.failed[name]
             continue
         last, originals_last = each.losses[-1], original.losses[-1]
         outcomes[name] = Training(
-            timing=summarize(
-                turns.seconds[name], turns.seconds[variants[0].name], place.batch_size, each.seconds
-            ),
+            timing=summarize(turns.seconds[name], turns.seconds[variants[0].name], place.batch_size, each.seconds),
             memory=recall(name, "train"),
             losses=each.losses,
             last_loss_difference=None if last is None or originals_last is None else last - originals_last,
@@ -73,6 +72,7 @@ def compare_training(
 
 def _ready(place: Workplace, model: nn.Module, variant: Variant, batches: Sequence[Batch]) -> Ready | CannotRun:
     """Make the learner and let it take its first steps; every variant draws the same random numbers."""
+    place.tell(f"training, {variant.name}")
     if variant.learner is None:
         return CannotRun(variant.one_sided)
     with seeded_on(place.device, place.seed):

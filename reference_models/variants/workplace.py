@@ -38,7 +38,10 @@ class Measured(Generic[Outcome]):
 
 @dataclass(frozen=True, eq=False)
 class Workplace:
-    """Where variants are compared. `model` is the original, on `device`: techniques get copies of it."""
+    """Where variants are compared. `model` is the original, on `device`: techniques get copies of it.
+
+    `tell` hears what comes next, twice for each variant and mode.
+    """
 
     model: nn.Module
     split: Split
@@ -48,6 +51,7 @@ class Workplace:
     rounds: int
     steps: int
     seed: int
+    tell: Callable[[str], None]
 
     @property
     def calibration(self) -> Tensor:
@@ -79,7 +83,9 @@ class Workplace:
             OptionError: there is no task of the original, for the reason that was `found`, or it failed on the way.
         """
         if original not in tasks:
-            raise OptionError(f"{original}, with which the others are compared, cannot run: {_reason_in(found[original])}")
+            raise OptionError(
+                f"{original}, with which the others are compared, cannot run: {_reason_in(found[original])}"
+            )
         wait = waiting_for(self.device)
         trial = take_turns({original: tasks[original]}, rounds=3, calls=1, seed=self.seed, wait=wait)
         seconds = float(trial.seconds[original].min()) if original in trial.seconds else TURN_SECONDS

@@ -46,7 +46,7 @@ def predictor(subject: Subject) -> Predictor:
 def _quantization() -> ModuleType:
     try:
         import torch.ao.quantization as quantization
-        import torch.ao.quantization.quantize_fx  # noqa: F401  # loaded here so that its absence is told apart
+        import torch.ao.quantization.quantize_fx  # loaded here so that its absence is told apart
     except ImportError as error:
         raise OptionError(
             f"torch {torch.__version__} has no torch.ao.quantization any more; its successor, torchao, is not used here"
@@ -67,7 +67,9 @@ def _static(quantization: ModuleType, subject: Subject, engine: str) -> nn.Modul
 
 def _dynamic(quantization: ModuleType, model: nn.Module, failure: Exception) -> nn.Module:
     if not any(isinstance(module, nn.Linear) for module in model.modules()):
-        raise OptionError("static quantisation failed and there is no linear layer for dynamic quantisation") from failure
+        raise OptionError(
+            "static quantisation failed and there is no linear layer for dynamic quantisation"
+        ) from failure
     quantized: nn.Module = quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
     return quantized
 
