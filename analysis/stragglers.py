@@ -92,8 +92,8 @@ def straggler_text(ranks: Ranks, straggler: Straggler | None) -> str:
         said = f"The ranks keep pace: waiting for the slowest costs {lost} of their time."
     if ranks.waits_in == BACKWARD:
         said += (
-            " The exchange of gradients was not timed by itself: waiting lies in backward, and a rank that is slow just "
-            "there cannot be told from those that wait for it."
+            " The exchange of gradients was not timed by itself: waiting lies in backward, and a rank that is slow "
+            "just there cannot be told from those that wait for it."
         )
     return said
 
