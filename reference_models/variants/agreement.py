@@ -17,7 +17,7 @@ def logits_of(forward: Forward, images: Tensor, batch_size: int, device: torch.d
     The last batch is filled up with its own last image: a technique that has fixed its batch size sees no other.
     """
     parts = []
-    for batch in images.split(batch_size):
+    for batch in torch.split(images, batch_size):
         missing = batch_size - len(batch)
         filled = torch.cat([batch, batch[-1:].expand(missing, *batch.shape[1:])]) if missing else batch
         parts.append(forward(filled.to(device))[: len(batch)].float().cpu())

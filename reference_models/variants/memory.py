@@ -43,12 +43,10 @@ def ask_memory(question: MemoryQuestion) -> Memory:
             command, input=json.dumps(asdict(question)), capture_output=True, text=True, timeout=PATIENCE_SECONDS
         )
     except subprocess.TimeoutExpired:
-        return missing(f"the process of its own was not done within {PATIENCE_SECONDS:.0f} s")
+        return missing(f"its own process was not done within {PATIENCE_SECONDS:.0f} s")
     if done.returncode:
         said = done.stderr.strip().splitlines()
-        return missing(
-            f"the process of its own ended with {done.returncode}: {said[-1] if said else 'it said nothing'}"
-        )
+        return missing(f"its own process ended with {done.returncode}: {said[-1] if said else 'it said nothing'}")
     return Memory(**json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -46,7 +46,7 @@ def prepare(
 
 def _told(heard: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
     """Each thing that was said, once, by its first line."""
-    lines = dict.fromkeys(" ".join(str(each.message).strip().splitlines()[:1]) for each in heard)
+    lines = dict.fromkeys(" ".join(str(each.message).strip().partition("\n")[0].split()) for each in heard)
     told = [line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1]}…" for line in lines if line]
     rest = len(told) - MOST_WARNINGS
     return (*told[:MOST_WARNINGS], *([f"and {rest} more warnings"] if rest > 0 else []))

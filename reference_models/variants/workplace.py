@@ -65,7 +65,7 @@ class Workplace:
         """
         count = len(self.split.train_labels)
         order = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed))
-        places = order[torch.arange(self.steps * self.batch_size) % count].split(self.batch_size)
+        places = torch.split(order[torch.arange(self.steps * self.batch_size) % count], self.batch_size)
         images, labels = self.split.train_images, self.split.train_labels
         return [(images[place].to(self.device), labels[place].to(self.device)) for place in places]
 
@@ -83,16 +83,14 @@ class Workplace:
             OptionError: there is no task of the original, for the reason that was `found`, or it failed on the way.
         """
         if original not in tasks:
-            raise OptionError(
-                f"{original}, with which the others are compared, cannot run: {_reason_in(found[original])}"
-            )
+            raise OptionError(f"{original}, to compare the others with, cannot run: {_reason_in(found[original])}")
         wait = waiting_for(self.device)
         trial = take_turns({original: tasks[original]}, rounds=3, calls=1, seed=self.seed, wait=wait)
         seconds = float(trial.seconds[original].min()) if original in trial.seconds else TURN_SECONDS
         calls = calls_for(seconds, turn_seconds=TURN_SECONDS, most=MOST_CALLS)
         turns = take_turns(tasks, rounds=self.rounds, calls=calls, seed=self.seed, wait=wait)
         if original in turns.failed:
-            raise OptionError(f"{original}, with which the others are compared, failed {turns.failed[original].reason}")
+            raise OptionError(f"{original}, to compare the others with, failed {turns.failed[original].reason}")
         return turns, calls
 
 

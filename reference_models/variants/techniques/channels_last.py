@@ -38,9 +38,7 @@ def learner(subject: Subject) -> Learner:
 def _laid_out(subject: Subject) -> Forward:
     convolves = any(isinstance(module, nn.Conv2d) for module in subject.model.modules())
     if subject.images.dim() != 4 or not convolves:
-        raise OptionError(
-            "channels last is a layout of pictures (N, C, H, W) for 2-d convolutions: this model has none"
-        )
+        raise OptionError("channels last is a layout of pictures for 2-d convolutions, and this model has none")
     model = subject.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(images: Tensor) -> Tensor:

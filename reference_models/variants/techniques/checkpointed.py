@@ -1,4 +1,4 @@
-"""Activation checkpointing (Chen et al. 2016): keep fewer activations, and compute the others again for the backward."""
+"""Activation checkpointing (Chen et al. 2016): keep fewer activations, and compute the rest again."""
 
 from __future__ import annotations
 

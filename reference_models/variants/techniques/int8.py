@@ -10,6 +10,7 @@ the model down, and the time would be our code's, not a technique's.
 from __future__ import annotations
 
 import copy
+from importlib import import_module
 from types import ModuleType
 
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 
 from torchglass.errors import OptionError
 from torchglass.reference_models.variants.technique import Predictor, Subject, Variant, saved_weights
+from torchglass.reference_models.variants.timing import reason
 
 CALIBRATION_IMAGES = 256
 
@@ -39,19 +41,18 @@ def predictor(subject: Subject) -> Predictor:
         note = f"static, by {engine}, scales from {len(calibration)} training images"
     except Exception as error:  # torch.fx refuses a model with whatever its code raises under the tracer
         model = _dynamic(quantization, subject.model, error)
-        note = f"dynamic, by {engine}, linear layers alone: static failed ({type(error).__name__}: {error})"
+        note = f"dynamic, by {engine}, linear layers alone: static failed ({reason(error)})"
     return Predictor(model, saved_weights(model), (note,))
 
 
 def _quantization() -> ModuleType:
     try:
-        import torch.ao.quantization as quantization
-        import torch.ao.quantization.quantize_fx  # loaded here so that its absence is told apart
+        import_module("torch.ao.quantization.quantize_fx")
+        return import_module("torch.ao.quantization")
     except ImportError as error:
         raise OptionError(
             f"torch {torch.__version__} has no torch.ao.quantization any more; its successor, torchao, is not used here"
         ) from error
-    return quantization
 
 
 def _static(quantization: ModuleType, subject: Subject, engine: str) -> nn.Module:
@@ -59,7 +60,7 @@ def _static(quantization: ModuleType, subject: Subject, engine: str) -> nn.Modul
     fx = quantization.quantize_fx
     observed = fx.prepare_fx(copy.deepcopy(subject.model), mapping, (subject.images,))
     with torch.no_grad():
-        for images in subject.calibration[:CALIBRATION_IMAGES].split(len(subject.images)):
+        for images in torch.split(subject.calibration[:CALIBRATION_IMAGES], len(subject.images)):
             observed(images)
     model: nn.Module = fx.convert_fx(observed)
     return model
@@ -67,9 +68,7 @@ def _static(quantization: ModuleType, subject: Subject, engine: str) -> nn.Modul
 
 def _dynamic(quantization: ModuleType, model: nn.Module, failure: Exception) -> nn.Module:
     if not any(isinstance(module, nn.Linear) for module in model.modules()):
-        raise OptionError(
-            "static quantisation failed and there is no linear layer for dynamic quantisation"
-        ) from failure
+        raise OptionError("torch.fx cannot trace this model, and it has no linear layer to quantise") from failure
     quantized: nn.Module = quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
     return quantized
 

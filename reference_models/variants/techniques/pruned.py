@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
-
+import torch
 from torch import nn
 from torch.nn.utils import prune
 
@@ -51,16 +50,16 @@ def _prune(model: nn.Module) -> tuple[Layer, ...]:
     layers = tuple(module for module in model.modules() if isinstance(module, Layer))
     if not layers:
         raise OptionError("pruning takes the weights of convolutions and linear layers: this model has none")
-    prune.global_unstructured(  # type: ignore[no-untyped-call]
+    prune.global_unstructured(
         [(layer, "weight") for layer in layers], pruning_method=prune.L1Unstructured, amount=PRUNED_SHARE
     )
     return layers
 
 
 def _told(layers: tuple[Layer, ...]) -> str:
-    zeros = sum(int((layer.weight == 0).sum()) for layer in layers)
-    weights = sum(cast("int", layer.weight.numel()) for layer in layers)
-    return f"{zeros:,} of {weights:,} weights are zero ({zeros / weights:.1%})"
+    weights = torch.cat([layer.weight.detach().flatten() for layer in layers])
+    zeros, count = int((weights == 0).sum()), len(weights)
+    return f"{zeros:,} of {count:,} weights are zero ({zeros / count:.1%})"
 
 
 VARIANT = Variant(

@@ -19,7 +19,7 @@ def predictor(subject: Subject) -> Predictor:
         frozen = torch.jit.freeze(traced)
 
     def save(folder: Path) -> None:
-        torch.jit.save(frozen, folder / FILE)  # type: ignore[no-untyped-call]
+        torch.jit.save(frozen, folder / FILE)
 
     return Predictor(cast("Forward", frozen), save)
 
