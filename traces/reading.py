@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from torchglass.errors import DataError
 from torchglass.store import Table
-from torchglass.traces.reading_columns import UNKNOWN, Columns
+from torchglass.traces.reading_columns import NO_EVENTS, UNKNOWN, Columns
 from torchglass.traces.reading_json import Events
 from torchglass.traces.reading_links import forward_lanes, ids_link, linked_by_time
 from torchglass.traces.reading_text import Advance, Text
@@ -57,7 +57,7 @@ def read_trace(path: Path, advance: Advance = lambda amount: None) -> Reading:
         for event in events:
             columns.take(event)
     columns.finish()
-    if not columns.start and not events.beside and columns.left_out:
+    if not columns.start and set(columns.left_out) == {NO_EVENTS}:
         raise DataError(f"{path.name} is JSON, but none of its values is an event of a trace")
     return _reading(columns, events)
 
@@ -145,7 +145,7 @@ def _details(
     if columns.details:
         rows = np.fromiter(columns.details, np.int64, len(columns.details))
         bytes_moved[rows], blocks[rows], occupancy[rows], graph_node[rows] = zip(*columns.details.values(), strict=True)
-    multiprocessors = {each.get("id"): fraction(each.get("numSms")) for each in facts["deviceProperties"]}
+    multiprocessors = {whole(each.get("id"), -1): fraction(each.get("numSms")) for each in facts["deviceProperties"]}
     for row, grid in columns.grids.items():
         count = multiprocessors.get(columns.device[row], np.nan)
         if count > 0:

@@ -23,6 +23,8 @@ from torchglass.traces.trace import HOST, MODULE_PREFIX, NO_ID, NO_SEQUENCE, PHA
 
 MOST_EVENTS = 30_000_000  # 100 bytes of memory each
 LONGEST_NAME = 20_000  # characters; templates make names of some thousand
+LONGEST_NS = 366 * 24 * 3_600 * 10**9  # of a slice: a year
+NO_EVENTS = "values that are no events"
 UNKNOWN = -1  # the kind of a slice whose category says nothing to us
 _NOTHING: dict[str, Any] = {}
 _OPERATORS = (Kind.OPERATOR, Kind.ANNOTATION, UNKNOWN)
@@ -57,13 +59,10 @@ class Columns:
 
     def take(self, event: Any) -> None:
         """Take one event, or count why not."""
-        if type(event) is not dict:
-            self.left_out["values that are no events"] += 1
-            return
-        phase = event.get("ph")
+        phase = event.get("ph") if type(event) is dict else None
         if phase == "X":
             start, duration = nanoseconds(event.get("ts")), nanoseconds(event.get("dur"))
-            if start is None or duration is None:
+            if start is None or duration is None or duration > LONGEST_NS:
                 self.left_out["slices without a usable time"] += 1
             else:
                 self._add(event, start, duration)
@@ -71,6 +70,8 @@ class Columns:
             self._begin_or_end(event, begins=phase == "B")
         elif phase == "M":
             self.lanes.describe(event)
+        elif type(phase) is not str:
+            self.left_out[NO_EVENTS] += 1
         elif event.get("name") == "[memory]" and (start := nanoseconds(event.get("ts"))) is not None:
             self.memory.take(start, event.get("args"))
 

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 LARGEST = 1 << 61  # two of these still add up within 64 bits
+LARGEST_FRACTION = 1e30
 MOST_ENTRIES = 1_024  # of a list or an object beside the events
 LONGEST_TEXT = 1_000
 _DECIMAL = re.compile(r"(-?\d{1,19})(?:\.(\d+))?")
@@ -49,14 +50,14 @@ def whole(value: Any, missing: int) -> int:
 
 
 def fraction(value: Any) -> float:
-    """A number, or NaN for what is none; infinities count as none."""
+    """A number, or NaN for what is none; nothing that is measured is as large as `LARGEST_FRACTION`."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return math.nan
     try:
         number = float(value)
     except (ValueError, OverflowError):
         return math.nan
-    return number if math.isfinite(number) else math.nan
+    return number if abs(number) < LARGEST_FRACTION else math.nan
 
 
 def number_within(value: Any) -> int | None:
