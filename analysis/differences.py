@@ -25,8 +25,8 @@ _TAILS = (2.5, 97.5)
 class Difference:
     """A quantity in run A (`base`) and in run B (`new`), in `unit`; None where it was not measured.
 
-    `low` and `high` bound B - A, `new_low` and `new_high` B itself, each with 95 %; None where one measurement each is
-    all there is (`evidence` "single") or where `reason` says why nothing can be told (`verdict` "unknown").
+    `low` and `high` bound B - A, `base_low` to `new_high` A and B themselves, each with 95 %; None where one measurement
+    each is all there is (`evidence` "single") or where `reason` says why nothing can be told (`verdict` "unknown").
     """
 
     name: str
@@ -38,6 +38,8 @@ class Difference:
     evidence: Evidence
     low: float | None = None
     high: float | None = None
+    base_low: float | None = None
+    base_high: float | None = None
     new_low: float | None = None
     new_high: float | None = None
     base_count: int = 0
@@ -77,9 +79,8 @@ def sampled(
             f"too few to tell: {' and '.join(reasons)}",
             (base.sample_count, new.sample_count),
         )
-    new_replicates = new.replicated(statistic)
-    low, high = _bounds(new_replicates - base.replicated(statistic))
-    new_low, new_high = _bounds(new_replicates)
+    first, second = base.replicated(statistic), new.replicated(statistic)
+    low, high = _bounds(second - first)
     return Difference(
         name,
         unit,
@@ -89,8 +90,8 @@ def sampled(
         "steps",
         low,
         high,
-        new_low,
-        new_high,
+        *_bounds(first),
+        *_bounds(second),
         base.sample_count,
         new.sample_count,
     )
@@ -112,10 +113,11 @@ def between_windows(
     means = (float(first.mean()), float(second.mean()))
     if min(counts) < FEWEST_WINDOWS:
         return _single(name, unit, "mean", *means, least, counts)
-    own, freedom = second.var(ddof=1) / len(second), len(second) - 1
-    variance = float(first.var(ddof=1) / len(first) + own)
-    margin = student(_welch_freedom(first, second)) * math.sqrt(variance)
-    own_margin = student(freedom) * math.sqrt(float(own))
+    variances = [float(each.var(ddof=1)) / len(each) for each in (first, second)]
+    margin = student(_welch_freedom(variances, counts)) * math.sqrt(sum(variances))
+    base_margin, new_margin = (
+        student(count - 1) * math.sqrt(variance) for count, variance in zip(counts, variances, strict=True)
+    )
     change = means[1] - means[0]
     low, high = change - margin, change + margin
     return Difference(
@@ -127,8 +129,10 @@ def between_windows(
         "windows",
         low,
         high,
-        means[1] - own_margin,
-        means[1] + own_margin,
+        means[0] - base_margin,
+        means[0] + base_margin,
+        means[1] - new_margin,
+        means[1] + new_margin,
         *counts,
     )
 
@@ -188,7 +192,6 @@ def _unprofiled(base_count: int, new_count: int) -> str:
     return f"no profiler window in {lacking}"
 
 
-def _welch_freedom(first: Floats, second: Floats) -> float:
-    parts = [float(each.var(ddof=1)) / len(each) for each in (first, second)]
-    weights = sum(part**2 / (len(each) - 1) for part, each in zip(parts, (first, second), strict=True))
-    return sum(parts) ** 2 / weights if weights > 0 else math.inf
+def _welch_freedom(variances: Sequence[float], counts: Sequence[int]) -> float:
+    weights = sum(variance**2 / (count - 1) for variance, count in zip(variances, counts, strict=True))
+    return sum(variances) ** 2 / weights if weights > 0 else math.inf

@@ -18,7 +18,7 @@ MEMORY_PEAK = "memory_peak"
 SAMPLES_PER_SECOND = "samples_per_second"
 KINDS: tuple[RowKind, ...] = ("operator", "kernel")
 # The first of these that both runs recorded: of the device's allocator, else of the process.
-PEAK_KEYS = ("memory/peak_bytes", "host/process_memory_bytes")
+PEAK_KEYS = ("memory/peak_bytes", "memory/process_bytes", "host/process_memory_bytes")
 RATE_KEY = "work/samples_per_second"
 SUMMARIES = ("last", "min", "max")
 LEAST_SHARE_OF_STEP = 0.001  # what changes the step by less is called noise, however sure it is of a small phase
@@ -77,7 +77,7 @@ def peak_difference(base: Measured, new: Measured) -> Difference:
     for key in PEAK_KEYS:
         if key in base.series and key in new.series:
             return single(MEMORY_PEAK, "B", f"max of {key}", base.series[key].maximum, new.series[key].maximum)
-    return missing(MEMORY_PEAK, "B", "max", f"the runs have no series in common of {' and '.join(PEAK_KEYS)}")
+    return missing(MEMORY_PEAK, "B", "max", f"the runs have none of {', '.join(PEAK_KEYS)} in common")
 
 
 def samples_difference(

@@ -16,7 +16,9 @@ def difference(
     low, high = (None, None) if margin is None else (change - margin, change + margin)
     new_low, new_high = (None, None) if margin is None else (new - margin, new + margin)
     evidence = "single" if margin is None else "steps"
-    return Difference("step_time", unit, "median", base, new, verdict, evidence, low, high, new_low, new_high)
+    return Difference(
+        "step_time", unit, "median", base, new, verdict, evidence, low, high, new_low=new_low, new_high=new_high
+    )
 
 
 def is_met(text: str, found: Difference, *, ignore_noise: bool = False) -> bool:
