@@ -18,6 +18,7 @@ PARTS = {
     "exposed_copies": "Exposed copies",
     "idle": "Idle",
 }
+SHORT = PARTS | {"exposed_communication": "Exposed comm."}
 MEANINGS = {
     "compute": "at least one kernel that computes was running",
     "exposed_communication": "a collective was running and nothing computed meanwhile",
@@ -64,10 +65,11 @@ def breakdown_figure(
     figure = new_figure(
         dark=dark,
         title=plot_text(title),
-        height=90 + ROW_HEIGHT * len(data.devices),
+        height=110 + ROW_HEIGHT * len(data.devices),
         barmode="stack",
         bargap=0.3,
-        legend_traceorder="normal",
+        legend={"traceorder": "normal", "xref": "container", "x": 0.02, "entrywidth": 100, "font": {"size": 11}},
+        margin_t=52,
     )
     places = np.arange(len(data.devices), dtype=np.int32)
     for place, (part, name) in enumerate(PARTS.items()):
@@ -76,7 +78,7 @@ def breakdown_figure(
             x=seconds * scale.factor,
             y=places,
             orientation="h",
-            name=name,
+            name=SHORT[part],
             marker={"color": COLORS[part]},
             customdata=100 * seconds / np.where(data.totals > 0, data.totals, np.nan),
             hovertemplate=f"{name}: %{{x:.4g}} {scale.unit}, %{{customdata:.1f}} %<br>{MEANINGS[part]}<extra></extra>",

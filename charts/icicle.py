@@ -17,9 +17,10 @@ from torchglass.store.records import Floats, Table
 Side = Literal["device", "host"]
 
 MOST_NODES = 1000
-HEIGHT = 460
+HEIGHT = 480
+LABEL_CHARACTERS = 34
 LEVELS = ("phase", "module", "operator", "kernel")
-ROOTS: dict[Side, str] = {"device": "GPU time", "host": "host time, without what operators call"}
+ROOTS: dict[Side, str] = {"device": "GPU time", "host": "Host self time"}
 _NO_LINKS = "The window has no links from kernels to operators."
 
 
@@ -123,13 +124,18 @@ def icicle_figure(
             "colors": [color_of(node.phase) if node.phase else NEUTRAL for node in data.nodes],
             "line": {"width": 0},
         },
+        leaf={"opacity": 1},
+        textfont={"size": 11},
         textposition="middle left",
-        text=[_measure(node, took) for node, took in zip(data.nodes, per_step.tolist(), strict=True)],
-        textinfo="label+text",
+        text=[_text(node, took) for node, took in zip(data.nodes, per_step.tolist(), strict=True)],
+        textinfo="text",
         hovertext=[_hover(data.nodes, place, took, steps) for place, took in enumerate(per_step.tolist())],
         hovertemplate=f"%{{hovertext}}<br>{shares}<extra></extra>",
     )
-    figure.update_layout(margin={"l": 4, "r": 4, "t": figure.layout.margin.t, "b": 4})
+    # Where a name has no room at a size that can be read, none is drawn: it is there on hover.
+    figure.update_layout(
+        margin={"l": 4, "r": 4, "t": figure.layout.margin.t, "b": 4}, uniformtext={"minsize": 9, "mode": "hide"}
+    )
     return figure
 
 
@@ -151,11 +157,12 @@ def _conserved(nodes: Sequence[Node], values: Floats) -> Floats:
 def _label(node: Node) -> str:
     if node.hidden:
         return f"{node.hidden:,} more"
-    return plot_text(name_of(node.name)) if node.level == 1 else short_label(node.name, 60)
+    return plot_text(name_of(node.name)) if node.level == 1 else short_label(node.name, LABEL_CHARACTERS)
 
 
-def _measure(node: Node, seconds: float) -> str:
-    return quantity(float(f"{seconds:.3g}"), "s")
+def _text(node: Node, seconds: float) -> str:
+    """What stands on a node: of the few large ones also how long, of the many narrow ones the name alone."""
+    return f"{_label(node)}<br>{quantity(float(f'{seconds:.3g}'), 's')}" if node.level <= 1 else _label(node)
 
 
 def _hover(nodes: Sequence[Node], place: int, seconds: float, steps: int) -> str:

@@ -12,10 +12,11 @@ from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import scale_of
 from torchglass.store.records import Floats, Integers, Table
 
-COLORS = {"host wait": PALETTE[1], "launch latency": PALETTE[4]}
+COLORS = {"host wait": PALETTE[1], "launch latency": PALETTE[4], "kernel wait": PALETTE[5]}
 MEANINGS = {
     "host wait": "the host had not launched the next kernel yet",
     "launch latency": "the next kernel was on its way",
+    "kernel wait": "the device's own pause between two kernels",
     "other": "the next kernel was launched in time and waited for something else",
 }
 MOST_STREAMS = 12
@@ -62,11 +63,12 @@ def idle_figure(
     figure = new_figure(
         dark=dark,
         title=plot_text(title),
-        height=100 + ROW_HEIGHT * len(places),
+        height=120 + ROW_HEIGHT * len(places),
         barmode="stack",
         bargap=0.3,
         showlegend=True,
-        legend_traceorder="normal",
+        legend={"traceorder": "normal", "xref": "container", "x": 0.02, "entrywidth": 96, "font": {"size": 11}},
+        margin_t=52,
     )
     for column, cause in enumerate(data.causes):
         meaning = MEANINGS.get(cause, "")

@@ -13,10 +13,12 @@ from torchglass.charts.records import packed
 from torchglass.charts.text import plot_text, short_label
 from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import number, scale_of
-from torchglass.store.records import Floats, Integers, ProfilerWindow, RowKind
+from torchglass.store.records import Floats, Integers, ProfilerWindow, RowKind, Table
 
 TOP = 20
-ROW_HEIGHT = 20  # px a bar
+ROW_HEIGHT = 34  # px for a name and the bar below it
+BAR = 0.36  # of a row
+NAME_CHARACTERS = 46  # fits a phone's width
 
 
 class KernelsData(NamedTuple):
@@ -36,6 +38,7 @@ class KernelsData(NamedTuple):
     rest_seconds: float
     window_count: int
     step_count: int
+    on_device: bool = False  # of operators: the times are those of their kernels
 
 
 def kernels_data(windows: Sequence[ProfilerWindow], kind: RowKind = "operator", *, top: int = TOP) -> KernelsData:
@@ -65,6 +68,31 @@ def kernels_data(windows: Sequence[ProfilerWindow], kind: RowKind = "operator", 
     )
 
 
+def tabled_data(table: Table, kind: RowKind, windows: Sequence[ProfilerWindow], *, top: int = TOP) -> KernelsData:
+    """Rank the rows of the table "kernels" or "operators"; operators by their kernels' time where they have kernels."""
+    own, total = ("seconds", "seconds") if kind == "kernel" else ("self_seconds", "total_seconds")
+    on_device = kind == "operator" and float(np.nansum(table.get("device_self_seconds", np.zeros(1)))) > 0
+    if on_device:
+        own, total = f"device_{own}", f"device_{total}"
+    seconds = np.nan_to_num(table[own])
+    order = np.argsort(-seconds, kind="stable")
+    whole, rest = float(seconds.sum()), order[top:]
+    listed = order[:top]
+    return KernelsData(
+        kind=kind,
+        names=tuple(table["name"][listed].tolist()),
+        calls=table["calls"][listed].astype(np.int64),
+        self_seconds=seconds[listed],
+        total_seconds=table[total][listed],
+        shares=seconds[listed] / whole if whole > 0 else np.full(len(listed), np.nan),
+        rest_count=len(rest),
+        rest_seconds=float(seconds[rest].sum()),
+        window_count=len(windows),
+        step_count=sum(window.step_count for window in windows),
+        on_device=on_device,
+    )
+
+
 def profiler_slowdown(windows: Sequence[ProfilerWindow]) -> float | None:
     """How many times as long steps took under the profiler: the median of what the windows say, None if none does."""
     told = [float(said) for window in windows if isinstance(said := window.facts.get("slowdown"), int | float)]
@@ -87,22 +115,29 @@ def kernels_figure(
     scale = scale_of("s", float(seconds.max()))
     calls = [f"{number(count / steps)} calls a step" for count in data.calls.tolist()]
     texts = [f"{plot_text(name)}<br>{call}" for name, call in zip(data.names, calls, strict=True)]
-    figure = new_figure(
-        dark=dark, title=plot_text(title), height=100 + ROW_HEIGHT * len(seconds), showlegend=False, bargap=0.25
-    )
+    places = np.arange(len(seconds), dtype=np.int32)
+    figure = new_figure(dark=dark, title=plot_text(title), height=80 + ROW_HEIGHT * len(seconds), showlegend=False)
     figure.add_bar(
         x=packed(seconds * scale.factor),
-        y=np.arange(len(seconds), dtype=np.int32),
+        y=places,
+        width=BAR,
         orientation="h",
         marker={"color": [PALETTE[0]] * len(data.names) + [NEUTRAL] * bool(data.rest_count)},
         hovertext=np.array([*texts, f"{data.rest_count} more"][: len(seconds)]),
         hovertemplate=f"%{{hovertext}}<br>%{{x:.3g}} {scale.unit} a step<extra></extra>",
     )
-    figure.update_yaxes(
-        autorange="reversed",
-        tickvals=np.arange(len(seconds), dtype=np.int32),
-        ticktext=[short_label(name) for name in names],
-        showgrid=False,
+    # Names stand above their bars: beside them they would leave no room for bars on a phone.
+    figure.add_scatter(
+        x=np.zeros(len(seconds), np.float32),
+        y=places - 0.42,
+        mode="text",
+        text=[short_label(name, NAME_CHARACTERS) for name in names],
+        textposition="middle right",
+        cliponaxis=False,
+        hoverinfo="skip",
     )
-    figure.update_xaxes(title_text=f"self time, {scale.unit} a step", rangemode="tozero")
+    what = "time of own kernels" if data.on_device else "self time"
+    figure.update_yaxes(visible=False, range=[len(seconds) - 0.5, -0.9], fixedrange=True)
+    figure.update_xaxes(title_text=f"{what}, {scale.unit} a step", rangemode="tozero")
+    figure.update_layout(margin_l=12)
     return figure

@@ -13,7 +13,7 @@ from torchglass.charts.records import Recorded, packed, packed_steps
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import quantity, scale_of
-from torchglass.store.records import Floats, Integers
+from torchglass.store.records import Floats, Integers, Series
 
 PREFIX = "phase/"
 WHOLE = "step"
@@ -29,6 +29,7 @@ COLORS = {
     "torchglass": "#8c6bb1",
     "other": NEUTRAL,
 }
+SHARE_HEIGHT = 24  # px a phase
 NAMES = {"data": "data wait", "to_device": "host to device", "gradient_sync": "gradient sync"}
 _NO_PHASES = "No phase was timed: attach with the model and its optimizer, and fetch batches with run.batches(loader)."
 
@@ -53,22 +54,50 @@ class PhasesData(NamedTuple):
 def phases_data(records: Sequence[Recorded]) -> PhasesData:
     """Take the series "phase/<name>" with all their points: reduced ones overstate the extremes."""
     found = {record.series.key.removeprefix(PREFIX): record.points for record in records}
-    known = [name for name in ORDER if name in found]
-    parts = [*known, *(name for name in found if name not in ORDER and name != WHOLE)]
+    parts = in_order([name for name in found if name != WHOLE])
     whole = [found[WHOLE]] if WHOLE in found else []
     columns = in_columns([*(found[name] for name in parts), *whole], mean_of_each)
     totals = np.array([float(np.nansum(found[name].values)) for name in parts])
-    total = float(totals.sum())
     return PhasesData(
-        phases=tuple(parts),
+        phases=parts,
         steps=columns.steps,
         seconds=columns.values[: len(parts)],
         step_seconds=columns.values[-1] if whole else np.full(len(columns.steps), np.nan),
         totals=totals,
-        shares=totals / total if total > 0 else np.full(len(parts), np.nan),
+        shares=_shares(totals),
         step_count=max((len(points.steps) for points in found.values()), default=0),
         steps_per_column=columns.width,
     )
+
+
+class SharesData(NamedTuple):
+    """Seconds in all (k,) of k phases, and the share (k,) of each in their sum."""
+
+    phases: tuple[str, ...]
+    totals: Floats
+    shares: Floats
+
+
+def shares_data(series: Sequence[Series]) -> SharesData:
+    """Take the summaries of the series "phase/<name>" of one rank: no point has to be read."""
+    sums = {
+        one.key.removeprefix(PREFIX): (one.mean or 0.0) * (one.count - one.nonfinite_count)
+        for one in series
+        if one.key.startswith(PREFIX)
+    }
+    names = in_order([name for name in sums if name != WHOLE])
+    totals = np.array([sums[name] for name in names])
+    return SharesData(names, totals, _shares(totals))
+
+
+def in_order(names: Sequence[str]) -> tuple[str, ...]:
+    """Phases as they follow each other in a step, then those that we do not know."""
+    return (*(name for name in ORDER if name in names), *(name for name in names if name not in ORDER))
+
+
+def _shares(totals: Floats) -> Floats:
+    whole = float(totals.sum())
+    return totals / whole if whole > 0 else np.full(len(totals), np.nan)
 
 
 def phases_figure(data: PhasesData, *, title: str = "", dark: bool = False, reason: str = _NO_PHASES) -> go.Figure:
@@ -95,26 +124,32 @@ def phases_figure(data: PhasesData, *, title: str = "", dark: bool = False, reas
 
 
 def phase_shares_figure(
-    data: PhasesData, *, title: str = "", dark: bool = False, reason: str = _NO_PHASES
+    data: PhasesData | SharesData, *, title: str = "", dark: bool = False, reason: str = _NO_PHASES
 ) -> go.Figure:
-    """Draw each phase's share of the time of all steps as one bar, with the percentage written on it."""
+    """Draw each phase's share of the time of all steps as a bar with its percentage, in the order of a step."""
     if not data.phases or not np.isfinite(data.shares).all():
         return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
-    figure = new_figure(dark=dark, title=plot_text(title), height=150, barmode="stack", legend_traceorder="normal")
-    for name, total, share in zip(data.phases, data.totals.tolist(), data.shares.tolist(), strict=True):
-        figure.add_bar(
-            x=np.array([100 * share], np.float32),
-            y=np.array([0], np.int32),
-            orientation="h",
-            name=f"{plot_text(name_of(name))} {100 * share:.0f} %",
-            marker={"color": color_of(name)},
-            text=f"{quantity(total, 's')} in all",
-            textposition="none",
-            hovertemplate="%{x:.1f} %, %{text}",
-        )
-    figure.update_xaxes(ticksuffix=" %", range=[0, 100], dtick=25)
-    figure.update_layout(margin_r=28)  # room for the last tick
-    figure.update_yaxes(visible=False)
+    places = np.arange(len(data.phases), dtype=np.int32)
+    percent = 100 * data.shares
+    figure = new_figure(
+        dark=dark, title=plot_text(title), height=50 + SHARE_HEIGHT * len(places), showlegend=False, bargap=0.3
+    )
+    figure.add_bar(
+        x=percent.astype(np.float32),
+        y=places,
+        orientation="h",
+        marker={"color": [color_of(name) for name in data.phases]},
+        text=[f"{share:.1f} %" for share in percent.tolist()],
+        textposition="outside",
+        cliponaxis=False,
+        hovertext=[f"{quantity(total, 's')} in all" for total in data.totals.tolist()],
+        hovertemplate="%{x:.1f} %, %{hovertext}<extra></extra>",
+    )
+    names = [plot_text(name_of(name), 24) for name in data.phases]
+    figure.update_yaxes(autorange="reversed", tickvals=places, ticktext=names, showgrid=False, ticks="")
+    # Room for the longest bar's percentage, on a phone too.
+    figure.update_xaxes(visible=False, range=[0, 1.25 * float(percent.max())], fixedrange=True)
+    figure.update_layout(margin={"t": 8, "b": 8})
     return figure
 
 

@@ -19,6 +19,7 @@ LISTED = (
     "overheads",
 )  # fmt: skip
 MOST_GAPS = 100
+_PARTS = ("total", "compute", "exposed_communication", "exposed_copies", "idle")
 
 
 class Adding(NamedTuple):
@@ -36,10 +37,7 @@ class Adding(NamedTuple):
 
 
 ADDING: Mapping[str, Adding] = {
-    "breakdown": Adding(
-        ("device",),
-        ("total_seconds", "compute_seconds", "exposed_communication_seconds", "exposed_copies_seconds", "idle_seconds"),
-    ),
+    "breakdown": Adding(("device",), tuple(f"{part}_{unit}" for part in _PARTS for unit in ("seconds", "ns"))),
     "phases": Adding(("phase",), ("seconds", "device_seconds")),
     "operators": Adding(
         ("name",), ("calls", "self_seconds", "total_seconds", "device_self_seconds", "device_total_seconds")
@@ -152,4 +150,4 @@ def _weighted_means(values: Column, weights: Column, group: Integers, count: int
     weight = np.where(known, weights.astype(np.float64), 0.0)
     total = np.bincount(group, weight, count)
     weighted = np.bincount(group, weight * np.where(known, values, 0.0), count)
-    return np.divide(weighted, total, out=np.full(count, np.nan), where=total > 0)
+    return np.asarray(np.divide(weighted, total, out=np.full(count, np.nan), where=total > 0))

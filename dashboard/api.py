@@ -1,4 +1,4 @@
-"""Routes beside the pages: live series in binary, plotly.js, and a sign of life."""
+"""Routes beside the pages: live series and slices in binary, plotly.js, and a sign of life."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 import torchglass
-from torchglass.dashboard import source, wire
+from torchglass.dashboard import slices, source, wire
 from torchglass.dashboard.token import HEADER, is_token
 from torchglass.errors import RunNotFoundError, StoreError, TorchglassError
 from torchglass.store import Points, Run, Series, Store, open_store
@@ -23,6 +23,7 @@ from torchglass.store.records import TIMED_KINDS
 
 SERIES_PATH = "/api/v1/series"
 WINDOW_PATH = "/api/v1/window"
+SLICES_PATH = "/api/v1/slices"
 HEALTH_PATH = "/api/v1/health"
 PLOTLY_PATH = f"/api/v1/plotly-{get_plotlyjs_version()}.js"
 LIVE_KINDS = frozenset({"scalar", "layer", "phase", "memory", "work", "device", "self"})
@@ -49,6 +50,7 @@ def routes() -> list[BaseRoute]:
     return [
         Route(SERIES_PATH, _guarded(series_since), methods=["GET"]),
         Route(WINDOW_PATH, _guarded(series_window), methods=["GET"]),
+        Route(SLICES_PATH, _guarded(slices_between), methods=["GET"]),
         Route(PLOTLY_PATH, plotly_js, methods=["GET"]),
         Route(HEALTH_PATH, health, methods=["GET"]),
     ]
@@ -62,7 +64,8 @@ def series_since(request: Request, store: Store) -> Response:
     catalogue = [series for kind in kinds for series in store.series_of(run.id, kind=kind)]
     by_id = {series.id: series for series in catalogue}
     known = [(by_id[one.series_id], one.cursor) for one in wanted if one.series_id in by_id]
-    answered = [(series, *source.news(store, series, cursor)) for series, cursor in known]
+    answers = source.news(store, known)
+    answered = [(series, *answer) for (series, _), answer in zip(known, answers, strict=True)]
     changed = len(catalogue) != _integer(request, "known")
     header = {
         "run": _describe_run(run),
@@ -77,9 +80,17 @@ def series_window(request: Request, store: Store) -> Response:
     ids = [one.series_id for one in _wanted(request.query_params.get("series", ""))]
     first, last = _number(request, "first"), _number(request, "last")
     found = [series for series in map(store.series_with_id, ids) if series is not None]
-    columns = [source.window(store, series, first, last) for series in found]
+    columns = source.windows(store, found, first, last)
     described = [_describe_points(series, points, reset=False) for series, points in zip(found, columns, strict=True)]
     return _binary({"series": described}, columns)
+
+
+def slices_between(request: Request, store: Store) -> Response:
+    """A stretch of a profiler window's time line: `run`, `window`, `first` and `last` in ns from its start, `bins`."""
+    run = store.run(_integer(request, "run"))
+    first, last = _number(request, "first"), _number(request, "last")
+    header, columns = slices.answer(store, run, _integer(request, "window"), first, last, _integer(request, "bins"))
+    return Response(wire.encode_columns(header, columns), media_type=wire.MEDIA_TYPE, headers=NO_STORE)
 
 
 def plotly_js(request: Request) -> Response:

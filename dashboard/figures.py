@@ -7,6 +7,7 @@ from collections.abc import Callable
 import plotly.graph_objects as go
 import streamlit as st
 
+TILE_PIXELS = 140  # two tiles beside each other on a phone
 CONFIG = {"displaylogo": False, "showSendToCloud": False}  # plotly 7 offers to upload charts unless told not to
 
 

@@ -13,7 +13,17 @@ from streamlit.navigation.page import Page
 
 from torchglass.dashboard import notices
 from torchglass.dashboard.organizing import listed_runs
-from torchglass.dashboard.pages import devices, distributions, explain, export, kernels, runs, training
+from torchglass.dashboard.pages import (
+    devices,
+    distributions,
+    explain,
+    export,
+    kernels,
+    runs,
+    step_time,
+    timeline,
+    training,
+)
 from torchglass.dashboard.state import PARAMETER, choose_run
 from torchglass.errors import NoStoreError, RunNotFoundError, StoreError, TorchglassError
 from torchglass.store import Run, Store, open_store
@@ -43,9 +53,11 @@ class Visit(NamedTuple):
 ICON = str(Path(__file__).parent / "assets" / "icon.svg")
 RUN_PAGES = (
     Entry("Training", "training", ":material/show_chart:", training.show),
+    Entry("Step time", "step_time", ":material/stacked_line_chart:", step_time.show),
+    Entry("Kernels", "kernels", ":material/timer:", kernels.show),
+    Entry("Timeline", "timeline", ":material/view_timeline:", timeline.show),
     Entry("Devices", "devices", ":material/memory:", devices.show),
     Entry("Distributions", "distributions", ":material/stacked_bar_chart:", distributions.show),
-    Entry("Kernels", "kernels", ":material/timer:", kernels.show),
     Entry("Explain", "explain", ":material/visibility:", explain.show),
     Entry("Export", "export", ":material/download:", export.show),
 )

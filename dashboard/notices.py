@@ -22,6 +22,7 @@ with torchglass.attach(model, optimizer, run="my-run") as run:
         optimizer.zero_grad()
         run.log(loss=loss)
 """
+PROFILE = "torchglass.attach(model, optimizer, profile=torchglass.every(500, steps=3))"
 DEMO = "python -m torchglass demo"
 WARNINGS = "warnings/"
 WARNING_CHARACTERS = 400

@@ -1,4 +1,4 @@
-"""How series travel to the browser: a JSON header, then float64 columns, so that no digit of a value is lost."""
+"""How numbers travel to the browser: a JSON header, then typed columns, so that no digit of a value is lost."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from torchglass.store import Points
 
@@ -21,10 +22,27 @@ def encode(header: Mapping[str, Any], columns: Sequence[Points]) -> bytes:
     Layout: length of the header as uint32, the header in UTF-8 padded with spaces so that what follows is aligned, then
     three columns a series, in the order of the header's "series". Steps below 2**53 are exact.
     """
-    text = json.dumps(header, allow_nan=False).encode()
-    text += b" " * (-(struct.calcsize("<I") + len(text)) % _ALIGNMENT)
-    parts = [struct.pack("<I", len(text)), text]
+    parts = [_head(header)]
     for points in columns:
         columns_of_one = (points.steps, points.times, points.values)
         parts += [np.ascontiguousarray(column, "<f8").tobytes() for column in columns_of_one]
     return b"".join(parts)
+
+
+def encode_columns(header: Mapping[str, Any], columns: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """Pack a header and columns of whatever type, each beginning at a multiple of 8 bytes.
+
+    The header gains "columns": name, type ("f8", "i4", "i1", "u1"; little-endian) and length of each.
+    """
+    told = [[name, column.dtype.str[1:], len(column)] for name, column in columns.items()]
+    parts = [_head({**header, "columns": told})]
+    for column in columns.values():
+        payload = np.ascontiguousarray(column, column.dtype.newbyteorder("<")).tobytes()
+        parts.append(payload + b"\0" * (-len(payload) % _ALIGNMENT))
+    return b"".join(parts)
+
+
+def _head(header: Mapping[str, Any]) -> bytes:
+    text = json.dumps(header, allow_nan=False).encode()
+    text += b" " * (-(struct.calcsize("<I") + len(text)) % _ALIGNMENT)
+    return struct.pack("<I", len(text)) + text

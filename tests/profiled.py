@@ -193,9 +193,8 @@ def long_window(slices: int, step: int = 500, time: float = 0.0) -> ProfilerWind
     for which in range(5):
         edges = np.sort(generator.choice(1_000_000_000, 2 * per_lane, replace=False))
         rows = per_lane if which > 1 else per_lane // 2
-        begin, end = edges[0 : 2 * rows : 2], edges[1 : 2 * rows : 2]
-        if which > 1:
-            begin, end = edges[0::2], edges[1::2]
+        every = 2 * per_lane // rows
+        begin, end = edges[::every], edges[1::every]
         lane += [np.full(len(begin), which)]
         depth += [np.zeros(len(begin), np.int64)]
         start += [begin]

@@ -9,7 +9,7 @@ const HEIGHT = 240;
 const GHOST_OPACITY = 0.3;
 const SETTLE_MS = 150; // a drag of an axis reports every pixel; ask for the window once it rests
 const TRACES_PER_LINE = 2;
-const CONFIG = {
+export const CONFIG = {
   displaylogo: false,
   showSendToCloud: false,
   modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
@@ -223,14 +223,17 @@ export class Chart {
   async refine() {
     const range = this.node.layout?.xaxis?.range;
     if (!range) return;
-    const { axis } = this.view;
-    const [low, high] = range.map((value) => limit(value, axis));
+    const [low, high] = this.limitsOf(range);
     const reduced = this.lines.filter((line) => line.isReduced && line.held.steps.length);
     for (const line of reduced) {
       const [first, last] = this.windowOf(line, low, high);
       line.refine(await this.askWindow(line.series.id, first, last));
     }
     if (reduced.length) await this.redraw();
+  }
+
+  limitsOf(range) {
+    return range.map((value) => limit(value, this.view.axis));
   }
 
   // The drawn range in what the line is sorted by, one coarse point wider on either side.

@@ -1,7 +1,7 @@
 // One series as the browser holds it: all of it, coarse if it is long, and a finer window while a chart is zoomed.
 
 // The server sends at most about 2,000 points at once; twice that is when a reduced redraw pays.
-export const MAX_HELD = 4000;
+const MAX_HELD = 4000;
 
 const GAP_PERIODS = 3; // a sample may come late; after so many periods of silence it is missing
 
@@ -9,8 +9,9 @@ const EMPTY = { steps: new Float64Array(), times: new Float64Array(), values: ne
 const COLUMNS = ["steps", "times", "values"];
 
 export class Line {
-  constructor(series) {
+  constructor(series, maxHeld = MAX_HELD) {
     this.series = series;
+    this.maxHeld = maxHeld;
     this.forget();
   }
 
@@ -19,6 +20,11 @@ export class Line {
     this.held = EMPTY;
     this.fine = null;
     this.isReduced = false;
+  }
+
+  // Ask for all of it again, and show what is there until it comes.
+  forgetPlace() {
+    this.cursor = -1;
   }
 
   // Take what the server sent: "unchanged", "appended", or "replaced".
@@ -35,7 +41,7 @@ export class Line {
     const fresh = this.order(answer);
     // A step that was written again or out of order cannot be appended: ask for the whole series.
     const disordered = known.length && !(fresh[0] > known[known.length - 1]);
-    if (disordered || known.length + fresh.length > MAX_HELD) {
+    if (disordered || known.length + fresh.length > this.maxHeld) {
       this.cursor = -1;
       return "unchanged";
     }

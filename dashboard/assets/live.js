@@ -1,17 +1,26 @@
 // The live page: every chart of a run, kept up to date by asking the server for what is new. Called by Streamlit with
-// {run, kinds, axis, token, paths: {series, window, plotly}, waiting, ended}; user text reaches the page as textContent only.
+// {run, kinds, rank, axis, token, paths: {series, window, plotly}, stack: {order, names, colors}, windows, waiting, ended};
+// user text reaches the page as textContent only. A rank of null stands for all of them.
 
 import { Chart } from "./chart.js";
 import { loadPlotly } from "./plotly.js";
 import { Poller } from "./poller.js";
+import { StackedChart } from "./stack.js";
 import { readTheme } from "./theme.js";
 import { buildToolbar, element } from "./toolbar.js";
-import { ask, REFUSED_TOKEN } from "./wire.js";
+import { ask } from "./wire.js";
 
 const CHARTS_AT_FIRST = 24;
 const SERIES_PER_QUESTION = 64; // what the server allows (api.py)
-const GROUP_TITLES = { "": "General", host: "Host", torchglass: "torchglass itself" };
-const REFUSED_MEMORY = "torchglass.refused";
+const GROUP_TITLES = {
+  "": "General",
+  host: "Host",
+  torchglass: "torchglass itself",
+  phase: "Time of a step by phase",
+  work: "Work done",
+  memory: "Memory",
+};
+const STACKED = "phase"; // kind of the series that are drawn as one stack
 const pages = new WeakMap();
 
 export default function (component) {
@@ -65,11 +74,16 @@ class LivePage {
 
   // New data from the script: true when this page can go on with it.
   accept(data) {
-    if (data.run !== this.data.run || String(data.kinds) !== String(this.data.kinds)) return false;
+    const asked = ({ run, kinds, rank }) => JSON.stringify([run, kinds, rank]);
+    if (asked(data) !== asked(this.data)) return false;
     const isNewServer = data.token !== this.data.token;
     this.data = data;
-    this.view.theme = readTheme(this.root);
-    this.charts.forEach((chart) => chart.changeTheme());
+    const theme = readTheme(this.root);
+    if (JSON.stringify(theme) !== JSON.stringify(this.view.theme)) {
+      this.view.theme = theme;
+      this.charts.forEach((chart) => chart.changeTheme());
+    }
+    this.charts.get(STACKED)?.mark(data.windows);
     if (isNewServer) this.poller.wake();
     return true;
   }
@@ -105,25 +119,20 @@ class LivePage {
     return header.run.status;
   }
 
-  async askSeries(lines) {
+  askSeries(lines) {
     const query = {
       run: this.data.run,
       kinds: this.data.kinds.join(","),
       known: this.seriesKnown,
       series: lines.map((line) => `${line.series.id}:${line.cursor}`).join(","),
     };
-    try {
-      return await ask(this.data.paths.series, query, this.data.token);
-    } catch (error) {
-      if (error.status === REFUSED_TOKEN) reloadOnce(this.data.token);
-      throw error;
-    }
+    return ask(this.data.paths.series, query, this.data.token);
   }
 
-  async askWindow(id, first, last) {
+  async askWindows(ids, first, last) {
     const { paths, token } = this.data;
-    const answer = await ask(paths.window, { series: `${id}:0`, first, last }, token);
-    return answer.series[0] ?? null;
+    const series = ids.map((id) => `${id}:0`).join(",");
+    return (await ask(paths.window, { series, first, last }, token)).series;
   }
 
   async draw(answers) {
@@ -136,23 +145,33 @@ class LivePage {
   // Make a chart for each key that is new, a line for each rank; true when there is something to ask for.
   learn(catalogue) {
     const heldIds = new Set([...this.charts.values()].flatMap((chart) => chart.lines.map((line) => line.series.id)));
-    const fresh = catalogue.filter((series) => !heldIds.has(series.id)).sort((a, b) => a.id - b.id);
+    const { rank } = this.data;
+    const fresh = catalogue
+      .filter((series) => !heldIds.has(series.id) && (rank === null || series.rank === rank))
+      .sort((a, b) => a.id - b.id);
     this.seriesKnown = catalogue.length;
-    for (const series of fresh) this.chartOf(series.key).addLine(series);
+    for (const series of fresh) this.chartOf(series).addLine(series);
     this.arrange();
     return fresh.length > 0;
   }
 
-  chartOf(key) {
+  chartOf(series) {
+    const isStacked = series.kind === STACKED;
+    const key = isStacked ? STACKED : series.key;
     if (!this.charts.has(key)) {
-      const frame = element("figure", "tg-chart");
+      const frame = element("figure", isStacked ? "tg-chart tg-wide" : "tg-chart");
       frame.dataset.key = key;
       const plot = element("div", "tg-plot");
-      frame.append(element("figcaption", "tg-caption", key), plot);
-      const grid = this.gridOf(key);
+      if (!isStacked) frame.append(element("figcaption", "tg-caption", key));
+      frame.append(plot);
+      const grid = this.gridOf(isStacked ? series.key : key);
       if (isLoss(key)) grid.insertBefore(frame, [...grid.children].find((other) => !isLoss(other.dataset.key)) ?? null);
       else grid.append(frame);
-      const chart = new Chart(plot, this.view, (...window) => this.askWindow(...window));
+      const askWindows = (...window) => this.askWindows(...window);
+      const chart = isStacked
+        ? new StackedChart(plot, this.view, askWindows, this.data.stack)
+        : new Chart(plot, this.view, async (id, ...window) => (await askWindows([id], ...window))[0] ?? null);
+      if (isStacked) chart.mark(this.data.windows);
       chart.frame = frame;
       this.charts.set(key, chart);
     }
@@ -246,17 +265,6 @@ function remember(data, { axis, isLog, smoothing }) {
   } catch {
     // storage is full or switched off: the choice lasts until the page is left
   }
-}
-
-// A server that was started again has another token, and Streamlit's script, which brings it, does not run by itself.
-function reloadOnce(token) {
-  try {
-    if (sessionStorage.getItem(REFUSED_MEMORY) === token) return;
-    sessionStorage.setItem(REFUSED_MEMORY, token);
-  } catch {
-    return; // without storage there is no telling whether this would go on for ever
-  }
-  window.location.reload();
 }
 
 function memoryOf(data) {

@@ -1,9 +1,12 @@
-// Requests to the server and its binary answers: a JSON header, then float64 columns (see wire.py).
+// Requests to the server and its binary answers: a JSON header, then columns of numbers (see wire.py).
 
 const TIMEOUT_MS = 15000;
 const LENGTH_BYTES = 4;
+const ALIGNMENT = 8;
+const TYPES = { f8: Float64Array, i4: Int32Array, i1: Int8Array, u1: Uint8Array };
 
-export const REFUSED_TOKEN = 403;
+const REFUSED_TOKEN = 403;
+const REFUSED_MEMORY = "torchglass.refused";
 
 export class RefusedError extends Error {
   constructor(status, reason) {
@@ -13,15 +16,36 @@ export class RefusedError extends Error {
 }
 
 // Ask a route and return {...header, series: [{id, cursor, ..., steps, times, values}]}.
-export async function ask(path, query, token) {
+export function ask(path, query, token) {
+  return fetched(path, query, token, decodeSeries);
+}
+
+// Ask a route and return {...header, columns: {name: typed array}}.
+export function askColumns(path, query, token) {
+  return fetched(path, query, token, decodeColumns);
+}
+
+async function fetched(path, query, token, decode) {
   const url = `${path}?${new URLSearchParams(query)}`;
   const response = await fetch(url, {
     headers: { "X-Torchglass-Token": token },
     cache: "no-store",
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
+  if (response.status === REFUSED_TOKEN) reloadOnce(token);
   if (!response.ok) throw new RefusedError(response.status, await reasonOf(response));
   return decode(await response.arrayBuffer());
+}
+
+// A server that was started again has another token, and Streamlit's script, which brings it, does not run by itself.
+function reloadOnce(token) {
+  try {
+    if (sessionStorage.getItem(REFUSED_MEMORY) === token) return;
+    sessionStorage.setItem(REFUSED_MEMORY, token);
+  } catch {
+    return; // without storage there is no telling whether this would go on for ever
+  }
+  window.location.reload();
 }
 
 async function reasonOf(response) {
@@ -32,10 +56,15 @@ async function reasonOf(response) {
   }
 }
 
-function decode(buffer) {
+function headOf(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, LENGTH_BYTES, length)));
-  let offset = LENGTH_BYTES + length;
+  return { header, offset: LENGTH_BYTES + length };
+}
+
+function decodeSeries(buffer) {
+  const { header, offset: begin } = headOf(buffer);
+  let offset = begin;
   const column = (count) => {
     const values = new Float64Array(buffer, offset, count);
     offset += values.byteLength;
@@ -47,4 +76,15 @@ function decode(buffer) {
     series.values = column(series.count);
   }
   return header;
+}
+
+function decodeColumns(buffer) {
+  const { header, offset: begin } = headOf(buffer);
+  let offset = begin;
+  const columns = header.columns.map(([name, type, count]) => {
+    const values = new TYPES[type](buffer, offset, count);
+    offset += Math.ceil(values.byteLength / ALIGNMENT) * ALIGNMENT;
+    return [name, values];
+  });
+  return { ...header, columns: Object.fromEntries(columns) };
 }

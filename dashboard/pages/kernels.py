@@ -1,103 +1,191 @@
-"""Kernels: where the time of a step goes, by phase, by operator and by GPU kernel."""
+"""Kernels: what the operators and kernels of a profiler window cost, why the GPU waited, and how far to trust it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import streamlit as st
 
-from torchglass.charts import (
-    kernels_data,
-    kernels_figure,
-    phase_shares_figure,
-    phases_data,
-    phases_figure,
-    profiler_slowdown,
-    read_series,
+from torchglass.charts.breakdown import MEANINGS, SHORT, breakdown_data, breakdown_figure
+from torchglass.charts.honesty import honesty_data, remarks
+from torchglass.charts.icicle import ROOTS, icicle_data, icicle_figure, sides_of
+from torchglass.charts.idle import idle_data, idle_figure
+from torchglass.charts.kernels import kernels_data, kernels_figure, tabled_data
+from torchglass.charts.listings import (
+    Listing,
+    collectives_listing,
+    copies_listing,
+    gaps_listing,
+    kernels_listing,
+    launches_listing,
+    operators_listing,
+    tensor_core_percent,
 )
-from torchglass.charts.kernels import KernelsData
 from torchglass.charts.text import plain_text
+from torchglass.charts.units import quantity
+from torchglass.charts.windows import missing_reasons, read_tables, size_of
 from torchglass.dashboard import notices
-from torchglass.dashboard.figures import draw
+from torchglass.dashboard.figures import TILE_PIXELS, draw
+from torchglass.dashboard.listing_table import show_listing
+from torchglass.dashboard.profile_now import offer_profile
+from torchglass.dashboard.window_choice import choose_windows, wait_for_windows
 from torchglass.store import ProfilerWindow, Run, Store
-from torchglass.store.records import RowKind
+from torchglass.store.records import RowKind, Table
 
 TABLE_ROWS = 500
-KINDS: dict[RowKind, str] = {"kernel": "GPU kernels", "operator": "CPU operators"}
+KINDS: Mapping[RowKind, str] = {"kernel": "GPU kernels", "operator": "Operators"}
+
+
+class Found(NamedTuple):
+    """Chosen windows, their tables added up, how many steps they span, and why tables are missing."""
+
+    windows: Sequence[ProfilerWindow]
+    tables: Mapping[str, Table]
+    steps: int
+    missing: Mapping[str, str]
 
 
 def show(store: Store, run: Run) -> None:
-    """Draw the phases of the steps, then the tables of the profiler windows."""
+    """Draw what one window found, or all of them together."""
     notices.run_heading("Kernels", store, run)
-    phases = phases_data(read_series(store, run.id, kind="phase", max_points=None))
     windows = store.windows(run.id)
-    if not phases.phases and not windows:
-        notices.nothing_recorded(
-            "This run recorded no phases and no profiler window.",
-            "torchglass.attach(model, optimizer, profile=torchglass.every(500, steps=3))",
+    wait_for_windows(store.location, run, windows)
+    picker, button = st.columns([3, 1], vertical_alignment="bottom")
+    with button:
+        offer_profile(store, run)
+    if not windows:
+        notices.nothing_recorded("This run has no profiler window yet.", notices.PROFILE)
+        return
+    with picker:
+        chosen = choose_windows(run, windows, may_add_up=True)
+    steps = max(1, sum(window.step_count for window in chosen))
+    found = Found(chosen, read_tables(store, chosen), steps, missing_reasons(chosen))
+    _honesty(found)
+    _busy(found)
+    _tree(found)
+    _tops(found)
+    _idle(found)
+    _rest(found)
+
+
+def _honesty(found: Found) -> None:
+    """Alarms as red badges, the rest in one line."""
+    said = remarks(honesty_data(found.windows, found.tables))
+    for remark in said:
+        if remark.is_alarm:
+            st.badge(remark.text, icon=":material/warning:", color="red")
+    steps = f"{found.steps} profiled step{'s' if found.steps != 1 else ''}"
+    st.caption(" · ".join([steps, *(remark.text for remark in said if not remark.is_alarm)]))
+    for note in dict.fromkeys(str(window.facts["note"]) for window in found.windows if window.facts.get("note")):
+        st.text(plain_text(note, 300))
+
+
+def _busy(found: Found) -> None:
+    data = breakdown_data(found.tables.get("breakdown"))
+    if not data.devices:
+        _absent(found, "breakdown", "No GPU worked in this window: what follows is about the host.")
+        return
+    st.subheader("What the GPU did", anchor=False)
+    tiles = st.grid(len(SHORT) + 1, min_column_width=TILE_PIXELS)
+    for part, title in SHORT.items():
+        share = data.sums[part] / data.total if data.total > 0 else None
+        tiles.metric(
+            title,
+            "–" if share is None else f"{100 * share:.1f} %",
+            border=True,
+            help=f"{quantity(data.sums[part], 's')} of {quantity(data.total, 's')}: {MEANINGS[part]}.",
         )
+    core, missed = tensor_core_percent(found.tables.get("kernels"))
+    tiles.metric(
+        "On tensor cores",
+        "N/A" if core is None else f"{core:.0f} %",
+        border=True,
+        help="Of the kernels' time. "
+        + ("No kernel was seen." if missed is None else f"Another {missed:.0f} % looks as if it could run on them."),
+    )
+    draw(lambda dark: breakdown_figure(data, dark=dark), "breakdown", "What each GPU did with the time of the window")
+
+
+def _tree(found: Found) -> None:
+    links = found.tables.get("links")
+    sides = sides_of(links)
+    st.subheader("From the phase to the kernel", anchor=False)
+    if not sides:
+        _absent(found, "links", "This window has no links from operators to modules and kernels.")
         return
-    notices.offer_refresh(run)
-    if phases.phases:
-        st.subheader("Phases of a step", anchor=False)
-        draw(lambda dark: phase_shares_figure(phases, dark=dark), "phase_shares", "Share of each phase in the time")
-        draw(lambda dark: phases_figure(phases, dark=dark), "phases", "Seconds of each phase over the steps, stacked")
-        _phase_note(store, run)
-    if windows:
-        _tables(windows)
-    else:
-        st.info("The profiler has not run in this run.", icon=":material/info:")
+    side = sides[0]
+    if len(sides) > 1:
+        side = st.segmented_control("Time", sides, default=side, required=True, format_func=ROOTS.__getitem__)
+    data = icicle_data(links, side)
+    draw(
+        lambda dark: icicle_figure(data, steps=found.steps, dark=dark),
+        "icicle",
+        f"{ROOTS[side]} by phase, module, operator and kernel",
+    )
+    hidden = f" {data.hidden:,} small ones are summed up in nodes that say how many." if data.hidden else ""
+    st.caption(f"Phase, module, operator, kernel. A click goes into a part, a click on the path above it back.{hidden}")
 
 
-def _phase_note(store: Store, run: Run) -> None:
-    fact = next((fact.value for fact in store.facts(run.id) if fact.key == "phases" and fact.rank == 0), None)
-    if not isinstance(fact, Mapping):
-        return
-    if fact.get("clock") == "host" and str(fact.get("device", "")).startswith("cuda"):
-        st.caption("Measured by the host's clock: on a GPU, a phase is the time to launch its work, not to do it.")
-    if fact.get("note"):
-        st.text(plain_text(fact["note"], 300))
-
-
-def _tables(windows: Sequence[ProfilerWindow]) -> None:
-    kinds = [kind for kind in KINDS if any(row.kind == kind for window in windows for row in window.rows)]
+def _tops(found: Found) -> None:
+    kinds = [kind for kind in KINDS if any(row.kind == kind for window in found.windows for row in window.rows)]
+    st.subheader("Operators and kernels", anchor=False)
     if not kinds:
         st.info("The profiler ran, and saw no operator.", icon=":material/info:")
         return
-    st.subheader("Operators and kernels", anchor=False)
     kind = st.segmented_control("Kind", kinds, default=kinds[0], required=True, format_func=KINDS.__getitem__)
-    top = kernels_data(windows, kind)
-    draw(lambda dark: kernels_figure(top, dark=dark), "kernels", f"{KINDS[kind]} by their own time a step")
-    _window_notes(windows)
-    st.dataframe(
-        _rows(kernels_data(windows, kind, top=TABLE_ROWS)),
-        hide_index=True,
-        width="stretch",
-        column_config={
-            "Share": st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100),
-            "Calls a step": st.column_config.NumberColumn(format="%.4g"),
-            "Self, ms a step": st.column_config.NumberColumn(format="%.3f"),
-            "Total, ms a step": st.column_config.NumberColumn(format="%.3f"),
-        },
-    )
+    table = found.tables.get(f"{kind}s")
+    data = kernels_data(found.windows, kind) if table is None else tabled_data(table, kind, found.windows)
+    draw(lambda dark: kernels_figure(data, dark=dark), "kernels", f"{KINDS[kind]} by their own time a step")
+    listing = kernels_listing if kind == "kernel" else operators_listing
+    if table is not None:
+        show_listing(listing(table, steps=found.steps, most=TABLE_ROWS), f"table-{kind}")
 
 
-def _rows(data: KernelsData) -> Mapping[str, Any]:
-    steps = max(data.step_count, 1)
-    return {
-        "Name": list(data.names),
-        "Share": (100 * data.shares).tolist(),
-        "Calls a step": (data.calls / steps).tolist(),
-        "Self, ms a step": (1e3 * data.self_seconds / steps).tolist(),
-        "Total, ms a step": (1e3 * data.total_seconds / steps).tolist(),
-    }
+def _idle(found: Found) -> None:
+    data = idle_data(found.tables.get("idle"))
+    if not data.streams:
+        return
+    st.subheader("Why streams waited", anchor=False)
+    draw(lambda dark: idle_figure(data, steps=found.steps, dark=dark), "idle", "Idle time of each stream by its cause")
+    if size_of(found.tables.get("gaps")):
+        st.caption("The longest gaps")
+        show_listing(gaps_listing(found.tables["gaps"], most=TABLE_ROWS), "table-gaps")
 
 
-def _window_notes(windows: Sequence[ProfilerWindow]) -> None:
-    steps = sum(window.step_count for window in windows)
-    slowdown = profiler_slowdown(windows)
-    slower = "" if slowdown is None else f" Profiled steps took {slowdown:.2f} times as long as others."
-    st.caption(f"{steps} steps were profiled in {len(windows)} window{'s' if len(windows) != 1 else ''}.{slower}")
-    for note in dict.fromkeys(str(window.facts["note"]) for window in windows if window.facts.get("note")):
-        st.text(plain_text(note, 300))
+def _rest(found: Found) -> None:
+    """Tables that concern some windows only; one that is missing says why if the window does."""
+    tables, steps = found.tables, found.steps
+    overlaps = [window.facts.get("overlap_percent") for window in found.windows]
+    hidden = [float(told) for told in overlaps if isinstance(told, int | float)]
+    sections: list[tuple[str, str, Listing]] = [
+        ("Copies", "copies", copies_listing(tables.get("copies"), steps=steps, most=TABLE_ROWS)),
+        ("Collectives", "collectives", collectives_listing(tables.get("collectives"), steps=steps, most=TABLE_ROWS)),
+        ("Launches", "launches", launches_listing(tables.get("launches"), steps=steps, most=TABLE_ROWS)),
+    ]
+    for title, name, listing in sections:
+        if len(listing):
+            st.subheader(title, anchor=False)
+            if name == "collectives" and hidden:
+                st.caption(f"{sum(hidden) / len(hidden):.1f} % of the communication was hidden behind computing.")
+            show_listing(listing, f"table-{name}")
+    _not_here(found, {title: name for title, name, listing in sections if not len(listing)})
+
+
+def _not_here(found: Found, names: Mapping[str, str]) -> None:
+    """Say why tables are missing, once for each reason that was not said above."""
+    by_reason: dict[str, list[str]] = {}
+    for title, name in names.items():
+        reason = found.missing.get(name)
+        if reason and reason != found.missing.get("breakdown"):
+            by_reason.setdefault(reason, []).append(title.lower())
+    for reason, titles in by_reason.items():
+        st.caption(f"Not in this window: {', '.join(titles)}.")
+        st.text(plain_text(reason, 300))
+
+
+def _absent(found: Found, name: str, sentence: str) -> None:
+    """Say that something is missing, in our words, and why, in the window's."""
+    st.info(sentence, icon=":material/info:")
+    if name in found.missing:
+        st.text(plain_text(found.missing[name], 300))

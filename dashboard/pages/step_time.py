@@ -1,0 +1,117 @@
+"""Step time: where the time of a step goes, live, and what it buys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from torchglass.charts.phases import PREFIX, WHOLE, name_of, phase_shares_figure, shares_data
+from torchglass.charts.text import markdown_text, plain_text
+from torchglass.charts.units import quantity
+from torchglass.dashboard import notices
+from torchglass.dashboard.figures import TILE_PIXELS, draw
+from torchglass.dashboard.live import live_charts
+from torchglass.dashboard.window_choice import wait_for_windows
+from torchglass.errors import StoreError
+from torchglass.store import Location, Run, Series, Store, open_store
+
+REFRESH_SECONDS = 3.0
+MISSING = "missing/"
+HOST_BOUND, SAMPLES, MFU = "work/host_bound_percent", "work/samples_per_second", "work/mfu_percent"
+
+
+def show(store: Store, run: Run) -> None:
+    """Draw tiles and shares of the whole run above the live stack of its steps."""
+    notices.run_heading("Step time", store, run)
+    phases = store.series_of(run.id, kind="phase")
+    if not phases and run.status != "running":
+        notices.nothing_recorded(
+            "This run timed no phase of its steps.",
+            notices.ATTACH,
+        )
+        return
+    rank = _choose_rank(phases)
+    windows = store.windows(run.id)
+    wait_for_windows(store.location, run, windows)
+    every = REFRESH_SECONDS if run.status == "running" else None
+    st.fragment(_summary, run_every=every)(store.location, run.id, rank)
+    live_charts(
+        run,
+        ["phase", "work"],
+        rank=rank,
+        windows=[window for window in windows if window.rank == rank],
+        waiting="Waiting for the first step to end.",
+        ended="The run ended before its first step did.",
+    )
+    if windows:
+        st.caption("Dotted bands: steps that ran under the profiler.")
+    _notes(store, run, rank)
+
+
+def _choose_rank(phases: Sequence[Series]) -> int:
+    ranks = sorted({series.rank for series in phases}) or [0]
+    if len(ranks) == 1:
+        return ranks[0]
+    chosen = st.segmented_control("Rank", ranks, default=ranks[0], required=True)
+    return ranks[0] if chosen is None else int(chosen)
+
+
+def _summary(location: Location, run_id: int, rank: int) -> None:
+    """Draw what holds for the whole run. A fragment runs without the rest of the page, so it opens the store itself."""
+    try:
+        with open_store(location, read_only=True) as store:
+            found = [
+                *store.series_of(run_id, kind="phase", rank=rank),
+                *store.series_of(run_id, kind="work", rank=rank),
+            ]
+            missing = {fact.key: fact.value for fact in store.facts(run_id) if fact.key.startswith(MISSING)}
+    except StoreError:
+        st.rerun()
+    shares = shares_data(found)
+    if shares.phases:
+        _tiles({one.key: one for one in found}, missing)
+        draw(lambda dark: phase_shares_figure(shares, dark=dark), "phase_shares", "Share of each phase in the time")
+
+
+def _tiles(series: Mapping[str, Series], missing: Mapping[str, Any]) -> None:
+    step = series.get(f"{PREFIX}{WHOLE}")
+    phases = {key: one for key, one in series.items() if key.startswith(PREFIX) and key != f"{PREFIX}{WHOLE}"}
+    total = sum(_total(one) for one in phases.values())
+    longest = max(phases, key=lambda key: _total(phases[key]))
+    share = f"{100 * _total(phases[longest]) / total:.0f} %" if total > 0 else "–"
+    tiles = st.grid(2 + len(_WORK), min_column_width=TILE_PIXELS)
+    tiles.metric("Mean step", quantity(step.mean if step else None, "s"), border=True)
+    tiles.metric(f"Most: {markdown_text(name_of(longest.removeprefix(PREFIX)), 24)}", share, border=True)
+    for title, key, unit, meaning in _WORK:
+        found = series.get(key)
+        reason = missing.get(f"{MISSING}{key}")
+        why = plain_text(reason, 200) if reason else "nothing was recorded under it"
+        help_text = meaning if found else f"{meaning} Not measured: {markdown_text(why, 200)}."
+        tiles.metric(title, quantity(_rounded(found.mean), unit) if found else "N/A", border=True, help=help_text)
+
+
+_WORK = (
+    ("Host-bound", HOST_BOUND, "%", "Mean share of the step in which the GPU had already run out of work."),
+    ("Samples a second", SAMPLES, "", "Mean over the run."),
+    ("MFU", MFU, "%", "Model FLOPs utilization: what the model computed, of the device's dense peak for its dtype."),
+)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
+
+
+def _total(series: Series) -> float:
+    return (series.mean or 0.0) * (series.count - series.nonfinite_count)
+
+
+def _notes(store: Store, run: Run, rank: int) -> None:
+    fact = next((fact.value for fact in store.facts(run.id) if fact.key == "phases" and fact.rank == rank), None)
+    if not isinstance(fact, Mapping):
+        return
+    if fact.get("clock") == "host" and str(fact.get("device", "")).startswith("cuda"):
+        st.caption("Measured by the host's clock: on a GPU, a phase is the time to launch its work, not to do it.")
+    if fact.get("note"):
+        st.text(plain_text(fact["note"], 300))

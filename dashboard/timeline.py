@@ -1,0 +1,32 @@
+"""Mounts the component that draws a window's time line; it asks our own route for what is in view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torchglass.dashboard import api
+from torchglass.dashboard.components import component
+from torchglass.dashboard.token import TOKEN
+from torchglass.store import ProfilerWindow, Run
+
+
+class Mark(NamedTuple):
+    """A profiled step: its number, and when it began in ns from the window's start."""
+
+    step: int
+    start_ns: int
+
+
+def timeline(run: Run, window: ProfilerWindow, steps: Sequence[Mark]) -> None:
+    """Draw the slices of a window on lanes of threads and streams; the reader pans and zooms."""
+    component("timeline")(
+        key="timeline",
+        data={
+            "run": run.id,
+            "window": window.id,
+            "steps": [list(mark) for mark in steps],
+            "token": TOKEN,
+            "path": api.SLICES_PATH,
+        },
+    )
