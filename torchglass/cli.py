@@ -13,6 +13,7 @@ from pathlib import Path
 from torchglass import __version__
 from torchglass.benching import add_bench_model
 from torchglass.comparing import add_compare
+from torchglass.devices import add_devices
 from torchglass.errors import MissingExtraError, OptionError, TorchglassError
 from torchglass.managing import add_verbs
 
@@ -223,6 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     add_verbs(verb)
     add_compare(verb)
     add_bench_model(verb)
+    add_devices(verb)
 
     explain = verb("explain", _explain, "Explain test images with a run's trained model, and store what comes out.")
     explain.add_argument("run", help="a run of a reference model, or the model's name for its newest run")
