@@ -192,7 +192,7 @@ def to_artifact(peak: Peak, meta: Mapping[str, Any], step: int, when: float) -> 
         "parts": np.array([group.part for group in groups], np.str_),
         "stacks": np.array([group.stack for group in groups], np.str_),
         "bytes": np.array([group.size_bytes for group in groups], np.int64),
-        "counts": np.array([group.count for group in groups], np.int64),
+        "counts": np.array([group.allocations for group in groups], np.int64),
         "largest_bytes": np.array([group.largest_bytes for group in groups], np.int64),
     }
     said = {

@@ -19,7 +19,7 @@ class Group(NamedTuple):
     part: str
     stack: str
     size_bytes: int
-    count: int
+    allocations: int
     largest_bytes: int
 
 
@@ -71,7 +71,7 @@ def peak_of(snapshot: Mapping[str, Any], device_index: int, parts: Mapping[int, 
         end_bytes=sum(each.size_bytes for each in last.values()),
         groups=tuple(groups[:TOP]),
         rest_bytes=sum(group.size_bytes for group in groups[TOP:]),
-        rest_count=sum(group.count for group in groups[TOP:]),
+        rest_count=sum(group.allocations for group in groups[TOP:]),
         part_bytes=shares,
         event_count=len(trace),
         refused_bytes=None if refused is None else refused["size"],
