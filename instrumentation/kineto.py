@@ -19,6 +19,8 @@ from torch._C._autograd import DeviceType
 
 from torchglass.traces.trace import HOST, MODULE_PREFIX, NO_ID, NO_SEQUENCE, PHASE_PREFIX, Kind, Trace
 
+_WIDTH = 11  # integers of an event
+
 TURN_EVENTS = 250  # read in one go, a millisecond; then the training thread may have the interpreter
 PAUSE_SECONDS = 50e-6  # long enough for a thread that waits for the interpreter to take it
 
@@ -52,12 +54,13 @@ def read_trace(events: Sequence[Any], facts: dict[str, Any] | None = None, pause
     Raises:
         AttributeError: torch's events lack what every version so far has had.
     """
+    activity_of = type(events[0]).activity_type if events and hasattr(events[0], "activity_type") else _activity
     columns = _Columns()
     add = columns.add
     rest = iter(events)
     while turn := list(islice(rest, TURN_EVENTS)):
         for event in turn:
-            add(event)
+            add(event, activity_of(event))
         pause(PAUSE_SECONDS)
     return columns.trace(facts or {})
 
@@ -73,81 +76,56 @@ def device_properties() -> list[dict[str, Any]]:
 
 
 class _Columns:
-    """Grows by an event at a time."""
+    """Grows by an event at a time; all of an event's integers in one call, which is most of what reading costs."""
 
     def __init__(self) -> None:
         self._names: dict[str, int] = {}
-        self._ours: dict[str, bool] = {}
+        self._ours: list[bool] = []  # by name
         self._left_out: Counter[str] = Counter()
         self._threads: dict[int, int] = {}  # torch's own number of a thread -> the system's, which is its lane
-        self._integers = [array("q") for _ in range(11)]
-        self._appends = [each.append for each in self._integers]
+        self._integers = array("q")
         self._details: dict[int, dict[str, Any]] = {}
-        self._count = 0
 
-    def add(self, event: Any) -> None:
-        activity = event.activity_type() if hasattr(event, "activity_type") else _activity(event)
+    def add(self, event: Any, activity: str) -> None:
         kind = _KINDS.get(activity)
         if kind is None:
             self._left_out[activity] += 1  # moments, counters, another view of what is there already
             return
-        name = event.name()
-        names = self._names
-        known = names.get(name)
+        name, lane = event.name(), event.device_resource_id()
+        known = self._names.get(name)
         if known is None:
-            known = names[name] = len(names)
-            self._ours[name] = name.startswith(_OURS)
-        if kind == Kind.OPERATOR and self._ours[name]:
-            kind = Kind.ANNOTATION
-        lane = event.device_resource_id()
-        operator = external = correlation = NO_ID
-        sequence, forward, device = NO_SEQUENCE, NO_ID, HOST
+            known = self._names[name] = len(self._ours)
+            self._ours.append(name.startswith(_OURS))
         if kind <= Kind.ANNOTATION:
-            operator = event.correlation_id()
-            sequence = event.sequence_nr()
+            if self._ours[known]:
+                kind = Kind.ANNOTATION
+            sequence, forward = event.sequence_nr(), NO_ID
             if sequence >= 0:
                 forward = event.fwd_thread_id()
                 self._threads[event.start_thread_id()] = lane
+            ids = (HOST, lane, event.correlation_id(), NO_ID, NO_ID, sequence, forward)
         else:
-            external, correlation = event.linked_correlation_id(), event.correlation_id()
+            device = event.device_index() if kind >= Kind.KERNEL else HOST
+            ids = (device, lane, NO_ID, event.linked_correlation_id(), event.correlation_id(), NO_SEQUENCE, NO_ID)
             if kind >= Kind.KERNEL:
-                device = event.device_index()
                 self._describe(event, kind)
-        for append, value in zip(
-            self._appends,
-            (
-                known,
-                kind,
-                event.start_ns(),
-                event.duration_ns(),
-                device,
-                lane,
-                operator,
-                external,
-                correlation,
-                sequence,
-                forward,
-            ),
-            strict=True,
-        ):
-            append(value)
-        self._count += 1
+        self._integers.extend((known, kind, event.start_ns(), event.duration_ns(), *ids))
 
     def _describe(self, event: Any, kind: int) -> None:
         """Keep the arguments of device work; torch gives them from 2.9 on, where a window asked for them."""
+        row = len(self._integers) // _WIDTH
         told = event.metadata_json() if hasattr(event, "metadata_json") else ""
         if told:
             try:
-                self._details[self._count] = json.loads("{" + told.strip().rstrip(",") + "}")
+                self._details[row] = json.loads("{" + told.strip().rstrip(",") + "}")
             except ValueError:
-                self._details[self._count] = {"unreadable": True}
+                self._details[row] = {"unreadable": True}
         elif kind != Kind.KERNEL and hasattr(event, "nbytes") and event.nbytes():
-            self._details[self._count] = {"bytes": event.nbytes()}
+            self._details[row] = {"bytes": event.nbytes()}
 
     def trace(self, facts: dict[str, Any]) -> Trace:
-        (name, kind, start, duration, device, lane, operator, external, correlation, sequence, forward) = (
-            np.frombuffer(each, np.int64) if each else np.empty(0, np.int64) for each in self._integers
-        )
+        cells = np.array(self._integers, np.int64).reshape(-1, _WIDTH)
+        name, kind, start, duration, device, lane, operator, external, correlation, sequence, forward = cells.T
         count = len(start)
         bytes_moved, blocks, occupancy = (np.full(count, np.nan) for _ in range(3))
         graph_node = np.zeros(count, np.int64)

@@ -20,7 +20,7 @@ from torchglass.traces.trace import MODULE_PREFIX, PHASE_PREFIX
 # Much cheaper than record_function, which it stands in for where torch has it.
 _Range: Any = getattr(torch._C._profiler, "_RecordFunctionFast", torch.profiler.record_function)
 _current_graph_task = torch._C._current_graph_task_id
-COMPILED = "a compiled model shows no modules: hooks inside it would break its graph"
+COMPILED = "modules are not named where this process has compiled any: hooks would have it compile them anew"
 
 
 def mark_phase(phase: str) -> None:
@@ -56,11 +56,14 @@ class ModuleScopes:
 
 
 def is_compiled(model: nn.Module) -> bool:
-    """Tell whether a part of the model is compiled, or anything at all was: a function around the model, perhaps."""
+    """Tell whether a part of the model is compiled, or any function at all was: it may call a part of the model.
+
+    Such a function is compiled anew when a module that it calls has hooks that it had not before.
+    """
     if any(module._compiled_call_impl is not None for module in model.modules()):
         return True
     dynamo = sys.modules.get("torch._dynamo.utils")
-    return dynamo is not None and bool(dynamo.counters["frames"].get("total"))
+    return dynamo is not None and bool(dynamo.counters["stats"].get("unique_graphs"))
 
 
 class _Scope:

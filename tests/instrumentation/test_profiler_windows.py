@@ -1,7 +1,9 @@
-"""A window's rows say what torch.profiler itself says of the same events."""
+"""Windows open when they are due or asked for, say what they saw and what they cost, and leave training alone."""
 
 from __future__ import annotations
 
+import gzip
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,111 +11,24 @@ from typing import Any
 
 import pytest
 import torch
-from torch._C._autograd import DeviceType, _profiler_enabled
+import torch._dynamo.testing
+from torch._C._autograd import _profiler_enabled
 from torch.profiler import ProfilerActivity, profile
-from training import batches, facts, read, seeded, train_step
+from training import Small, batches, facts, read, recorded, seeded, train_step
 
 import torchglass
+from torchglass.errors import OptionError
 from torchglass.instrumentation import Cadence, every
-from torchglass.instrumentation.kineto import MAX_ROWS, Span, kernel_rows, operator_rows, read_spans
+from torchglass.instrumentation import windows as windows_module
+from torchglass.instrumentation.buffer import Deferred, Record
 from torchglass.instrumentation.profiling import FIRST_STEP, REMEMBERED_STEPS, ProfilerWindows
+from torchglass.store import Batch
 
 
-class Event:
-    """A `_KinetoEvent` as far as we read one."""
-
-    def __init__(
-        self, name: str, start: int, duration: int, *, on_device: bool = True, lane: int = 7, annotation: bool = False
-    ) -> None:
-        self._name, self._start, self._duration, self._lane = name, start, duration, lane
-        self._device = DeviceType.CUDA if on_device else DeviceType.CPU
-        self._annotation = annotation
-
-    def name(self) -> str:
-        return self._name
-
-    def device_type(self) -> DeviceType:
-        return self._device
-
-    def device_resource_id(self) -> int:
-        return self._lane
-
-    def start_thread_id(self) -> int:
-        return self._lane
-
-    def start_ns(self) -> int:
-        return self._start
-
-    def duration_ns(self) -> int:
-        return self._duration
-
-    def is_user_annotation(self) -> bool:
-        return self._annotation
-
-
-def test_operator_rows_equal_key_averages_of_a_real_training() -> None:
-    model = seeded()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
-    train_step(model, optimizer, batches(1)[0])
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        for inputs in batches(5, size=64):
-            train_step(model, optimizer, inputs)
-    result = profiler.profiler.kineto_results
-    ours = {row.name: row for row in operator_rows(read_spans(result.events()))}
-    theirs = {row.key: row for row in profiler.key_averages()}
-    assert len(ours) > 20
-    assert set(theirs) == set(ours)
-    for name, row in theirs.items():
-        assert ours[name].calls == row.count, name
-        assert ours[name].self_seconds * 1e6 == pytest.approx(row.self_cpu_time_total, abs=1.0), name
-        assert ours[name].total_seconds * 1e6 == pytest.approx(row.cpu_time_total, abs=1.0), name
-
-
-def test_self_time_leaves_out_what_is_nested_on_the_same_thread_only() -> None:
-    spans = [
-        Span("outer", False, 1, 0, 100),
-        Span("inner", False, 1, 10, 50),
-        Span("leaf", False, 1, 20, 20),
-        Span("late", False, 1, 90, 30),  # outlives its parent by 20
-        Span("other thread", False, 2, 0, 100),
-        Span("ProfilerStep#3", False, 1, 0, 200),
-    ]
-    found = {row.name: (row.calls, round(row.self_seconds * 1e9)) for row in operator_rows(spans)}
-    assert found == {"outer": (1, 40), "inner": (1, 30), "leaf": (1, 20), "late": (1, 30), "other thread": (1, 100)}
-
-
-def test_kernels_are_summed_by_name_and_mirrored_annotations_are_no_work() -> None:
-    events = [
-        Event("gemm", 0, 1000),
-        Event("gemm", 2000, 3000),
-        Event("Memcpy HtoD", 100, 500, lane=9),
-        Event("ProfilerStep#5", 0, 9000, annotation=True),
-        Event("my range", 0, 9000, annotation=True),
-        Event("aten::mm", 0, 700, on_device=False),
-    ]
-    spans = read_spans(events)
-    kernels = {row.name: (row.kind, row.calls, round(row.total_seconds * 1e9)) for row in kernel_rows(spans)}
-    assert kernels == {"gemm": ("kernel", 2, 4000), "Memcpy HtoD": ("kernel", 1, 500)}
-    assert [row.name for row in operator_rows(spans)] == ["aten::mm"]
-
-
-def test_annotations_are_known_by_name_where_torch_does_not_tell() -> None:
-    class Old(Event):
-        is_user_annotation = None  # type: ignore[assignment]
-
-        def __getattribute__(self, name: str) -> Any:
-            if name == "is_user_annotation":
-                raise AttributeError(name)
-            return super().__getattribute__(name)
-
-    spans = read_spans([Old("ProfilerStep#1", 0, 5), Old("Optimizer.step#SGD.step", 0, 5), Old("gemm", 0, 5)])
-    assert [span.name for span in spans] == ["gemm"]
-
-
-def test_beyond_the_bound_names_are_summed_into_one_row_that_counts_them() -> None:
-    rows = operator_rows(Span(f"op{index}", False, index, 0, index + 1) for index in range(MAX_ROWS + 5))
-    assert len(rows) == MAX_ROWS + 1
-    assert (rows[-1].name, rows[-1].calls, round(rows[-1].self_seconds * 1e9)) == ("(5 more names)", 5, 15)
+@pytest.fixture(autouse=True)
+def nothing_compiled_yet() -> None:
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
 
 
 @pytest.fixture
@@ -140,7 +55,6 @@ def test_windows_open_at_their_cadence_and_hold_the_operators_of_their_steps(tmp
         calls = {row.name: row.calls for row in window.rows}
         assert calls["aten::linear"] == 2 * 2
         assert calls["aten::addmm"] == 2 * 2
-        assert calls["Optimizer.step#SGD.step"] == 2
         assert (window.step_count, window.facts["device"]) == (2, "cpu")
         assert window.wall_seconds > 0
         assert window.facts["slowdown"] > 0
@@ -194,3 +108,209 @@ def test_between_windows_no_step_is_asked_for_but_those_with_which_the_next_is_c
     first, second = [*range(9)], [*range(FIRST_STEP + 200 - 1 - REMEMBERED_STEPS, FIRST_STEP + 204)]
     assert asked == [*first, *second, *range(FIRST_STEP + 400 - 1 - REMEMBERED_STEPS, 400)]
     assert ProfilerWindows(Cadence(None), 0, lambda _record: None, lambda: 0.0).wakes_at == math.inf
+
+
+@pytest.mark.usefixtures("no_profiler_left")
+def test_a_window_names_modules_phases_and_its_steps_as_the_run_counts_them(tmp_path: Path) -> None:
+    train(tmp_path / "s.db", 12, profile=every(10, steps=2))
+    store, run = read(tmp_path / "s.db")
+    (window,) = store.windows(run.id)
+    tables = store.window_tables(window.id, ["links", "steps", "phases", "slices"])
+    assert tables["steps"]["number"].tolist() == [window.step, window.step + 1] == [6, 7]
+    links = tables["links"]
+    modules = {
+        (str(phase), str(module))
+        for phase, module, operator in zip(links["phase"], links["module"], links["operator"], strict=True)
+        if "addmm" in str(operator).lower()
+    }
+    assert {("forward", "first"), ("forward", "second"), ("backward", "first"), ("backward", "second")} <= modules
+    phases = dict(zip(tables["phases"]["phase"].tolist(), tables["phases"]["seconds"].tolist(), strict=True))
+    for phase in ("forward", "backward", "optimizer"):
+        timed = recorded(tmp_path / "s.db", f"phase/{phase}")
+        assert phases[phase] == pytest.approx(timed[6] + timed[7], rel=0.1, abs=1e-3)
+    assert window.facts["cost"]["events"] > 100
+    assert window.facts["cost"]["stop_seconds"] > 0
+
+
+def test_the_modules_hooks_are_gone_when_the_window_is_even_where_a_forward_raised(tmp_path: Path) -> None:
+    model = Small()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = {name: dict(module._forward_hooks) for name, module in model.named_modules() if name}
+    hooked = []
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, profile=every(100, steps=3)):
+        for step, inputs in enumerate(batches(12)):
+            if step == 7:
+                with pytest.raises(RuntimeError):
+                    model(torch.ones(3, 5))
+            train_step(model, optimizer, inputs)
+            hooked.append(any(module._forward_hooks for name, module in model.named_modules() if name))
+    assert [step for step, found in enumerate(hooked) if found] == [5, 6, 7]
+    assert {name: dict(module._forward_hooks) for name, module in model.named_modules() if name} == before
+    store, run = read(tmp_path / "s.db")
+    (window,) = store.windows(run.id)
+    modules = set(store.window_tables(window.id, ["links"])["links"]["module"].tolist())
+    assert {"first", "second"} <= modules
+
+
+@pytest.mark.parametrize("how", ["in place", "wrapped"])
+def test_a_compiled_model_is_left_alone_and_its_window_says_why_it_shows_no_modules(tmp_path: Path, how: str) -> None:
+    model: Any = Small()
+    if how == "in place":
+        model.compile(backend="eager")
+    else:
+        model = torch.compile(model, backend="eager")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, profile=every(100, steps=2)):
+        for inputs in batches(9):
+            train_step(model, optimizer, inputs)
+            parts = [module for name, module in model.named_modules() if name not in ("", "_orig_mod")]
+            assert not any(module._forward_hooks for module in parts)
+    store, run = read(tmp_path / "s.db")
+    (window,) = store.windows(run.id)
+    assert "compiled" in window.facts["missing"]["modules"]
+
+
+def test_a_window_over_a_compiled_function_compiles_nothing_anew(tmp_path: Path) -> None:
+    model = Small()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def loss_of(inputs: torch.Tensor) -> torch.Tensor:
+        return model(inputs).square().mean()  # type: ignore[no-any-return]
+
+    counter = torch._dynamo.testing.CompileCounter()
+    compiled = torch.compile(loss_of, backend=counter, fullgraph=True)
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, profile=every(100, steps=3)):
+        for step in range(14):
+            optimizer.zero_grad()
+            compiled(torch.ones(3 if step != 7 else 5, 4)).backward()  # a new shape within the window
+            optimizer.step()
+    once = counter.frame_count
+    torch._dynamo.reset()
+    without = torch._dynamo.testing.CompileCounter()
+    compiled = torch.compile(loss_of, backend=without, fullgraph=True)
+    for size in (3, 5, 3):
+        compiled(torch.ones(size, 4)).backward()
+    assert once == without.frame_count
+    store, run = read(tmp_path / "s.db")
+    (window,) = store.windows(run.id)
+    assert "compiled" in window.facts["missing"]["modules"]
+
+
+@pytest.mark.usefixtures("no_profiler_left")
+def test_a_window_is_had_for_the_asking(tmp_path: Path) -> None:
+    model = seeded()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, profile=None) as run:
+        for step, inputs in enumerate(batches(40)):
+            if step == 20:
+                run.profile_now(steps=4)
+            train_step(model, optimizer, inputs)
+        for wrong in (0, -1, 1.5, True):
+            with pytest.raises(OptionError, match="number of steps"):
+                run.profile_now(wrong)  # type: ignore[arg-type]
+    store, stored = read(tmp_path / "s.db")
+    (window,) = store.windows(stored.id)
+    assert (window.step, window.step_count) == (22, 4)
+    with torchglass.start(store=tmp_path / "t.db", devices=False) as alone, pytest.raises(OptionError, match="attach"):
+        alone.profile_now()
+
+
+@pytest.mark.usefixtures("no_profiler_left")
+def test_another_process_asks_through_the_store(tmp_path: Path) -> None:
+    model = seeded()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    inputs = batches(1)[0]
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, profile=None) as run:
+        with torchglass.open_store(tmp_path / "s.db") as page:
+            assert page.request_profile(run.id, 2) == (1, 2)
+        watched = run._watcher.watched
+        assert watched is not None
+        for _attempt in range(100_000):
+            train_step(model, optimizer, inputs)
+            if watched.profiler.is_open:
+                break
+        for _step in range(4):
+            train_step(model, optimizer, inputs)
+    store, stored = read(tmp_path / "s.db")
+    (window,) = store.windows(stored.id)
+    assert window.step_count == 2
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, resume=run.name) as again:
+        assert again._requests_seen == 1  # asked and answered before
+
+
+@pytest.mark.usefixtures("no_profiler_left")
+def test_the_whole_trace_is_kept_where_that_is_wanted(tmp_path: Path) -> None:
+    train(tmp_path / "s.db", 9, profile=every(100, steps=2, keep_traces=True))
+    store, run = read(tmp_path / "s.db")
+    (window,) = store.windows(run.id)
+    with gzip.open(tmp_path / "torchglass-traces" / window.facts["trace_file"]) as file:
+        names = {event.get("name") for event in json.load(file)["traceEvents"]}
+    assert {"aten::addmm", "nn.Module: first", "torchglass.phase#forward"} <= names
+
+
+def test_a_window_that_cannot_be_read_is_missing_with_the_reason_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: Any) -> Any:
+        raise AttributeError("no start_ns")
+
+    monkeypatch.setattr(windows_module, "read_trace", broken)
+    train(tmp_path / "s.db", 30, profile=every(10, steps=2))
+    store, run = read(tmp_path / "s.db")
+    assert store.windows(run.id) == []
+    assert len(recorded(tmp_path / "s.db", "phase/step")) == 30
+    assert "could not be read: AttributeError: no start_ns" in facts(tmp_path / "s.db")["warnings/profiler"]
+
+
+@pytest.mark.parametrize(("seen", "says"), [(0, "another tool may hold CUPTI"), (7, "saw 7 of the 10"), (10, None)])
+def test_kernels_that_were_launched_and_not_seen_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: int, says: str | None
+) -> None:
+    real = windows_module.profile_of
+
+    def lacking(*arguments: Any, **options: Any) -> Any:
+        found = real(*arguments, **options)
+        quality = {"launches": 10, "launches_with_kernel": seen}
+        return type(found)(found.rows, found.tables, {**found.facts, "quality": quality})
+
+    monkeypatch.setattr(windows_module, "profile_of", lacking)
+    train(tmp_path / "s.db", 9, profile=every(100, steps=2))
+    told = facts(tmp_path / "s.db").get("warnings/profiler")
+    assert (told is None) if says is None else (says in told)
+
+
+class FakeClock:
+    """Seconds that a test lets pass."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def opened_windows(cadence: Cadence, steps: int, clock: FakeClock, stop_seconds: float) -> list[int]:
+    """First steps of the windows that open while a step takes 10 ms and stopping a window so many seconds."""
+    records: list[Record] = []
+    windows = ProfilerWindows(cadence, 0, records.append, lambda: 0.0, clock)
+    for step in range(steps):
+        clock.now += 0.01
+        if step >= windows.wakes_at:
+            was_open = windows.is_open
+            windows.step_ended(step, round(clock.now * 1e9))
+            if was_open and not windows.is_open:
+                # As if stopping had taken so long; `_finish` read the clock before and after.
+                windows._rest_for(stop_seconds)
+    batch = Batch()
+    for record in records:
+        assert isinstance(record, Deferred)
+        record.add_to(batch)
+    return [window.step for window in batch.windows]
+
+
+@pytest.mark.usefixtures("no_profiler_left")
+def test_windows_that_cost_more_than_their_share_of_the_time_are_left_out() -> None:
+    # 2 % of 100 steps of 10 ms are 20 ms: a window of 0.1 s rests for 5 s, which is 500 steps.
+    assert opened_windows(every(100, steps=2), 1100, FakeClock(), 0.1) == [*range(6, 1100, 100)]
+    assert opened_windows(every(100, steps=2, at_most=0.02), 1100, FakeClock(), 0.1) == [6, 606]
+    assert opened_windows(every(100, steps=2, at_most=0.02), 1100, FakeClock(), 0.0) == [*range(6, 1100, 100)]
