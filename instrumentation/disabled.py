@@ -80,6 +80,9 @@ class DisabledRun(Run):
     def profile_now(self, steps: int = DEFAULT_PROFILE.steps) -> None:
         """Do nothing."""
 
+    def record_memory(self, steps: int = 3) -> None:
+        """Do nothing."""
+
     def flush(self, timeout_seconds: float = 10.0) -> bool:
         """Do nothing: all that is recorded, nothing, is stored."""
         return True

@@ -9,6 +9,7 @@ from torch import nn
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.cadence import Cadence
 from torchglass.instrumentation.memory import Attached, MemoryMeter
+from torchglass.instrumentation.memory_history import MemoryHistory
 
 
 class Meters:
@@ -16,6 +17,7 @@ class Meters:
 
     def __init__(self, attached: Attached, cadence: Cadence, buffer: Buffer, rank: int) -> None:
         self.memory = MemoryMeter(attached, cadence, buffer, rank)
+        self.memory_history = MemoryHistory(attached, buffer.put, rank)
 
     def forward_begins(self, model: nn.Module, arguments: Any, named: Any) -> None:
         """The model is called for training."""
@@ -23,7 +25,10 @@ class Meters:
     def step_ended(self, step: int, when: float) -> None:
         """A step is over, at this time in seconds since the epoch."""
         self.memory.step_ended(step, when)
+        if self.memory_history.is_recording:
+            self.memory_history.step_ended(step, when)
 
     def close(self, when: float) -> None:
         """Nothing will be measured any more."""
+        self.memory_history.close(when)
         self.memory.close()

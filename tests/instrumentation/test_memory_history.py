@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+import torchglass
 from torchglass.errors import OptionError
 from torchglass.instrumentation.buffer import Deferred, Record
 from torchglass.instrumentation.memory_history import KIND, MAX_STEPS, CudaRecording, MemoryHistory
@@ -309,3 +311,22 @@ def test_torch_is_asked_for_python_stacks_of_allocations_in_a_bounded_ring(monke
     assert recording.snapshot() == {"segments": []}
     recording.stop()
     assert asked == [(("all",), {"context": "alloc", "stacks": "python", "max_entries": 100_000}), ((None,), {})]
+
+
+def test_a_run_on_the_cpu_says_why_there_is_nothing_to_record_and_trains_on(tmp_path: Path) -> None:
+    model = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, profile=None) as run:
+        run.record_memory(steps=2)
+        for _step in range(4):
+            model(torch.ones(3, 4)).sum().backward()
+            optimizer.step()
+        with pytest.raises(OptionError, match="from 1 to 100"):
+            run.record_memory(steps=0)
+    with torchglass.open_store(tmp_path / "s.db", read_only=True) as store:
+        stored = store.run(run.name)
+        told = {fact.key: fact.value for fact in store.facts(stored.id)}
+        assert store.artifacts(stored.id, kind="memory_peak") == []
+    assert any("CUDA devices alone" in str(value) for value in told.values())
+    with torchglass.start(store=tmp_path / "t.db", devices=False) as alone, pytest.raises(OptionError, match="attach"):
+        alone.record_memory()
