@@ -17,8 +17,8 @@ from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import quantity, scale_of
 from torchglass.store.records import Floats
 
-BINS = 80
-SHOWN_PERCENTILES = (0.0, 99.0)  # of both runs; what takes longer is counted, not drawn
+FEWEST_BINS, MOST_BINS, STEPS_PER_BIN = 20, 80, 8
+SHOWN_QUARTILES = 4.0  # times the distance of the quartiles, beyond them; what lies outside is counted, not drawn
 ROW_HEIGHT = 26  # px a phase
 COLORS = (NEUTRAL, PALETTE[0])  # of A and of B
 # Slower stands out, faster is good news, and what is not told from noise recedes.
@@ -29,7 +29,7 @@ _NO_STEPS = "One of the runs timed no step: attach with the model and its optimi
 class DistributionsData(NamedTuple):
     """Shares of steps (2, m) of run A and run B between `edges` (m + 1,) seconds, their medians, and their names.
 
-    `beyond` are the shares of steps that took longer than the last edge.
+    `beyond` are the shares of steps that lie outside of the edges.
     """
 
     names: tuple[str, str]
@@ -75,11 +75,12 @@ def distributions_data(comparison: Comparison) -> DistributionsData:
     wholes = [each.steps.whole for each in runs]
     if not all(whole.size for whole in wholes):
         return DistributionsData(names, np.empty(0), np.empty((2, 0)), (np.nan, np.nan), (np.nan, np.nan))
-    bounds = np.array([np.percentile(whole, SHOWN_PERCENTILES) for whole in wholes])
-    low, high = float(bounds[:, 0].min()), float(bounds[:, 1].max())
-    edges = np.linspace(low, high if high > low else low * 1.01 + 1e-9, BINS + 1)
+    fences = np.array([_fences(whole) for whole in wholes])
+    low, high = float(fences[:, 0].min()), float(fences[:, 1].max())
+    bins = int(np.clip(min(map(len, wholes)) / STEPS_PER_BIN, FEWEST_BINS, MOST_BINS))
+    edges = np.linspace(low, high if high > low else low * 1.01 + 1e-9, bins + 1)
     counts = np.array([np.histogram(whole, edges)[0] / len(whole) for whole in wholes])
-    beyond = [float((whole > edges[-1]).mean()) for whole in wholes]
+    beyond = [float(((whole < edges[0]) | (whole > edges[-1])).mean()) for whole in wholes]
     medians = [float(np.median(whole)) for whole in wholes]
     return DistributionsData(names, edges, counts, (medians[0], medians[1]), (beyond[0], beyond[1]))
 
@@ -98,21 +99,16 @@ def distributions_figure(
         figure.add_scatter(
             x=packed(edges),
             y=packed(100 * np.append(shares, shares[-1])),
-            name=f"{letter} {plot_text(name, 40)}",
+            name=f"{letter} {plot_text(name, 40)}, median {quantity(median, 's')}",
             line={"color": color, "width": 1.5, "shape": "hv"},
             fill="tozeroy",
             opacity=0.8,
             hovertemplate="%{y:.3g} % of steps",
         )
-        figure.add_vline(
-            x=median * scale.factor,
-            line={"color": color, "width": 1.5, "dash": "dash"},
-            annotation={"text": f"{letter} {quantity(median, 's')}", "font": {"color": color}, "yanchor": "bottom"},
-            annotation_position="top left" if median == min(data.medians) else "top right",
-        )
+        figure.add_vline(x=median * scale.factor, line={"color": color, "width": 1.5, "dash": "dash"})
     beyond = " and ".join(f"{100 * share:.1f} % of {letter}" for letter, share in zip("AB", data.beyond, strict=True))
-    longer = f" · longer: {beyond}" if any(data.beyond) else ""
-    figure.update_xaxes(title_text=f"step time, {scale.unit}{longer}", range=[float(edges[0]), float(edges[-1])])
+    outside = f" · outside: {beyond}" if any(data.beyond) else ""
+    figure.update_xaxes(title_text=f"step time, {scale.unit}{outside}", range=[float(edges[0]), float(edges[-1])])
     figure.update_yaxes(title_text="% of steps", rangemode="tozero")
     return figure
 
@@ -201,9 +197,18 @@ def contributions_figure(
         hovertemplate=f"%{{y}}: %{{customdata:+.3g}} {scale.unit}<extra></extra>",
     )
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1})
-    figure.update_xaxes(title_text=f"B - A, {scale.unit} of the mean step · grey: within noise")
+    figure.update_xaxes(
+        title_text=f"B - A, {scale.unit} of the mean step · grey: within noise, or not measured in both"
+    )
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return figure
+
+
+def _fences(values: Floats) -> tuple[float, float]:
+    """How far most of the values (n,) reach."""
+    low, high = np.percentile(values, (25, 75))
+    reach = SHOWN_QUARTILES * (high - low)
+    return max(float(values.min()), low - reach), min(float(values.max()), high + reach)
 
 
 def _error(values: Floats, low: Floats, high: Floats) -> dict[str, object]:

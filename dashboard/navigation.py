@@ -14,6 +14,7 @@ from streamlit.navigation.page import Page
 from torchglass.dashboard import notices
 from torchglass.dashboard.organizing import listed_runs
 from torchglass.dashboard.pages import (
+    compare,
     devices,
     distributions,
     explain,
@@ -60,6 +61,7 @@ RUN_PAGES = (
     Entry("Devices", "devices", ":material/memory:", devices.show),
     Entry("Memory", "memory", ":material/data_usage:", memory.show),
     Entry("Distributions", "distributions", ":material/stacked_bar_chart:", distributions.show),
+    Entry("Compare", "compare", ":material/compare_arrows:", compare.show),
     Entry("Explain", "explain", ":material/visibility:", explain.show),
     Entry("Export", "export", ":material/download:", export.show),
 )
