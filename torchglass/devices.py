@@ -30,9 +30,9 @@ def add_devices(verb: Verb) -> None:
     """Add the verb to a command line whose `verb(name, command, text)` adds one."""
     devices = verb("devices", _devices, "Show what the host and the GPUs are doing, live.")
     devices.epilog = (
-        "Columns are named as nvidia-smi dmon -s pucvmet names them; smact, smocc, tensor and dram are GPM's, on Hopper "
-        "and later. N/A is followed by its reason. --json prints a line for each reading; with --once one document "
-        "that tells the unit, source and window of each figure too. Ctrl-C ends (130)."
+        "Columns are named as nvidia-smi dmon -s pucvmet names them; smact, smocc, tensor and dram are GPM's, on "
+        "Hopper and later. N/A is followed by its reason. --json prints a line for each reading; with --once one "
+        "document that tells the unit, source and window of each figure too. Ctrl-C ends (130)."
     )
     devices.add_argument("--once", action="store_true", help="one reading, and end")
     devices.add_argument("--json", action="store_true", help="for a machine to read")

@@ -62,7 +62,7 @@ class Gpus:
         if driver is not None:
             for gpu in self._gpus:
                 gpu.close()
-            self._gpus, self._chosen = [], []
+            self._gpus, self._chosen, self._refused = [], [], {}
             driver.close()
 
     def facts(self) -> dict[str, Any]:
@@ -88,7 +88,8 @@ class Gpus:
 
     def read(self) -> Reading:
         """Read every GPU once; a figure that the driver refuses is missing with the driver's words."""
-        return merged(self._reading_of(gpu) for gpu in self._chosen)
+        lost = Reading({}, {f"gpu{index}": reason for index, reason in self._refused.items()})
+        return merged([lost, *(self._reading_of(gpu) for gpu in self._chosen)])
 
     def processes(self, own_bytes: OwnBytes = lambda number: None) -> dict[str, Any]:
         """Who uses each GPU; `own_bytes` says what this process holds on cuda:0, cuda:1, ..."""

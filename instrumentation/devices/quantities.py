@@ -13,7 +13,7 @@ from typing import Any
 from torchglass.instrumentation.devices.throttling import PREFIX, REASONS
 
 NOW = "the moment of the reading"
-BETWEEN = "since the reading before, about 1 s"
+BETWEEN = "since the reading before, which in a run is 1 s ago"
 SAMPLED = "the driver's last sampling period, 1/6 s to 1 s by product"
 EVER = "since the board was made, or its counters were cleared"
 AVERAGED = "the last second on Ampere and later but GA100, the moment before"

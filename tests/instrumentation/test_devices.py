@@ -157,7 +157,9 @@ def test_a_gpu_that_is_lost_from_the_start_hides_none_of_the_others(driver: Scri
     lost, healthy = gpus.facts()["gpus"]
     assert (lost["index"], lost["name"], lost["reason"]) == (0, None, "GPU is lost")
     assert (healthy["index"], healthy["name"]) == (1, "Stub GPU")
-    assert {key.split("/")[0] for key in gpus.read().values} == {"gpu1"}
+    reading = gpus.read()
+    assert reading.missing["gpu0"] == "GPU is lost"
+    assert {key.split("/")[0] for key in reading.values} == {"gpu1"}
 
 
 def test_a_library_that_somebody_shut_is_opened_again_for_the_next_reading(driver: Script) -> None:
