@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from torchglass.charts.kernels import kernels_data, kernels_figure
+from torchglass.charts.kernels import kernels_data, kernels_figure, tabled_data
 from torchglass.store.records import ProfilerRow, ProfilerWindow
 
 
@@ -40,7 +41,7 @@ def test_the_rest_of_the_list_is_counted_and_drawn() -> None:
     assert data.shares[0] == pytest.approx(0.6)
     bars = kernels_figure(data)
     assert list(bars.data[0].x) == pytest.approx([60, 40])
-    assert list(bars.layout.yaxis.ticktext) == ["copy_", "2 more"]
+    assert list(bars.data[1].text) == ["copy_", "2 more"]
     assert bars.layout.xaxis.title.text == "self time, ms a step"
 
 
@@ -52,7 +53,25 @@ def test_kernels_are_a_kind_of_their_own() -> None:
 def test_long_template_names_keep_both_ends_on_the_axis_and_are_whole_on_hover() -> None:
     name = "void at::native::vectorized_elementwise_kernel<4, at::native::FillFunctor<float>>"
     figure = kernels_figure(kernels_data([window(ProfilerRow("kernel", name, 1, 1.0, 1.0))], "kernel"))
-    label = figure.layout.yaxis.ticktext[0]
+    label = figure.data[1].text[0]
     assert label.startswith("void at::")
     assert label.endswith("Functor&lt;float&gt;&gt;")
     assert "elementwise_kernel&lt;4, at::native" in figure.data[0].hovertext[0]
+
+
+def test_operators_rank_by_the_time_of_their_kernels_where_they_have_any() -> None:
+    table = {
+        "name": np.array(["host only", "conv", "add"]),
+        "calls": np.array([1, 2, 3]),
+        "self_seconds": np.array([9.0, 0.1, 0.1]),
+        "total_seconds": np.array([9.0, 0.2, 0.2]),
+        "device_self_seconds": np.array([0.0, 3.0, 1.0]),
+        "device_total_seconds": np.array([0.0, 3.5, 1.0]),
+    }
+    data = tabled_data(table, "operator", WINDOWS, top=2)
+    assert data.names == ("conv", "add")
+    assert data.shares == pytest.approx([0.75, 0.25])
+    assert data.total_seconds == pytest.approx([3.5, 1.0])
+    assert kernels_figure(data).layout.xaxis.title.text == "time of own kernels, ms a step"
+    on_host = tabled_data(table | {"device_self_seconds": np.zeros(3)}, "operator", WINDOWS)
+    assert (on_host.names[0], on_host.on_device) == ("host only", False)

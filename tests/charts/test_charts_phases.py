@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from torchglass.charts.columns import MAX_COLUMNS
-from torchglass.charts.phases import phase_shares_figure, phases_data, phases_figure
+from torchglass.charts.phases import phase_shares_figure, phases_data, phases_figure, shares_data
 from torchglass.charts.records import Recorded
 from torchglass.store.records import Points, Series
 
@@ -49,10 +51,25 @@ def test_phases_keep_their_order_and_colours_and_unknown_ones_are_drawn_too() ->
     assert figure.layout.yaxis.title.text == "ms a step"
 
 
-def test_the_share_bar_writes_the_percentages() -> None:
-    figure = phase_shares_figure(phases_data([phase("data", [0.25]), phase("forward", [0.75])]))
-    assert [trace.name for trace in figure.data] == ["data 25 %", "forward 75 %"]
-    assert [float(trace.x[0]) for trace in figure.data] == [25.0, 75.0]
+def test_each_share_is_a_bar_with_its_percentage_under_the_name_that_people_use() -> None:
+    figure = phase_shares_figure(phases_data([phase("to_device", [0.25]), phase("data", [0.75])]))
+    assert list(figure.layout.yaxis.ticktext) == ["data wait", "host to device"]
+    assert list(figure.data[0].text) == ["75.0 %", "25.0 %"]
+    assert [float(x) for x in figure.data[0].x] == [75.0, 25.0]
+
+
+def test_shares_need_no_point_and_leave_out_the_whole_step() -> None:
+    summary = phase("forward", [0.1, 0.7]).series
+    parts = [
+        replace(summary, key="phase/step", mean=0.5, count=4),
+        replace(summary, key="phase/other", mean=0.1, count=4),
+        replace(summary, key="phase/forward", mean=0.6, count=3, nonfinite_count=1),
+        replace(summary, key="work/mfu_percent", mean=9.0, count=4),
+    ]
+    data = shares_data(parts)
+    assert data.phases == ("forward", "other")
+    assert data.totals == pytest.approx([1.2, 0.4])
+    assert data.shares == pytest.approx([0.75, 0.25])
 
 
 def test_no_phase_says_so() -> None:
