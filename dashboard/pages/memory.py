@@ -22,6 +22,7 @@ RECORD = """with torchglass.attach(model, optimizer) as run:
         if step == 100:
             run.record_memory(steps=3)
         ..."""
+ALARMS = ("warnings/memory", "warnings/memory retries")
 TABLE_ROWS = 50
 REASON_CHARACTERS = 400
 _TILES = (
@@ -34,7 +35,7 @@ _TILES = (
 
 
 def show(store: Store, run: Run) -> None:
-    """Draw the latest figures and the split above the live curves, then the largest allocations of a peak."""
+    """Draw the latest figures, the split and the largest allocations of a peak, and below them every step, live."""
     notices.run_heading("Memory", store, run)
     series = store.series_of(run.id, kind="memory")
     peaks = store.artifacts(run.id, kind=KIND)
@@ -45,9 +46,13 @@ def show(store: Store, run: Run) -> None:
     rank = _choose_rank(series, peaks)
     facts = {fact.key: fact.value for fact in store.facts(run.id) if fact.rank == rank}
     limit = _limit(facts)
+    _alarms(facts)
     if series:
         _tiles({one.key: one for one in series if one.rank == rank}, facts)
         _split(store, run, rank, limit)
+    _peaks(store, [peak for peak in peaks if peak.rank == rank], facts)
+    _reasons(facts)
+    st.subheader("Every step", anchor=False)
     live_charts(
         run,
         ["memory"],
@@ -55,8 +60,6 @@ def show(store: Store, run: Run) -> None:
         waiting="Waiting for the first step to end.",
         ended="The run ended before its first step did.",
     )
-    _peaks(store, [peak for peak in peaks if peak.rank == rank], facts)
-    _reasons(facts)
 
 
 def _choose_rank(series: Sequence[Series], peaks: Sequence[Artifact]) -> int:
@@ -75,6 +78,13 @@ def _limit(facts: Mapping[str, Any]) -> float | None:
     limit = float(total) if isinstance(total, int | float) else None
     st.text(plain_text(f"{fact.get('device', '')} · {quantity(limit, 'B')} in all"))
     return limit
+
+
+def _alarms(facts: Mapping[str, Any]) -> None:
+    for key in ALARMS:
+        if key in facts:
+            st.warning("Memory is running out.", icon=":material/warning:")
+            st.text(plain_text(facts[key], REASON_CHARACTERS))
 
 
 def _tiles(series: Mapping[str, Series], facts: Mapping[str, Any]) -> None:

@@ -56,7 +56,10 @@ def test_a_run_on_a_gpu_shows_its_split_its_lines_and_what_filled_its_peak(
     with server.fresh_store() as store:
         run = record(
             store,
-            facts={"memory": {"device": "cuda:0", "total_bytes": 1.5e11}, "warnings/memory": "little is left"},
+            facts={
+                "memory": {"device": "cuda:0", "total_bytes": 1.5e11},
+                "warnings/memory": "at step 7 little is left",
+            },
             allocated=4e8,
             reserved=8e8,
             peak=9e8,
@@ -73,7 +76,10 @@ def test_a_run_on_a_gpu_shows_its_split_its_lines_and_what_filled_its_peak(
         wait_until(page, f"{NAMES}.includes('parameters 100 MB,gradients 100 MB,optimizer state 200 MB')", "the split")
         wait_until(page, f"{NAMES}.includes('activations and other,allocated,reserved,peak')", "stack and lines")
         wait_until(page, f"{CAPTIONS}.includes('memory/peak_bytes')", "the live charts")
+        page.locator(".tg-plot .main-svg").first.wait_for()
         page.get_by_text("cuda:0 · 150 GB in all").wait_for()
+        page.get_by_text("Memory is running out.").wait_for()
+        page.get_by_text("at step 7 little is left").last.wait_for()
         page.get_by_text("failed, with 1 GB free").wait_for()
         peak_ticks = "[...document.querySelectorAll('.ytick text')].map(tick => tick.textContent).join()"
         wait_until(page, f"{peak_ticks}.includes('second (net.py:4)')", "the last recording")
