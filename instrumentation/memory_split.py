@@ -106,7 +106,8 @@ def _wrapped(tensor: torch.Tensor) -> list[torch.Tensor] | None:
             return []
         if hasattr(tensor, "__tensor_flatten__"):
             names, _ = tensor.__tensor_flatten__()
-            return [getattr(tensor, name) for name in names]
+            inner = [getattr(tensor, name) for name in names]
+            return [each for each in inner if isinstance(each, torch.Tensor)]  # a DTensor names its mesh too
         if is_sharded(tensor):
             return local([tensor])
     if tensor.layout is torch.sparse_coo:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
 from training import batches, seeded, train_step
 
 from torchglass.instrumentation.memory_split import Split, split_by_device, storages
@@ -190,3 +194,35 @@ def test_storages_are_known_by_the_address_at_which_they_begin() -> None:
     assert parts[weight.grad.data_ptr()] == "gradients"
     assert parts[optimizer.state[weight]["momentum_buffer"].data_ptr()] == "optimizer"
     assert len(parts) == 3 * 4
+
+
+@pytest.fixture
+def alone() -> Iterator[None]:
+    """A process group of this process only."""
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("alone")
+def test_gradients_that_ddp_keeps_in_its_buckets_count_once() -> None:
+    model = DistributedDataParallel(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2)), gradient_as_bucket_view=True)
+    for _ in range(2):  # the buckets are arranged anew after the first backward
+        model.zero_grad(set_to_none=False)
+        model(torch.ones(3, 4)).sum().backward()
+    weights = 4 * (4 * 8 + 8 + 8 * 2 + 2)
+    found = split_of(model)
+    assert found.parameters == weights
+    assert found.gradients == weights
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_real_dtensor_counts_its_local_part_and_its_optimizer_state() -> None:
+    mesh = init_device_mesh("cpu", (1,))
+    model = nn.Linear(6, 4, bias=False)
+    model.weight = nn.Parameter(distribute_tensor(model.weight.detach(), mesh, [Shard(0)]))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, foreach=False)
+    model.weight.grad = distribute_tensor(torch.ones(4, 6), mesh, [Shard(0)])
+    optimizer.step()
+    assert split_of(model, optimizer) == Split(parameters=96, buffers=0, gradients=96, optimizer=96)
+    assert sorted(storages(model, [optimizer]).values()) == ["gradients", "optimizer", "parameters"]
