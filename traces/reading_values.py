@@ -9,6 +9,7 @@ from typing import Any
 
 LARGEST = 1 << 61  # two of these still add up within 64 bits
 LARGEST_FRACTION = 1e30
+EXACT_MICROSECONDS = float(1 << 43)  # below it the floats lie less than a nanosecond apart
 MOST_ENTRIES = 1_024  # of a list or an object beside the events
 LONGEST_TEXT = 1_000
 _DECIMAL = re.compile(r"(-?\d{1,19})(?:\.(\d+))?")
@@ -19,24 +20,24 @@ def nanoseconds(value: Any) -> int | None:
     """Microseconds as whole nanoseconds, every digit of them kept; None for what is no time."""
     if type(value) is int:
         time = value * 1000
-    elif type(value) is str:
-        found = _DECIMAL.fullmatch(value)
-        if found is None:
-            return nanoseconds_of_float(value)
-        before, after = found.groups(default="")
-        time = int(before) * 1000
-        if after:
-            part = round(int(f"{after:0<4.4}") / 10)
-            time += -part if before[0] == "-" else part
     else:
-        return nanoseconds_of_float(value)
+        number = fraction(value)
+        if -EXACT_MICROSECONDS < number < EXACT_MICROSECONDS:
+            return round(number * 1000.0)
+        if not abs(number) < LARGEST / 1000:  # NaN is not less
+            return None
+        time = _by_digits(value) if isinstance(value, str) else round(number * 1000.0)
     return time if -LARGEST < time < LARGEST else None
 
 
-def nanoseconds_of_float(value: Any) -> int | None:
-    """The same of a float, or of a text such as `1.5e6`."""
-    number = fraction(value) * 1000.0
-    return round(number) if abs(number) < LARGEST else None  # NaN is not less
+def _by_digits(text: str) -> int:
+    """The same of a number too large for a float to hold its nanoseconds, as microseconds since 1970 are."""
+    found = _DECIMAL.fullmatch(text)
+    if found is None:
+        return round(float(text) * 1000.0)
+    before, after = found.groups(default="")
+    part = round(int(f"{after:0<4.4}") / 10)
+    return int(before) * 1000 + (-part if before[0] == "-" else part)
 
 
 def whole(value: Any, missing: int) -> int:

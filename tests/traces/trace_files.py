@@ -11,6 +11,9 @@ from typing import Any
 Event = dict[str, Any]
 HOST_PROCESS, THREAD, BACKWARD_THREAD = 4242, 4243, 4250
 COMPUTE_STREAM, COMMUNICATION_STREAM = 7, 20
+FORWARD: Event = {"blocks per SM": 0.5, "est. achieved occupancy %": 25, "grid": [54, 1, 1]}
+BACKWARD: Event = {"blocks per SM": 2.0, "est. achieved occupancy %": 50}
+ALL_REDUCE: Event = {"Collective name": "allreduce", "Process Group Name": "0", "In msg nelems": 1024}
 
 
 def slice_of(category: str, name: str, begin: float, length: float, thread: int = THREAD, **arguments: Any) -> Event:
@@ -88,7 +91,7 @@ def step_events(begin: float = 1000, number: int = 5, first_id: int = 10, *, shi
             (at + 50, 30),
             one + 101,
             operator=one + 2,
-            **{"blocks per SM": 0.5, "est. achieved occupancy %": 25, "grid": [54, 1, 1]},
+            **FORWARD,
         ),
         slice_of(
             "cpu_op",
@@ -106,7 +109,7 @@ def step_events(begin: float = 1000, number: int = 5, first_id: int = 10, *, shi
             one + 102,
             operator=one + 3,
             thread=BACKWARD_THREAD,
-            **{"blocks per SM": 2.0, "est. achieved occupancy %": 50},
+            **BACKWARD,
         ),
         *launched(
             "kernel",
@@ -117,7 +120,8 @@ def step_events(begin: float = 1000, number: int = 5, first_id: int = 10, *, shi
             operator=one + 3,
             stream=COMMUNICATION_STREAM,
             thread=BACKWARD_THREAD,
-            **{"Collective name": "allreduce", "Process Group Name": "0", "Seq": number, "In msg nelems": 1024},
+            Seq=number,
+            **ALL_REDUCE,
         ),
     ]
 
