@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,27 +15,55 @@ from torchglass.store.records import Points
 
 GAP_FACTOR = 3.0  # samples further apart than so many typical intervals have a gap between them
 
-# Panel title -> how its keys end. nvidia-smi prints the same numbers under --query-gpu= utilization.gpu,
-# utilization.memory, memory.used, power.draw, temperature.gpu, clocks.sm and clocks.mem.
+# Panel title -> what its keys are called after the device. docs and the Devices page name the command that prints each.
 PANELS = {
-    "Utilization": ("utilization_percent",),
-    "Memory": ("memory_used_bytes", "process_memory_bytes"),
-    "Power": ("power_watts",),
-    "Temperature": ("temperature_celsius",),
-    "Clocks": ("clock_mhz",),
+    "Utilization": r"(cpu_|memory_)?utilization_percent|busiest_core_percent|io_wait_percent",
+    "Activity": r"(sm_activity|sm_occupancy|tensor_activity|dram_bandwidth)_percent",
+    "Memory": r"(memory_used|memory_available|process_memory|swap_used)_bytes",
+    "Power": r"power_watts",
+    "Energy of a step": r"energy_per_step_joules",
+    "Energy": r"energy_joules",
+    "Temperature": r"(memory_)?temperature_celsius",
+    "Clocks": r"(sm|memory)_clock_mhz",
+    "Links": r"(pcie|nvlink)_(received|sent)_bytes_per_second",
+    "Disks and network": r"(disk|network)_\w+_bytes_per_second",
+    "Held back": r"(power|thermal)_violation_percent",
+    "Throttling": r"throttle_\w+",
+    "Engines": r"(encoder|decoder|jpeg|optical_flow)_percent",
+    "Memory set apart": r"(memory_reserved|bar1_used|protected_memory_used)_bytes",
+    "Errors": r"(single|double)_bit_errors|pcie_replays",
+    "Cores": r"core\d+_percent",
 }
 OTHER = "Other"
+# Figures that stay 0 on most machines: they are drawn once they do not.
+QUIET = {"Held back", "Throttling", "Engines", "Memory set apart", "Errors"}
+FROM_ZERO = {
+    "Memory",
+    "Power",
+    "Energy",
+    "Energy of a step",
+    "Links",
+    "Disks and network",
+    "Memory set apart",
+    "Errors",
+}
 _WORDS = {
     "cpu_utilization_percent": "CPU",
     "utilization_percent": "cores busy",
     "memory_utilization_percent": "memory bus busy",
     "memory_used_bytes": "memory used",
     "process_memory_bytes": "this process",
-    "power_watts": "power",
     "temperature_celsius": "temperature",
+    "memory_temperature_celsius": "memory temperature",
     "sm_clock_mhz": "SM clock",
-    "memory_clock_mhz": "memory clock",
+    "sm_activity_percent": "SM activity",
+    "sm_occupancy_percent": "SM occupancy",
+    "dram_bandwidth_percent": "DRAM bandwidth",
+    "io_wait_percent": "I/O wait",
+    "energy_per_step_joules": "energy of a step",
 }
+# What the unit says already.
+_UNIT_WORDS = ("_bytes_per_second", "_bytes", "_percent", "_watts", "_joules", "_celsius", "_mhz")
 
 
 class DevicePanel(NamedTuple):
@@ -51,6 +80,8 @@ def devices_data(
     panels = []
     for title in (*PANELS, OTHER):
         chosen = [record for record in records if _panel_of(record.series.key) == title and len(record.points.steps)]
+        if title in QUIET:
+            chosen = [record for record in chosen if np.nanmax(np.abs(record.points.values), initial=0.0) > 0]
         for unit in dict.fromkeys(record.series.unit for record in chosen):
             curves = [
                 Curve(curve_name(record.series.key), with_gaps(record.points), start)
@@ -68,18 +99,29 @@ def devices_figure(panel: DevicePanel, *, titled: bool = True, dark: bool = Fals
     if panel.lines.unit == "%":
         figure.update_yaxes(range=[0, 102])
     else:
-        figure.update_yaxes(rangemode="tozero" if panel.title in ("Memory", "Power") else "normal")
+        figure.update_yaxes(rangemode="tozero" if panel.title in FROM_ZERO else "normal")
     return figure
 
 
 def _panel_of(key: str) -> str:
-    return next((title for title, endings in PANELS.items() if key.endswith(endings)), OTHER)
+    name = key.partition("/")[2]
+    return next((title for title, names in PANELS.items() if re.fullmatch(names, name)), OTHER)
 
 
 def curve_name(key: str) -> str:
     """What the legend calls a device series: "gpu0/sm_clock_mhz" becomes "gpu0 SM clock"."""
     device, _, name = key.partition("/")
-    return f"{device} {_WORDS.get(name, name.replace('_', ' '))}".strip()
+    return f"{device} {figure_name(name)}".strip()
+
+
+def figure_name(name: str) -> str:
+    """What a figure is called beside its unit: "pcie_sent_bytes_per_second" becomes "PCIe sent"."""
+    if name in _WORDS:
+        return _WORDS[name]
+    for ending in _UNIT_WORDS:
+        name = name.removesuffix(ending)
+    words = name.replace("_", " ").replace("pcie", "PCIe").replace("nvlink", "NVLink").replace("bar1", "BAR1")
+    return re.sub(r"^throttle ", "throttled: ", words)
 
 
 def with_gaps(points: Points) -> Points:

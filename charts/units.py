@@ -21,7 +21,9 @@ class Scale(NamedTuple):
 
 _SECONDS = (Scale(1e6, "µs"), Scale(1e3, "ms"), Scale(1.0, "s"))
 _BYTES = (Scale(1.0, "B"), Scale(1e-3, "kB"), Scale(1e-6, "MB"), Scale(1e-9, "GB"), Scale(1e-12, "TB"))
-_LADDERS = {"s": _SECONDS, "B": _BYTES}
+_BYTE_RATES = tuple(Scale(scale.factor, f"{scale.unit}/s") for scale in _BYTES)
+_JOULES = (Scale(1e3, "mJ"), Scale(1.0, "J"), Scale(1e-3, "kJ"), Scale(1e-6, "MJ"))
+_LADDERS = {"s": _SECONDS, "B": _BYTES, "B/s": _BYTE_RATES, "J": _JOULES}
 
 
 def scale_of(unit: str, largest: float | None) -> Scale:

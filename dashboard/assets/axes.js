@@ -5,6 +5,8 @@ export const X_AXES = { step: "Step", relative: "Time since start", wall: "Time 
 const Y_AXES = {
   "%": { ticksuffix: " %", rangemode: "tozero" },
   B: { tickformat: "~s", ticksuffix: "B", hoverformat: ".4~s" },
+  "B/s": { tickformat: "~s", ticksuffix: "B/s", hoverformat: ".4~s", rangemode: "tozero" },
+  J: { tickformat: "~s", ticksuffix: "J", hoverformat: ".4~s", rangemode: "tozero" },
   s: { tickformat: "~s", ticksuffix: "s", hoverformat: ".4~s" },
   W: { ticksuffix: " W" },
   "°C": { ticksuffix: " °C" },

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from recorded import DEVICE_GAP_SECONDS, record_example_run
 
-from torchglass.charts.devices import curve_name, devices_data, devices_figure, with_gaps
+from torchglass.charts.devices import PANELS, curve_name, devices_data, devices_figure, with_gaps
 from torchglass.charts.records import Recorded, read_series
+from torchglass.instrumentation.devices.quantities import GPU, HOST, quantity_of
 from torchglass.store import Store
 from torchglass.store.records import Points, Series
 
@@ -65,3 +66,35 @@ def test_names_say_device_and_quantity() -> None:
 
 def _recorded(key: str, unit: str, points: Points) -> Recorded:
     return Recorded(Series(1, 1, 0, key, "device", unit, 2, 0, None, None, None, None, None, None, None), points)
+
+
+def test_every_figure_that_training_records_has_a_panel() -> None:
+    keys = [f"gpu0/{name}" for name in GPU] + [f"host/{name.replace('*', '3')}" for name in HOST]
+    points = Points(np.arange(2), np.arange(2.0), np.ones(2), 2, 2)
+    panels = devices_data([_recorded(key, quantity_of(key).unit, points) for key in keys])
+    assert {panel.title for panel in panels} == set(PANELS)
+    assert len(panels) == len(PANELS)  # one unit each
+
+
+def test_what_stays_at_nothing_is_not_drawn_and_what_does_not_is() -> None:
+    nothing = Points(np.arange(3), np.arange(3.0), np.zeros(3), 3, 3)
+    once = Points(np.arange(3), np.arange(3.0), np.array([0.0, 1.0, 0.0]), 3, 3)
+    idle, capped = (_recorded(f"gpu0/throttle_{name}", "", nothing) for name in ("idle", "software_power_cap"))
+    assert devices_data([idle, capped]) == ()
+    (panel,) = devices_data([idle, capped._replace(points=once)])
+    assert (panel.title, [line.name for line in panel.lines.lines]) == (
+        "Throttling",
+        ["gpu0 throttled: software power cap"],
+    )
+
+
+def test_rates_and_joules_have_units_that_suit_them() -> None:
+    points = Points(np.arange(2), np.arange(2.0), np.array([1e9, 2.5e9]), 2, 2)
+    (links,) = devices_data([_recorded("gpu0/pcie_sent_bytes_per_second", "B/s", points)])
+    assert (links.lines.unit, links.lines.lines[0].values[1], links.lines.lines[0].name) == (
+        "GB/s",
+        2.5,
+        "gpu0 PCIe sent",
+    )
+    (energy,) = devices_data([_recorded("gpu0/energy_joules", "J", points._replace(values=np.array([0.0, 3500.0])))])
+    assert (energy.lines.unit, energy.lines.lines[0].values[1]) == ("kJ", 3.5)
