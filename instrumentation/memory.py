@@ -30,7 +30,8 @@ MEANINGS = {
     "activations_bytes": (
         "the highest mark so far less parameters, gradients, optimizer state and buffers, all as the optimizer is "
         "about to step: activations, and whatever else was alive at that peak, such as inputs, temporaries, "
-        "communication buffers and other models. Gradients that did not exist yet at the peak make it too small"
+        "communication buffers, other models, and the weights that torchglass copies where norms are sampled on a GPU. "
+        "Gradients that did not exist yet at the peak make it too small"
     ),
 }
 NO_OPTIMIZER = "no optimizer was attached: torchglass.attach(model, optimizer)"

@@ -23,6 +23,11 @@ RECORD = """with torchglass.attach(model, optimizer) as run:
             run.record_memory(steps=3)
         ..."""
 ALARMS = ("warnings/memory", "warnings/memory retries")
+SPLIT = "Each storage counts once, as the optimizer is about to step."
+ACTIVATIONS = (
+    " Activations and other: the highest mark so far less the other parts, which is whatever else was alive at that "
+    "peak. Gradients that did not exist yet at the peak make it too small."
+)
 TABLE_ROWS = 50
 REASON_CHARACTERS = 400
 _TILES = (
@@ -49,7 +54,7 @@ def show(store: Store, run: Run) -> None:
     _alarms(facts)
     if series:
         _tiles({one.key: one for one in series if one.rank == rank}, facts)
-        _split(store, run, rank, limit)
+        _split(store, run, rank, limit, facts)
     _peaks(store, [peak for peak in peaks if peak.rank == rank], facts)
     _reasons(facts)
     st.subheader("Every step", anchor=False)
@@ -100,20 +105,17 @@ def _tiles(series: Mapping[str, Series], facts: Mapping[str, Any]) -> None:
         tiles.metric(title, value, border=True, help=f"{meaning}{why}")
 
 
-def _split(store: Store, run: Run, rank: int, limit: float | None) -> None:
+def _split(store: Store, run: Run, rank: int, limit: float | None, facts: Mapping[str, Any]) -> None:
     data = memory_data(read_memory(store, run.id, rank), limit_bytes=limit)
     if not data.parts:
         return
     draw(lambda dark: memory_split_figure(data, dark=dark), "memory_split", "What each part of the model holds")
     draw(lambda dark: memory_figure(data, dark=dark), "memory_steps", "Memory of each part over the steps, stacked")
-    if "activations" in data.parts:
-        st.caption(
-            "Each storage counts once, as the optimizer is about to step. Activations and other: the highest mark so "
-            "far less the other parts, which is whatever else was alive at that peak. Gradients that did not exist yet "
-            "at the peak make it too small."
-        )
-    else:
-        st.caption("Each storage counts once, as the optimizer is about to step.")
+    st.caption(SPLIT + (ACTIVATIONS if "activations" in data.parts else ""))
+    plan = facts.get("memory/split")
+    if isinstance(plan, Mapping):
+        cost = quantity(_number(plan, "cost_seconds"), "s")
+        st.text(plain_text(f"Measured every {plan.get('every')} steps: it takes {cost}, too long for more often."))
 
 
 def _peaks(store: Store, peaks: Sequence[Artifact], facts: Mapping[str, Any]) -> None:

@@ -31,7 +31,7 @@ def record(store: Store, *, facts: dict[str, Any], rank: int = 0, run: Run | Non
         steps = (
             np.array([0, 1, 100]) if name in ("parameters", "gradients", "optimizer", "activations") else np.arange(120)
         )
-        values = np.full(len(steps), size)
+        values = np.full(len(steps), size, np.float64)
         rows.append(RowBlock.of_series(f"memory/{name}_bytes", "memory", "B", steps, run.created_at + steps, values))
     store.write(run.id, rank, Batch(rows=rows, facts=[Fact(rank, key, value, 0.0) for key, value in facts.items()]))
     return run
@@ -99,6 +99,7 @@ def test_a_run_on_the_cpu_shows_the_process_and_why_the_rest_is_missing(
             facts={
                 "memory": {"device": "cpu", "total_bytes": 2.4e10},
                 "missing/memory/peak_bytes": reason,
+                "memory/split": {"every": 600, "asked": 100, "cost_seconds": 0.006},
                 "missing/memory_peak": "torch records the history of allocations on CUDA devices alone",
             },
             process=5e8,
@@ -111,6 +112,7 @@ def test_a_run_on_the_cpu_shows_the_process_and_why_the_rest_is_missing(
         page.get_by_text("torch records the history of allocations on CUDA devices alone").wait_for()
         page.locator("code", has_text="run.record_memory(steps=3)").wait_for()
         page.get_by_text("What was not measured here, and why").wait_for()
+        page.get_by_text("Measured every 600 steps: it takes 6 ms").wait_for()
         assert page.get_by_role("combobox", name="Recording").count() == 0
     assert watched.errors == []
 
@@ -154,6 +156,7 @@ def test_words_of_strangers_are_shown_and_never_obeyed(
                 "memory": {"device": HOSTILE, "total_bytes": HOSTILE},
                 "missing/memory/peak_bytes": HOSTILE,
                 f"missing/memory/{HOSTILE}": HOSTILE,
+                "memory/split": {"every": HOSTILE, "cost_seconds": HOSTILE},
                 "memory/other devices": {HOSTILE: {HOSTILE: HOSTILE}, "b": HOSTILE},
             },
             allocated=1e8,

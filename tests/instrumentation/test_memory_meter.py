@@ -6,13 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from training import batches, seeded, train_step
+from training import batches, facts, seeded, train_step
+from training import recorded as stored
 
+import torchglass
 from torchglass.instrumentation.buffer import Buffer, Deferred, ScalarRow
 from torchglass.instrumentation.cadence import NEVER, Cadence, every
 from torchglass.instrumentation.memory import MemoryMeter
@@ -58,7 +62,9 @@ def meter(
 
 def recorded(buffer: Buffer) -> tuple[dict[str, dict[int, float]], dict[str, object]]:
     """Values by series and step, and facts by key."""
-    rows, series, facts = [], {}, {}
+    rows: list[Any] = []
+    series: dict[str, dict[int, float]] = {}
+    facts: dict[str, object] = {}
     for record in buffer.take():
         match record:
             case ScalarRow():
@@ -70,7 +76,7 @@ def recorded(buffer: Buffer) -> tuple[dict[str, dict[int, float]], dict[str, obj
                 pass
             case _:
                 rows.append(record)
-    for block in to_row_blocks(rows):  # type: ignore[arg-type]
+    for block in to_row_blocks(rows):
         for column, values in zip(block.columns, block.values.T, strict=True):
             assert (column.kind, column.unit) == ("memory", "B")
             series.setdefault(column.key, {}).update(zip(block.steps.tolist(), values.tolist(), strict=True))
@@ -92,15 +98,15 @@ def test_the_allocators_figures_are_recorded_at_each_step_as_they_are() -> None:
     for step, reading in enumerate([(100, 400, 300), (120, 500, 300), (110, 500, 350), (110, 500, 350)]):
         allocator.now = Reading(*reading, 0, 0)
         watched.step_ended(step, 10.0 + step)
-    series, facts = recorded(buffer)
+    series, told = recorded(buffer)
     assert list(series["memory/allocated_bytes"].values()) == [100, 120, 110, 110]
     assert list(series["memory/reserved_bytes"].values()) == [400, 500, 500, 500]
     assert list(series["memory/peak_bytes"].values()) == [300, 300, 350, 350]
     assert list(series["memory/fragmentation_bytes"].values()) == [300, 380, 390, 390]
     assert series["memory/step_peak_bytes"] == {2: 350}, "where the mark rose it is the step's own, elsewhere unknown"
     assert "memory/process_bytes" not in series
-    assert facts["memory"]["device"] == "cuda:0"  # type: ignore[index]
-    assert not any(key.startswith("missing/") for key in facts)
+    assert told["memory"]["device"] == "cuda:0"  # type: ignore[index]
+    assert not any(key.startswith("missing/") for key in told)
 
 
 def test_a_mark_that_the_program_reset_is_followed_and_never_reset_by_us() -> None:
@@ -120,10 +126,10 @@ def test_retries_are_recorded_when_they_change_and_warned_of_once() -> None:
     for step, (retries, failures) in enumerate([(3, 0), (3, 0), (4, 0), (4, 0), (6, 1)]):
         allocator.now = Reading(1, 1, 1, retries, failures)
         watched.step_ended(step, 0.0)
-    series, facts = recorded(buffer)
+    series, told = recorded(buffer)
     assert series["memory/allocator_retries"] == {2: 4, 4: 6}
     assert series["memory/allocator_failures"] == {2: 0, 4: 1}
-    assert str(facts["warnings/memory retries"]).startswith("at step 2 cuda:0 had no room")
+    assert str(told["warnings/memory retries"]).startswith("at step 2 cuda:0 had no room")
 
 
 def test_the_split_adds_up_to_the_peak_at_that_moment() -> None:
@@ -133,7 +139,7 @@ def test_the_split_adds_up_to_the_peak_at_that_moment() -> None:
     watched.before_optimizer(0)
     allocator.now = Reading(1000, 2000, 4500, 0, 0)  # what the optimizer's step takes on top is not the split's
     watched.step_ended(0, 5.0)
-    series, facts = recorded(buffer)
+    series, told = recorded(buffer)
     parts = {key: values[0] for key, values in series.items() if key.split("/")[1].split("_")[0] in PARTS}
     assert parts == {
         "memory/parameters_bytes": 400,
@@ -141,7 +147,7 @@ def test_the_split_adds_up_to_the_peak_at_that_moment() -> None:
         "memory/buffers_bytes": 40,
         "memory/activations_bytes": 3000 - 840,
     }
-    assert "no optimizer was attached" in str(facts["missing/memory/optimizer_bytes"])
+    assert "no optimizer was attached" in str(told["missing/memory/optimizer_bytes"])
 
 
 PARTS = ("parameters", "gradients", "optimizer", "buffers", "activations")
@@ -186,9 +192,9 @@ def test_of_two_optimizers_of_a_step_neither_hides_the_others_gradients() -> Non
 def test_a_split_without_an_optimizers_step_says_that_gradients_were_not_seen() -> None:
     watched, buffer = meter(Attached(seeded()), every(100))
     watched.step_ended(0, 0.0)
-    series, facts = recorded(buffer)
+    series, told = recorded(buffer)
     assert "memory/gradients_bytes" not in series
-    assert "no gradient was left" in str(facts["missing/memory/gradients_bytes"])
+    assert "no gradient was left" in str(told["missing/memory/gradients_bytes"])
     assert series["memory/parameters_bytes"] == {0: 4 * 58}
 
 
@@ -212,9 +218,9 @@ def test_other_devices_are_stated_apart() -> None:
     for step in range(2):
         watched.before_optimizer(step)
         watched.step_ended(step, 0.0)
-    series, facts = recorded(buffer)
+    series, told = recorded(buffer)
     assert series["memory/parameters_bytes"][0] == 400
-    assert facts["memory/other devices"] == {"cuda:1": {"parameters": 28, "buffers": 0, "gradients": 0, "optimizer": 0}}
+    assert told["memory/other devices"] == {"cuda:1": {"parameters": 28, "buffers": 0, "gradients": 0, "optimizer": 0}}
 
 
 def test_on_the_cpu_the_process_is_measured_and_the_rest_says_why_not() -> None:
@@ -223,22 +229,22 @@ def test_on_the_cpu_the_process_is_measured_and_the_rest_says_why_not() -> None:
         watched.step_ended(step, 0.0)
     watched.close()
     watched.step_ended(3, 0.0)
-    series, facts = recorded(buffer)
+    series, told = recorded(buffer)
     assert list(series["memory/process_bytes"]) == [0, 1, 2]
     assert min(series["memory/process_bytes"].values()) > 10_000_000
     for name in ("allocated", "reserved", "peak", "fragmentation"):
         assert f"memory/{name}_bytes" not in series
-        assert "this model trains on cpu" in str(facts[f"missing/memory/{name}_bytes"])
-    assert "counts no allocations on cpu" in str(facts["missing/memory/activations_bytes"])
+        assert "this model trains on cpu" in str(told[f"missing/memory/{name}_bytes"])
+    assert "counts no allocations on cpu" in str(told["missing/memory/activations_bytes"])
 
 
 def test_a_costly_reading_of_the_process_is_taken_more_seldom() -> None:
     watched, buffer = meter(Attached(seeded()), cost_ns=40_000)
     for step in range(9):
         watched.step_ended(step, 0.0)
-    series, facts = recorded(buffer)
+    series, told = recorded(buffer)
     assert list(series["memory/process_bytes"]) == [0, 4, 8]
-    assert facts["memory"]["steps_between_readings"] == 4  # type: ignore[index]
+    assert told["memory"]["steps_between_readings"] == 4  # type: ignore[index]
 
 
 def test_an_allocator_that_cannot_be_read_is_not_available_and_stops_nothing() -> None:
@@ -250,9 +256,9 @@ def test_an_allocator_that_cannot_be_read_is_not_available_and_stops_nothing() -
     for step in range(3):
         watched.before_optimizer(step)
         watched.step_ended(step, 0.0)
-    series, facts = recorded(buffer)
+    series, told = recorded(buffer)
     assert set(series) == {"memory/parameters_bytes", "memory/buffers_bytes", "memory/gradients_bytes"}
-    assert "pluggable allocators keep no statistics" in str(facts["missing/memory/peak_bytes"])
+    assert "pluggable allocators keep no statistics" in str(told["missing/memory/peak_bytes"])
 
 
 def test_a_model_that_moves_is_followed() -> None:
@@ -291,9 +297,9 @@ def test_a_tensor_that_shows_no_storage_ends_the_split_with_its_reason() -> None
     for step in range(3):
         watched.before_optimizer(step)
         watched.step_ended(step, 0.0)
-    series, facts = recorded(buffer)
+    series, told = recorded(buffer)
     assert list(series) == ["memory/process_bytes"]
-    assert "RuntimeError: opaque" in str(facts["missing/memory/parameters_bytes"])
+    assert "RuntimeError: opaque" in str(told["missing/memory/parameters_bytes"])
 
 
 def test_the_allocator_is_read_by_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +310,12 @@ def test_the_allocator_is_read_by_one_call(monkeypatch: pytest.MonkeyPatch) -> N
         "num_ooms": 29,
     }
     asked = []
-    monkeypatch.setattr(torch._C, "_cuda_memoryStats", lambda index: asked.append(index) or nested, raising=False)
+
+    def read(index: int) -> object:
+        asked.append(index)
+        return nested
+
+    monkeypatch.setattr(torch._C, "_cuda_memoryStats", read, raising=False)
     assert read_allocator(3) == Reading(11, 17, 13, 23, 29)
     assert asked == [3]
 
@@ -313,3 +324,19 @@ def test_without_the_private_call_the_public_one_is_read(monkeypatch: pytest.Mon
     monkeypatch.delattr(torch._C, "_cuda_memoryStats", raising=False)
     with pytest.raises(KeyError):  # what torch returns where CUDA was never initialised is empty
         read_allocator(0)
+
+
+def test_an_attached_run_stores_the_memory_of_each_step_and_the_split_with_gradients(tmp_path: Path) -> None:
+    model = seeded()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    place = tmp_path / "store.db"
+    with torchglass.attach(model, optimizer, store=place, every=1000, devices=False, profile=None):
+        for inputs in batches(5):
+            train_step(model, optimizer, inputs)
+            optimizer.zero_grad()
+    size = 4 * (4 * 8 + 8 + 8 * 2 + 2)
+    assert stored(place, "memory/parameters_bytes") == {0: size, 1: size}
+    assert stored(place, "memory/gradients_bytes") == {0: size, 1: size}
+    assert stored(place, "memory/optimizer_bytes") == {0: 0, 1: size}
+    assert set(stored(place, "memory/process_bytes")) <= set(range(5))
+    assert "CUDA devices alone" in facts(place)["missing/memory/peak_bytes"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import distributed, nn
+from torch._C._distributed_c10d import HashStore
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
@@ -113,7 +114,7 @@ def test_the_history_of_lbfgs_counts() -> None:
         loss.backward()
         return loss
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     held = {
         id(each): each.untyped_storage().nbytes()
         for value in optimizer.state[model.weight].values()
@@ -141,21 +142,21 @@ def test_lazy_and_meta_parameters_take_no_memory() -> None:
 class _Scaled(torch.Tensor):
     """A stand-in for a quantised tensor: eight bits a value, and a scale for each row."""
 
-    values: torch.Tensor
+    counts: torch.Tensor
     scales: torch.Tensor
 
     @staticmethod
     def __new__(cls, values: torch.Tensor, scales: torch.Tensor) -> _Scaled:
         made: _Scaled = torch.Tensor._make_wrapper_subclass(cls, values.shape, dtype=torch.float32)
-        made.values, made.scales = values, scales
+        made.counts, made.scales = values, scales
         return made
 
     @classmethod
-    def __torch_dispatch__(cls, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
-        raise AssertionError(f"{function} was computed, where only sizes were asked for")
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise AssertionError(f"{func} was computed, where only sizes were asked for")
 
     def __tensor_flatten__(self) -> tuple[list[str], None]:
-        return ["values", "scales"], None
+        return ["counts", "scales"], None
 
 
 def test_a_tensor_that_wraps_others_counts_what_it_wraps() -> None:
@@ -199,7 +200,7 @@ def test_storages_are_known_by_the_address_at_which_they_begin() -> None:
 @pytest.fixture
 def alone() -> Iterator[None]:
     """A process group of this process only."""
-    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    distributed.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
     yield
     distributed.destroy_process_group()
 
