@@ -96,7 +96,7 @@ def variants_figure(
     make_subplots(rows=1, cols=3, figure=figure, shared_yaxes=True, horizontal_spacing=0.04)
     scale = scale_of("B", largest_magnitude(data.bytes))
     infers = data.mode == "infer"
-    _bars(figure, 1, data, data.ratios, [_time_text(data, row) for row in rows])
+    _bars(figure, 1, data, data.ratios, [_time_text(data, row) for row in range(len(rows))])
     figure.data[0].error_x = {
         "type": "data",
         "array": data.ratios_high - data.ratios,
@@ -107,7 +107,7 @@ def variants_figure(
     figure.add_vline(x=1, line={"color": NEUTRAL, "dash": "dash", "width": 1}, row=1, col=1)
     _bars(figure, 2, data, data.bytes * scale.factor, [quantity(_known(value), "B") for value in data.bytes])
     unit = "%" if infers else ""
-    _bars(figure, 3, data, data.agreement, [quantity(_known(value), unit) for value in data.agreement])
+    _bars(figure, 3, data, data.agreement, [quantity(_rounded(value), unit) for value in data.agreement])
     for row, why in zip(rows, data.reasons, strict=True):
         if why:
             _say_why(figure, int(row), why)
@@ -128,6 +128,8 @@ def _bars(figure: go.Figure, column: int, data: VariantsData, values: Floats, te
         y=np.arange(len(values), dtype=np.int32),
         orientation="h",
         marker={"color": colors},
+        text=list(texts) if column == 3 else None,  # 99.4 % and 100 % are bars of one length
+        textposition="auto",
         hovertext=hover,
         hovertemplate="%{hovertext}<extra></extra>",
         row=1,
@@ -138,6 +140,11 @@ def _bars(figure: go.Figure, column: int, data: VariantsData, values: Floats, te
 def _time_text(data: VariantsData, row: int) -> str:
     low, high = data.ratios_low[row], data.ratios_high[row]
     return f"{quantity(_known(data.seconds[row]), 's')}, × {data.ratios[row]:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _rounded(value: float) -> float | None:
+    """The value to three significant digits, which fit on a bar."""
+    return None if np.isnan(value) else float(f"{value:.3g}")
 
 
 def _known(value: float) -> float | None:

@@ -60,13 +60,13 @@ def compare_variants(
     device = next(model.parameters()).device
     training: Measured[Training] | None = None
     inference: Measured[Inference] | None = None
-    with seeded_on(device, terms.seed):
-        fresh = exhibit.build().to(device)
     with (
+        seeded_on(device, terms.seed),
         _threads(device, recipe),
         TemporaryDirectory(prefix="torchglass-variants-") as folder,
         bar("variants", 2 * len(terms.modes) * len(variants), "", show=progress) as shown,
     ):
+        fresh = exhibit.build().to(device)
         place = Workplace(
             model=model,
             split=split,
