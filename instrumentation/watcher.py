@@ -17,9 +17,10 @@ from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.device_phases import CudaClock, DeviceTimeline
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.phases import HostTimeline, Phase, Timeline
+from torchglass.instrumentation.readings import Readings
 from torchglass.instrumentation.scopes import mark_phase
 from torchglass.instrumentation.step_rows import StepRows
-from torchglass.instrumentation.transfer import Transfer, is_capturing
+from torchglass.instrumentation.transfer import Transfer
 from torchglass.instrumentation.watched import Watched
 from torchglass.store import Fact
 
@@ -41,14 +42,12 @@ class StepWatcher:
         self._rank = rank
         self._guard = guard
         self._transfer = transfer
-        self._norms_interval = self._histograms_interval = 0
+        self._readings: Readings | None = None
         self._step_is_over = False
         self._loader_is_watched = False
         self._in_optimizer = False
         self._has_closure = False
         self._moves = True
-        self._reads = False
-        self._read_in_step: set[int] = set()
         self._told_ns = 0
         self._forwards = self._micro_steps = 0
         self._told_no_step = False
@@ -59,16 +58,14 @@ class StepWatcher:
     def watch(self, watched: Watched) -> None:
         """Watch this model and its optimizer from now on, instead of what was watched before."""
         self.watched = watched
-        self._norms_interval = watched.norms.interval or 0
-        self._histograms_interval = watched.histograms.interval or 0
+        self._readings = Readings(watched, self._clock)
         self._settle()
         self._timeline, self._mark = None, self._begin_timeline
 
     def unwatch(self) -> None:
         """Read no more of the model; its steps so far stay."""
         self.abandon()
-        self.watched = None
-        self._norms_interval = self._histograms_interval = 0
+        self.watched = self._readings = None
 
     def go_on_at(self, step: int) -> None:
         """Let the step that comes next have this number."""
@@ -145,15 +142,16 @@ class StepWatcher:
             self._begin_next_step()
         self._mark("other", now_ns)
         self._in_optimizer, self._has_closure = True, has_closure
-        self._moves, self._reads = not _is_known_to_skip(optimizer), False
+        self._moves = not _is_known_to_skip(optimizer)
+        if self._readings is not None:
+            self._readings.begin(optimizer)
         if not has_closure:
             self._read_before_step(optimizer)
 
     def closure_returned(self, now_ns: int, optimizer: torch.optim.Optimizer | None = None) -> None:
         """The closure of a step returned: its first gradient is the one at the weights that the step began with."""
         self._mark("optimizer", now_ns)
-        if not self._reads:
-            self._read_before_step(optimizer)
+        self._read_before_step(optimizer)
 
     def optimizer_ends(self, now_ns: int, optimizer: torch.optim.Optimizer | None = None) -> None:
         """The weights are updated."""
@@ -163,8 +161,7 @@ class StepWatcher:
         self._mark("optimizer", now_ns)
         if not self._moves:
             return  # as with an optimizer that the scaler does not call at all: the step is yet to come
-        if self._reads and self.watched is not None:
-            self.watched.statistics(optimizer).read_weights(self.step, self._clock(), **self._due())
+        if self._readings is not None and self._readings.after(self.step, optimizer):
             self._mark("torchglass", self._guard.now_ns())
         found_inf = getattr(optimizer, "found_inf", None)
         if found_inf is not None:
@@ -217,25 +214,9 @@ class StepWatcher:
     # What they record
 
     def _read_before_step(self, optimizer: torch.optim.Optimizer | None) -> None:
-        """Read what is due while there are gradients; one that will not move has none to show."""
-        if self.watched is None or not self._moves:
-            return
-        measures = self.step >= self.watched.meters.memory.wakes_at
-        if measures:
-            self.watched.meters.memory.before_optimizer(self.step)
-        # One that steps several times within a step of the run is read once.
-        if self._is_due() and id(optimizer) not in self._read_in_step:
-            self._read_gradients(self.watched, optimizer)
-        elif measures:
+        # One that will not move has nothing to show.
+        if self._readings is not None and self._moves and self._readings.before(self.step, optimizer):
             self._mark("torchglass", self._guard.now_ns())
-
-    def _read_gradients(self, watched: Watched, optimizer: torch.optim.Optimizer | None) -> None:
-        # A fused optimizer unscales within its step: GradScaler lends it the scale for that time.
-        scale = getattr(optimizer, "grad_scale", None)
-        watched.statistics(optimizer).read_gradients(self.step, self._clock(), **self._due(), scale=scale)
-        self._reads = True
-        self._read_in_step.add(id(optimizer))
-        self._mark("torchglass", self._guard.now_ns())
 
     def _begin_next_step(self) -> None:
         self._step_is_over = False
@@ -245,8 +226,8 @@ class StepWatcher:
         """Record the step, and pass on whatever has arrived from the device by now."""
         self._step_is_over = True
         micro_steps, self._forwards, self._micro_steps = self._micro_steps, 0, 0
-        if self._read_in_step:
-            self._read_in_step.clear()
+        if self._readings is not None:
+            self._readings.step_ended()
         when = self._clock.base + now_ns / 1e9
         timeline, watched = self._timeline, self.watched
         passed = timeline.close_step(self.step, when) if timeline is not None else None
@@ -272,19 +253,6 @@ class StepWatcher:
         if self._timeline is not None:
             self._timeline.mark(phase, now_ns)
         mark_phase(phase)
-
-    def _is_due(self) -> bool:
-        step, norms, histograms = self.step, self._norms_interval, self._histograms_interval
-        due = (norms and step % norms == 0) or (histograms and step % histograms == 0)
-        # Not during a capture: what we compute would become part of the user's graph, and run at each replay.
-        return bool(due) and not is_capturing()
-
-    def _due(self) -> dict[str, bool]:
-        watched, step = self.watched, self.step
-        return {
-            "norms": watched is not None and watched.norms.is_due(step),
-            "histograms": watched is not None and watched.histograms.is_due(step),
-        }
 
     def _begin_timeline(self, _phase: Phase, now_ns: int) -> None:
         """Make the timeline, at the first moment: by then the model is on the device where it trains."""

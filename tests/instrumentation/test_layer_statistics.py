@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from torch import nn
 from training import Small, batches, read, recorded, seeded, train_step
@@ -169,3 +172,23 @@ def test_a_batch_that_is_put_together_again_has_the_norms_of_its_own_sample() ->
     sample(1)  # into the memory that the first gave back
     first.add_to(again)
     assert [block.values[0, 0] for block in (*refused.rows, *again.rows)] == [5.0, 5.0]
+
+
+def test_after_a_step_that_raised_the_next_one_is_read_whole(tmp_path: Path) -> None:
+    class Refusing(torch.optim.SGD):
+        refuses = False
+
+        def step(self, closure: Any = None) -> Any:
+            if self.refuses:
+                raise ValueError("no")
+            return super().step(closure)
+
+    model = seeded()
+    optimizer = Refusing(model.parameters(), lr=0.1)
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, every=1, profile=None):
+        for index, inputs in enumerate(batches(4)):
+            optimizer.refuses = index == 1
+            with pytest.raises(ValueError, match="no") if optimizer.refuses else nullcontext():
+                train_step(model, optimizer, inputs)
+    for quantity in ("gradient_norm", "update_ratio"):
+        assert list(recorded(tmp_path / "s.db", f"layers/first.weight/{quantity}")) == [0, 1, 2]
