@@ -35,7 +35,7 @@ from torchglass.charts.ridgelines import RidgelinesData, ridgelines_data, ridgel
 from torchglass.charts.scalars import Curve, ScalarsData, scalars_data, scalars_figure
 from torchglass.charts.text import file_name, markdown_text, plain_text, plot_text
 from torchglass.charts.theme import empty_figure
-from torchglass.charts.throttling import ThrottlingData, throttling_data, throttling_figure
+from torchglass.charts.throttling import ThrottlingData, read_throttling, throttling_data, throttling_figure
 from torchglass.charts.timeline import TimelineData, timeline_data, timeline_figure
 from torchglass.charts.windows import read_tables
 
@@ -103,6 +103,7 @@ __all__ = [
     "ranks_figure",
     "read_series",
     "read_tables",
+    "read_throttling",
     "remarks",
     "ridgelines_data",
     "ridgelines_figure",

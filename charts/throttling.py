@@ -9,11 +9,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from torchglass.charts.devices import GAP_FACTOR
-from torchglass.charts.records import Recorded, packed, packed_steps
+from torchglass.charts.records import MAX_POINTS, Recorded, packed, packed_steps
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import ALARM, NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import largest_magnitude, scale_of
 from torchglass.store.records import Floats, Integers, Points
+from torchglass.store.store import Store
 
 PREFIX = "throttle_"
 # Reasons that slow a GPU against what was asked of it, as the driver's bits are named; others only tell how it is set.
@@ -64,6 +65,24 @@ class ThrottlingData(NamedTuple):
         if not self.median_within or not self.median_outside:
             return None
         return self.median_within / self.median_outside
+
+
+def read_throttling(store: Store, run_id: int) -> ThrottlingData:
+    """What held a run's GPUs back, of all ranks, over the step time of rank 0.
+
+    Reads the reasons that held at least once, and of a GPU that was never held back one series, for its number of
+    readings.
+    """
+    step_time = store.find_series(run_id, "phase/step")
+    known = [each for each in store.series_of(run_id, kind="device", rank=None) if _reason(each.key) in REASONS]
+    held = [each for each in known if each.maximum]
+    chosen = {(each.rank, _device(each.key)): each for each in known if not each.maximum}
+    for each in held:
+        chosen.pop((each.rank, _device(each.key)), None)
+    return throttling_data(
+        store.points(step_time.id, max_points=MAX_POINTS) if step_time is not None else None,
+        [Recorded(each, store.points(each.id)) for each in (*held, *chosen.values())],
+    )
 
 
 def throttling_data(step_time: Points | None, devices: Sequence[Recorded]) -> ThrottlingData:
@@ -135,7 +154,7 @@ def _stretches(record: Recorded) -> list[Stretch]:
     points = record.points
     intervals = np.diff(points.times)
     typical = float(np.median(intervals)) if intervals.size else 0.0
-    device, reason = record.series.key.partition("/")[0], _reason(record.series.key)
+    device, reason = _device(record.series.key), _reason(record.series.key)
     found: list[Stretch] = []
     begun: int | None = None
     for place in range(len(points.steps)):
@@ -156,7 +175,7 @@ def _share(known: Sequence[Recorded]) -> float | None:
     """Of all readings of a GPU, those at which at least one reason held; of several GPUs, of all their readings."""
     by_device: dict[str, dict[float, bool]] = {}
     for record in known:
-        held = by_device.setdefault(f"{record.series.rank}/{record.series.key.partition('/')[0]}", {})
+        held = by_device.setdefault(f"{record.series.rank}/{_device(record.series.key)}", {})
         for time, value in zip(record.points.times.tolist(), record.points.values.tolist(), strict=True):
             held[time] = held.get(time, False) or value > 0
     readings = [is_on for held in by_device.values() for is_on in held.values()]
@@ -166,6 +185,10 @@ def _share(known: Sequence[Recorded]) -> float | None:
 def _median(values: Floats) -> float | None:
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else None
+
+
+def _device(key: str) -> str:
+    return key.partition("/")[0]
 
 
 def _reason(key: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from torchglass.charts.records import Recorded
-from torchglass.charts.throttling import PREFIX, REASONS, Stretch, throttling_data, throttling_figure
+from torchglass.charts.throttling import PREFIX, REASONS, Stretch, read_throttling, throttling_data, throttling_figure
 from torchglass.instrumentation.devices import throttling as names
+from torchglass.store import Batch, RowBlock, Store
 from torchglass.store.records import Points, Series
 
 # A reading a second, ten steps apart.
@@ -96,3 +99,23 @@ def test_a_hostile_device_name_stays_text() -> None:
     records = [reading("sync_boost", [1, 0], device="<b>gpu")]
     figure = throttling_figure(throttling_data(step_time(0, 0), records))
     assert "<b>" not in figure.data[0].name
+
+
+def test_a_stored_run_is_read_by_the_reasons_that_held_and_by_one_series_of_each_other_gpu(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        run = store.start_run("r", {}, host="h", pid=1)
+        known = {
+            "gpu0/throttle_software_power_cap": [0, 1, 0, 0],
+            "gpu0/throttle_sync_boost": [0, 0, 0, 0],
+            "gpu1/throttle_software_power_cap": [0, 0, 0, 0],
+            "gpu1/throttle_idle": [1, 1, 1, 1],
+            "host/cpu_utilization_percent": [1, 1, 1, 1],
+        }
+        rows = [
+            RowBlock.of_series(key, "device", "", STEPS[:4], np.arange(4.0), np.array(values, float))
+            for key, values in known.items()
+        ]
+        store.write(run.id, 0, Batch(rows=rows))
+        data = read_throttling(store, run.id)
+        assert (data.share, data.stretches) == (1 / 8, (Stretch("gpu0", "software_power_cap", 10, 20),))
+        assert len(data.steps) == 0
