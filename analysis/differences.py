@@ -25,8 +25,9 @@ _TAILS = (2.5, 97.5)
 class Difference:
     """A quantity in run A (`base`) and in run B (`new`), in `unit`; None where it was not measured.
 
-    `low` and `high` bound B - A, `base_low` to `new_high` A and B themselves, each with 95 %; None where one measurement
-    each is all there is (`evidence` "single") or where `reason` says why nothing can be told (`verdict` "unknown").
+    `low` and `high` bound B - A, `base_low` to `new_high` A and B themselves, each with 95 %; None where one
+    measurement each is all there is (`evidence` "single") or where `reason` says why nothing can be told (`verdict`
+    "unknown").
     """
 
     name: str

@@ -11,6 +11,7 @@ import numpy as np
 
 from torchglass.analysis.bootstrap import Resampled, resampled
 from torchglass.analysis.steps import Steps, read_steps, warm_up_count
+from torchglass.errors import OptionError
 from torchglass.store import Points, ProfilerWindow, Run, Series, Store
 from torchglass.store.records import Floats, RowKind
 
@@ -81,14 +82,23 @@ class Measured:
 
 
 def measure(store: Store, run: Run, rank: int = 0) -> Measured:
-    """Read what one rank of a run measured; the store must stay open while it is compared."""
-    facts = store.facts(run.id)
+    """Read what one rank of a run measured; the store must stay open while it is compared.
+
+    Raises:
+        OptionError: the run has other ranks, and not this one.
+    """
+    facts, windows = store.facts(run.id), store.windows(run.id, rank)
+    series = store.series_of(run.id, rank=rank)
+    if not series and not windows:
+        known = sorted({each.rank for each in (*store.series_of(run.id), *store.windows(run.id))})
+        if known:
+            raise OptionError(f"{run.name} has no rank {rank}: it has {', '.join(map(str, known))}")
     return Measured(
         run=run,
         rank=rank,
-        steps=read_steps(store, run.id, rank),
-        windows=[window for window in store.windows(run.id, rank) if window.rows],
-        series={series.key: series for series in store.series_of(run.id, rank=rank)},
+        steps=read_steps(store, run.id, rank, windows),
+        windows=[window for window in windows if window.rows],
+        series={each.key: each for each in series},
         # What a rank did not state for itself, rank 0 stated for all.
         facts={fact.key: fact.value for at in (0, rank) for fact in facts if fact.rank == at},
         points=lambda series: store.points(series.id),

@@ -20,6 +20,7 @@ KINDS: tuple[RowKind, ...] = ("operator", "kernel")
 # The first of these that both runs recorded: of the device's allocator, else of the process.
 PEAK_KEYS = ("memory/peak_bytes", "memory/process_bytes", "host/process_memory_bytes")
 RATE_KEY = "work/samples_per_second"
+LOGGED_KINDS = ("scalar", "layer")  # what develops over the training, so that only its end can be compared
 SUMMARIES = ("last", "min", "max")
 LEAST_SHARE_OF_STEP = 0.001  # what changes the step by less is called noise, however sure it is of a small phase
 _PHASE = "phase/"
@@ -101,7 +102,7 @@ def series_difference(base: Measured, new: Measured, key: str, statistic: str | 
     if not known:
         raise _unknown(base, new, key)
     if statistic is None:
-        statistic = "last" if known[0].kind == "scalar" else "median"
+        statistic = "last" if known[0].kind in LOGGED_KINDS else "median"
     if statistic in STATISTICS:
         return samples_difference(base, new, key, _sampling(key, statistic))
     if statistic == "last":

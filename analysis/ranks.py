@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +60,10 @@ def read_ranks(store: Store, run_id: int) -> Ranks:
     if not ends:
         return side_by_side({})
     window = (min(ends) - MAX_STEPS + 1, min(ends))
-    return side_by_side({rank: read_steps(store, run_id, rank, window) for rank in sorted(known)})
+    profiled = defaultdict(list)
+    for each in store.windows(run_id):
+        profiled[each.rank].append(each)
+    return side_by_side({rank: read_steps(store, run_id, rank, profiled[rank], window) for rank in sorted(known)})
 
 
 def side_by_side(steps: dict[int, Steps]) -> Ranks:

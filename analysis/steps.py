@@ -44,14 +44,20 @@ class Steps(NamedTuple):
         return f"{len(self.numbers):,} of {self.recorded:,} steps{because}"
 
 
-def read_steps(store: Store, run_id: int, rank: int, window: tuple[int, int] | None = None) -> Steps:
-    """Read the steps of one rank, without warm-up and without those that the profiler slowed."""
+def read_steps(
+    store: Store,
+    run_id: int,
+    rank: int,
+    profiled: Iterable[ProfilerWindow],
+    window: tuple[int, int] | None = None,
+) -> Steps:
+    """Read the steps of one rank, without warm-up and without those that the rank's profiler windows slowed."""
     read = {
         series.key: store.points(series.id, window=window)
         for series in store.series_of(run_id, kind="phase", rank=rank)
         if series.key.startswith(PREFIX)
     }
-    return without_distorted(aligned(read), store.windows(run_id, rank))
+    return without_distorted(aligned(read), profiled)
 
 
 def aligned(read: dict[str, Points]) -> Steps:

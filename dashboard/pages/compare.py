@@ -135,7 +135,7 @@ def _rows_of_windows(comparison: Comparison) -> None:
 
 def _table(differences: Sequence[Difference]) -> None:
     columns: dict[str, list[Any]] = {
-        "": [_title(each) for each in differences],
+        "Name": [_title(each) for each in differences],
         "A": [amount(each.base, each.unit) for each in differences],
         "B": [amount(each.new, each.unit) for each in differences],
         "B - A": [amount(each.change, each.unit, signed=True) for each in differences],
@@ -147,7 +147,10 @@ def _table(differences: Sequence[Difference]) -> None:
         columns,
         hide_index=True,
         width="stretch",
-        column_config={"%": st.column_config.NumberColumn(format="%+.1f")},
+        column_config={
+            "Name": st.column_config.Column(width="medium"),
+            "%": st.column_config.NumberColumn(format="%+.1f"),
+        },
     )
 
 

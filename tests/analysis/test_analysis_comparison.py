@@ -80,6 +80,14 @@ def test_warm_up_is_a_tenth_but_five_to_a_hundred_steps(store: Store, recorded: 
     assert len(measure(store, run).steps.numbers) == left
 
 
+def test_a_rank_that_a_run_does_not_have_is_refused(store: Store) -> None:
+    run = record(store, "base", {"forward": np.full(9, 0.1)})
+    record(store, "base", {"forward": np.full(9, 0.1)}, run=run, rank=3)
+    assert measure(store, run, 3).steps.recorded == 9
+    with pytest.raises(OptionError, match="base has no rank 1: it has 0, 3"):
+        measure(store, run, 1)
+
+
 def test_few_steps_are_too_few_to_tell(store: Store) -> None:
     short = record(store, "short", split(np.full(20, 0.1)))
     long = record(store, "long", split(jittery(np.random.default_rng(0), 200)))
