@@ -22,7 +22,7 @@ NAME_CHARACTERS = 46  # fits a phone's width
 
 
 class KernelsData(NamedTuple):
-    """The longest rows of one kind, longest first, summed over windows and ranks.
+    """The longest rows of one kind, longest first, summed over windows.
 
     `calls`, `self_seconds`, `total_seconds` and `shares` are (k,); shares are of all the self time, listed or not.
     `rest_count` and `rest_seconds` say what the list leaves out. `step_count` is the number of profiled steps.
@@ -41,35 +41,15 @@ class KernelsData(NamedTuple):
     on_device: bool = False  # of operators: the times are those of their kernels
 
 
-def kernels_data(windows: Sequence[ProfilerWindow], kind: RowKind = "operator", *, top: int = TOP) -> KernelsData:
-    """Sum the rows of one kind by name and keep the `top` longest by self time."""
-    sums: dict[str, list[float]] = {}
-    for window in windows:
-        for row in window.rows:
-            if row.kind == kind:
-                entry = sums.setdefault(row.name, [0.0, 0.0, 0.0])
-                for place, value in enumerate((row.calls, row.self_seconds, row.total_seconds)):
-                    entry[place] += value
-    ranked = sorted(sums, key=lambda name: (-sums[name][1], name))
-    table = np.array([sums[name] for name in ranked], np.float64).reshape(-1, 3)
-    self_seconds = table[:, 1]
-    whole = float(self_seconds.sum())
-    return KernelsData(
-        kind=kind,
-        names=tuple(ranked[:top]),
-        calls=table[:top, 0].astype(np.int64),
-        self_seconds=self_seconds[:top],
-        total_seconds=table[:top, 2],
-        shares=self_seconds[:top] / whole if whole > 0 else np.full(len(ranked[:top]), np.nan),
-        rest_count=max(0, len(ranked) - top),
-        rest_seconds=float(self_seconds[top:].sum()),
-        window_count=len(windows),
-        step_count=sum(window.step_count for window in windows),
-    )
+def kernels_data(
+    table: Table | None, kind: RowKind, windows: Sequence[ProfilerWindow], *, top: int = TOP
+) -> KernelsData:
+    """Rank the rows of the table "kernels" or "operators" of all these windows, and keep the `top` longest.
 
-
-def tabled_data(table: Table, kind: RowKind, windows: Sequence[ProfilerWindow], *, top: int = TOP) -> KernelsData:
-    """Rank the rows of the table "kernels" or "operators"; operators by their kernels' time where they have kernels."""
+    Operators are ranked by the time of their own kernels where they have any.
+    """
+    if table is None:
+        table = {name: np.empty(0) for name in ("name", "calls", "self_seconds", "total_seconds", "seconds")}
     own, total = ("seconds", "seconds") if kind == "kernel" else ("self_seconds", "total_seconds")
     on_device = kind == "operator" and float(np.nansum(table.get("device_self_seconds", np.zeros(1)))) > 0
     if on_device:

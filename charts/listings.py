@@ -144,6 +144,26 @@ def collectives_listing(table: Table | None, *, steps: int, most: int) -> Listin
     )
 
 
+def skew_listing(table: Table | None, *, most: int) -> Listing:
+    """Collectives by how far apart their ranks began them."""
+    if table is None or not size_of(table):
+        return Listing(())
+    rows, left_out = _longest(table["mean_seconds"], most)
+    taken = _taker(table, rows)
+    last = tuple(f"rank {rank}" if rank >= 0 else "" for rank in table["last_rank"][rows].tolist())
+    return _listing(
+        left_out,
+        Field("Collective", "text", taken("collective")),
+        Field("Group", "text", taken("group")),
+        Field("Ranks", "count", taken("ranks")),
+        Field("Mean skew", "s", taken("mean_seconds"), "from the first rank to begin it to the last"),
+        Field("Longest skew", "s", taken("longest_seconds")),
+        Field("Mostly last", "text", last),
+        Field("Times last", "count", taken("last_count")),
+        Field("Calls", "count", taken("count")),
+    )
+
+
 def gaps_listing(table: Table | None, *, most: int) -> Listing:
     """The longest gaps of streams."""
     if table is None or not size_of(table):

@@ -16,7 +16,7 @@ Column = npt.NDArray[Any]
 
 LISTED = (
     "breakdown", "phases", "operators", "kernels", "links", "idle", "gaps", "copies", "launches", "collectives",
-    "overheads",
+    "overheads", "skew",
 )  # fmt: skip
 MOST_GAPS = 100
 _PARTS = ("total", "compute", "exposed_communication", "exposed_copies", "idle")
@@ -66,9 +66,29 @@ ADDING: Mapping[str, Adding] = {
 
 
 def read_tables(store: Store, windows: Iterable[ProfilerWindow], names: Iterable[str] = LISTED) -> dict[str, Table]:
-    """Tables of windows, those of the same name added up; a table that no window has is left out."""
+    """Tables of windows, those of the same name added up; a table that no window has is left out.
+
+    A window of an older store has no tables: its rows stand in for operators and kernels.
+    """
     wanted = tuple(names)
-    return added_tables([store.window_tables(window.id, wanted) for window in windows])
+    return added_tables([{**row_tables(window), **store.window_tables(window.id, wanted)} for window in windows])
+
+
+def row_tables(window: ProfilerWindow) -> dict[str, Table]:
+    """The rows of a window as the tables "operators" and "kernels", with the columns that rows have."""
+    tables: dict[str, Table] = {}
+    for kind, own, total in (("operator", "self_seconds", "total_seconds"), ("kernel", "seconds", None)):
+        rows = [row for row in window.rows if row.kind == kind]
+        if rows:
+            table = {
+                "name": np.array([row.name for row in rows]),
+                "calls": np.array([row.calls for row in rows], np.int64),
+                own: np.array([row.self_seconds for row in rows], np.float64),
+            }
+            if total is not None:
+                table[total] = np.array([row.total_seconds for row in rows], np.float64)
+            tables[f"{kind}s"] = table
+    return tables
 
 
 def added_tables(several: Sequence[Tables]) -> dict[str, Table]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from torchglass.analysis.ranks import read_ranks
+from torchglass.analysis.stragglers import find_straggler, straggler_text
 from torchglass.charts import (
     Curve,
     DevicePanel,
@@ -13,7 +15,6 @@ from torchglass.charts import (
     ExplanationsData,
     GradientFlowData,
     HistogramsData,
-    KernelsData,
     PhasesData,
     Recorded,
     ScalarsData,
@@ -21,13 +22,14 @@ from torchglass.charts import (
     explanations_data,
     gradient_flow_data,
     histograms_data,
-    kernels_data,
     phases_data,
-    profiler_slowdown,
     read_series,
     scalars_data,
 )
 from torchglass.charts.gradient_flow import LayerQuantity
+from torchglass.charts.memory import MemoryData, memory_data, read_memory
+from torchglass.charts.ranks import RanksData, ranks_data
+from torchglass.report.profiled import Profiled, read_profile
 from torchglass.store import Artifact, Run, Series, Store
 
 # Bounds that keep a report of any run below a few megabytes beside plotly; what is left out is said in the report.
@@ -77,10 +79,10 @@ class Contents:
     device_facts: Mapping[str, Any]
     gpus: tuple[Mapping[str, Any], ...]
     missing_devices: tuple[tuple[str, str], ...]
-    operators: KernelsData
-    kernels: KernelsData
-    profiler_slowdown: float | None
-    profiler_notes: tuple[str, ...]
+    memory: MemoryData
+    ranks: RanksData | None
+    straggler: str
+    profile: Profiled
     explanations: tuple[ExplanationsData, ...]
     left_out: Mapping[str, str]
 
@@ -96,8 +98,8 @@ def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
     facts = {fact.key: fact.value for fact in reversed(store.facts(run.id))}  # rank 0 wins
     groups = _groups(read_series(store, run.id, kind="scalar", max_points=MAX_POINTS))
     keys = store.histogram_keys(run.id)
-    windows = store.windows(run.id)
     layers = read_series(store, run.id, kind="layer", max_points=MAX_POINTS)
+    ranks = read_ranks(store, run.id)
     samples = _latest_explanations(store.artifacts(run.id, kind="explanation"))
     return Contents(
         run=run,
@@ -119,12 +121,10 @@ def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
         device_facts=_mapping(facts.get("devices/host")),
         gpus=tuple(_mapping(gpu) for gpu in _mapping(facts.get("devices/gpu")).get("gpus") or ()),
         missing_devices=_missing(facts),
-        operators=kernels_data(windows, "operator"),
-        kernels=kernels_data(windows, "kernel"),
-        profiler_slowdown=profiler_slowdown(windows),
-        profiler_notes=tuple(
-            dict.fromkeys(str(window.facts["note"]) for window in windows if window.facts.get("note"))
-        ),
+        memory=memory_data(read_memory(store, run.id), limit_bytes=_memory_limit(facts)),
+        ranks=ranks_data(ranks) if len(ranks.ranks) > 1 else None,
+        straggler=straggler_text(ranks, find_straggler(ranks)) if len(ranks.ranks) > 1 else "",
+        profile=read_profile(store, run),
         explanations=tuple(_explain(store, artifacts) for artifacts in samples[-MAX_EXPLAINED:]),
         left_out=_left_out(len(groups), len(keys), len(samples)),
     )
@@ -166,6 +166,11 @@ def _missing(facts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     gpu = _mapping(facts.get("devices/gpu"))
     whole = [("GPU", str(gpu["reason"]))] if gpu.get("reason") else []
     return (*whole, *((str(key), str(reason)) for key, reason in _mapping(gpu.get("missing")).items()))
+
+
+def _memory_limit(facts: Mapping[str, Any]) -> float | None:
+    total = _mapping(facts.get("memory")).get("total_bytes")
+    return float(total) if isinstance(total, int | float) else None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

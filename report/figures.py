@@ -9,16 +9,24 @@ import plotly.graph_objects as go
 from plotly.io.json import to_json_plotly
 
 from torchglass.charts import (
+    breakdown_figure,
     devices_figure,
     gradient_flow_figure,
     histograms_figure,
+    icicle_figure,
+    idle_figure,
     kernels_figure,
+    own_work_figure,
     percentiles_figure,
     phase_shares_figure,
     phases_figure,
     plain_text,
+    ranks_figure,
     scalars_figure,
+    timeline_figure,
 )
+from torchglass.charts.icicle import ROOTS
+from torchglass.charts.memory import memory_figure, memory_split_figure
 from torchglass.charts.theme import template
 from torchglass.report.contents import Contents
 
@@ -43,6 +51,8 @@ def drawings(contents: Contents) -> list[Drawing]:
     return [
         *_curves(contents),
         *_phases(contents),
+        *_ranks(contents),
+        *_memory(contents),
         *_layers(contents),
         *_histograms(contents),
         *(Drawing("devices", panel.title, devices_figure(panel, titled=False)) for panel in contents.devices),
@@ -73,10 +83,34 @@ def _histograms(contents: Contents) -> Iterator[Drawing]:
         yield Drawing("histograms", f"{plain_text(name)}, percentiles", percentiles_figure(data))
 
 
+def _ranks(contents: Contents) -> Iterator[Drawing]:
+    if contents.ranks is not None:
+        yield Drawing("ranks", "Median time of each phase in each rank", ranks_figure(contents.ranks))
+        yield Drawing("ranks", "Each rank's own work over the steps", own_work_figure(contents.ranks))
+
+
+def _memory(contents: Contents) -> Iterator[Drawing]:
+    if contents.memory.lines:
+        yield Drawing("memory", "Memory over the steps", memory_figure(contents.memory))
+    if contents.memory.parts:
+        yield Drawing("memory", "Who holds it", memory_split_figure(contents.memory))
+
+
 def _kernels(contents: Contents) -> Iterator[Drawing]:
-    for data, name in ((contents.operators, "Operators by self time"), (contents.kernels, "GPU kernels by time")):
+    profile, steps = contents.profile, max(contents.profile.steps, 1)
+    if profile.breakdown.devices:
+        yield Drawing("kernels", "What the GPU did", breakdown_figure(profile.breakdown), wide=True)
+    if profile.icicle.nodes:
+        name = f"{ROOTS[profile.icicle.side]} a step by phase, module, operator and kernel"
+        yield Drawing("kernels", name, icicle_figure(profile.icicle, steps=steps), wide=True)
+    for data, name in ((profile.kernels, "GPU kernels by time"), (profile.operators, "Operators by their own time")):
         if data.names:
-            yield Drawing("kernels", name, kernels_figure(data), wide=True)
+            yield Drawing("kernels", name, kernels_figure(data))
+    if profile.idle.streams:
+        yield Drawing("kernels", "Why streams waited", idle_figure(profile.idle, steps=steps))
+    if profile.timeline.rows:
+        name = f"Time line of the window at step {profile.newest_step:,}"
+        yield Drawing("kernels", name, timeline_figure(profile.timeline), wide=True)
 
 
 def figures_json(figures: list[go.Figure]) -> str:

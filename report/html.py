@@ -20,7 +20,7 @@ from torchglass.charts.theme import DIVERGING, SEQUENTIAL, colorscale
 from torchglass.charts.units import number
 from torchglass.report.contents import Contents
 from torchglass.report.figures import drawings, figures_json
-from torchglass.report.tables import kernel_rows, moment, phase_rows, scalar_rows, setting_rows, tiles
+from torchglass.report.tables import listing_table, moment, phase_rows, scalar_rows, setting_rows, tiles
 
 POLICY = (
     "default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
@@ -30,6 +30,8 @@ SECTIONS = {
     "summary": "Summary",
     "curves": "Curves",
     "phases": "Where the time goes",
+    "ranks": "Ranks",
+    "memory": "Memory",
     "layers": "Gradient flow",
     "histograms": "Histograms",
     "devices": "Devices",
@@ -61,7 +63,7 @@ def render(contents: Contents) -> str:
         tiles=tiles(contents),
         scalars=scalar_rows(contents),
         phases=phase_rows(contents.phases),
-        kernel_tables=[("Operators", kernel_rows(contents.operators)), ("GPU kernels", kernel_rows(contents.kernels))],
+        listings=[listing_table(title, listing) for title, listing in contents.profile.listings.items()],
         notes=_notes(contents),
         settings=setting_rows(contents.run.config),
         environment=setting_rows(_facts(contents)),
@@ -104,24 +106,35 @@ def _notes(contents: Contents) -> dict[str, list[str]]:
     for section, sentence in contents.left_out.items():
         notes[section].append(sentence)
     if contents.rank_count > 1:
-        notes["curves"].append(f"The run had {contents.rank_count} ranks; charts show rank 0.")
+        told = f"The run had {contents.rank_count} ranks; charts show rank 0."
+        for section in ("curves", "phases", "memory"):
+            notes[section].append(told)
     clocks = {"host": "the host's clock", "cuda": "CUDA events"}
     clock = contents.phase_facts.get("clock")
     if clock:
         notes["phases"].append(f"Timed with {clocks.get(str(clock), plain_text(clock))}.")
     for key, reason in contents.missing_devices:
         notes["devices"].append(f"{plain_text(key)}: {plain_text(reason, 300).rstrip('.')}.")
-    if contents.operators.step_count:
-        windows = contents.operators.window_count
-        notes["kernels"].append(
-            f"{contents.operators.step_count} steps were profiled in {windows} window{'s' if windows != 1 else ''}."
-        )
-    if contents.profiler_slowdown is not None:
-        notes["kernels"].append(f"Profiled steps took {contents.profiler_slowdown:.2f} times as long as others.")
-    notes["kernels"] += [plain_text(note, 300) for note in contents.profiler_notes]
+    notes["kernels"] += _profile_notes(contents)
     if contents.phase_facts.get("note"):
         notes["phases"].append(plain_text(contents.phase_facts["note"], 300))
     return notes
+
+
+def _profile_notes(contents: Contents) -> list[str]:
+    """What was profiled, and why a part of it is missing; how far to trust it stands apart."""
+    profile = contents.profile
+    if not profile.window_count:
+        return []
+    windows = f"{profile.window_count} window{'s' if profile.window_count != 1 else ''}"
+    notes = [f"{profile.steps} steps were profiled in {windows}{f' of rank {profile.rank}' if profile.rank else ''}."]
+    if profile.left_out:
+        notes.append(f"{profile.left_out} earlier windows are left out.")
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in profile.missing.items():
+        by_reason.setdefault(plain_text(reason, 300).rstrip("."), []).append(plain_text(name))
+    notes += [f"No {', '.join(names)}: {reason}." for reason, names in by_reason.items()]
+    return [*notes, *(plain_text(note, 300) for note in profile.notes)]
 
 
 def _scale(panel: MethodPanel) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from torchglass.charts import KernelsData, PhasesData, plain_text
+from torchglass.charts import PhasesData, plain_text
+from torchglass.charts.listings import Field, Listing
+from torchglass.charts.phases import name_of
 from torchglass.charts.units import duration, number, quantity
 from torchglass.report.contents import Contents
 from torchglass.store import Series
@@ -65,27 +67,40 @@ def phase_rows(phases: PhasesData) -> list[Row]:
     """Phase, its share, its mean a step, its total."""
     steps = max(phases.step_count, 1)
     return [
-        Row((plain_text(name), f"{100 * share:.1f} %", quantity(total / steps, "s"), duration(total)))
+        Row((plain_text(name_of(name)), f"{100 * share:.1f} %", quantity(total / steps, "s"), duration(total)))
         for name, total, share in zip(phases.phases, phases.totals.tolist(), phases.shares.tolist(), strict=True)
     ]
 
 
-def kernel_rows(data: KernelsData) -> list[Row]:
-    """Name, share, calls and times a step."""
-    steps = max(data.step_count, 1)
-    columns = (data.names, data.shares, data.calls, data.self_seconds, data.total_seconds)
-    return [
-        Row(
-            (
-                plain_text(name, 300),
-                f"{100 * share:.1f} %",
-                number(calls / steps),
-                quantity(own / steps, "s"),
-                quantity(total / steps, "s"),
-            )
-        )
-        for name, share, calls, own, total in zip(*columns, strict=True)
-    ]
+class ListingTable(NamedTuple):
+    """A listing as text, ready for the template."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    note: str
+
+
+def listing_table(title: str, listing: Listing) -> ListingTable:
+    """Write the values of a listing with their units."""
+    cells = [[_cell(field, value) for value in field.values] for field in listing.fields]
+    notes = [f"{number(listing.left_out)} more rows are not listed."] if listing.left_out else []
+    if listing.unknown:
+        notes.append(f"Not known of any row: {', '.join(listing.unknown)}.")
+    rows = tuple(Row(tuple(column)) for column in zip(*cells, strict=True))
+    return ListingTable(title, tuple(field.title for field in listing.fields), rows, " ".join(notes))
+
+
+def _cell(field: Field, value: Any) -> str:
+    if field.unit == "text":
+        return plain_text(value, 300)
+    if value is None:
+        return "–"
+    if field.unit in ("share", "%"):
+        return f"{value:.1f} %"
+    if field.unit == "B/s":
+        return f"{quantity(value, 'B')}/s"
+    return quantity(value, "" if field.unit == "count" else field.unit)
 
 
 def setting_rows(settings: Mapping[str, Any], prefix: str = "") -> list[Row]:

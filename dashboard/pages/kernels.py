@@ -11,7 +11,7 @@ from torchglass.charts.breakdown import MEANINGS, SHORT, breakdown_data, breakdo
 from torchglass.charts.honesty import honesty_data, remarks
 from torchglass.charts.icicle import ROOTS, icicle_data, icicle_figure, sides_of
 from torchglass.charts.idle import idle_data, idle_figure
-from torchglass.charts.kernels import kernels_data, kernels_figure, tabled_data
+from torchglass.charts.kernels import kernels_data, kernels_figure
 from torchglass.charts.listings import (
     Listing,
     collectives_listing,
@@ -20,6 +20,7 @@ from torchglass.charts.listings import (
     kernels_listing,
     launches_listing,
     operators_listing,
+    skew_listing,
     tensor_core_percent,
 )
 from torchglass.charts.text import plain_text
@@ -128,18 +129,17 @@ def _tree(found: Found) -> None:
 
 
 def _tops(found: Found) -> None:
-    kinds = [kind for kind in KINDS if any(row.kind == kind for window in found.windows for row in window.rows)]
+    kinds = [kind for kind in KINDS if size_of(found.tables.get(f"{kind}s"))]
     st.subheader("Operators and kernels", anchor=False)
     if not kinds:
         st.info("The profiler ran, and saw no operator.", icon=":material/info:")
         return
     kind = st.segmented_control("Kind", kinds, default=kinds[0], required=True, format_func=KINDS.__getitem__)
     table = found.tables.get(f"{kind}s")
-    data = kernels_data(found.windows, kind) if table is None else tabled_data(table, kind, found.windows)
+    data = kernels_data(table, kind, found.windows)
     draw(lambda dark: kernels_figure(data, dark=dark), "kernels", f"{KINDS[kind]} by their own time a step")
     listing = kernels_listing if kind == "kernel" else operators_listing
-    if table is not None:
-        show_listing(listing(table, steps=found.steps, most=TABLE_ROWS), f"table-{kind}")
+    show_listing(listing(table, steps=found.steps, most=TABLE_ROWS), f"table-{kind}")
 
 
 def _idle(found: Found) -> None:
@@ -161,6 +161,7 @@ def _rest(found: Found) -> None:
     sections: list[tuple[str, str, Listing]] = [
         ("Copies", "copies", copies_listing(tables.get("copies"), steps=steps, most=TABLE_ROWS)),
         ("Collectives", "collectives", collectives_listing(tables.get("collectives"), steps=steps, most=TABLE_ROWS)),
+        ("When ranks arrived", "skew", skew_listing(tables.get("skew"), most=TABLE_ROWS)),
         ("Launches", "launches", launches_listing(tables.get("launches"), steps=steps, most=TABLE_ROWS)),
     ]
     for title, name, listing in sections:

@@ -7,7 +7,10 @@ from typing import Any
 
 import streamlit as st
 
+from torchglass.analysis.ranks import read_ranks
+from torchglass.analysis.stragglers import find_straggler, straggler_text
 from torchglass.charts.phases import PREFIX, WHOLE, name_of, phase_shares_figure, shares_data
+from torchglass.charts.ranks import own_work_figure, ranks_data, ranks_figure
 from torchglass.charts.text import markdown_text, plain_text
 from torchglass.charts.units import quantity
 from torchglass.dashboard import notices
@@ -48,6 +51,8 @@ def show(store: Store, run: Run) -> None:
     if windows:
         st.caption("Dotted bands: steps that ran under the profiler.")
     _notes(store, run, rank)
+    if len({series.rank for series in phases}) > 1:
+        _ranks(store, run)
 
 
 def _choose_rank(phases: Sequence[Series]) -> int:
@@ -101,6 +106,17 @@ _WORK = (
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.3g}")
+
+
+def _ranks(store: Store, run: Run) -> None:
+    ranks = read_ranks(store, run.id)
+    if len(ranks.ranks) < 2:
+        return
+    data = ranks_data(ranks)
+    st.subheader("Ranks side by side", anchor=False)
+    st.text(straggler_text(ranks, find_straggler(ranks)))
+    draw(lambda dark: ranks_figure(data, dark=dark), "ranks", "Median seconds of each phase in each rank")
+    draw(lambda dark: own_work_figure(data, dark=dark), "own_work", "Seconds of each rank's own work over the steps")
 
 
 def _total(series: Series) -> float:

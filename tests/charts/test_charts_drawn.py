@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import pytest
 from browsing import Watched
 from plotly.offline import get_plotlyjs
+from profiled import gpu_window
 from recorded import record_example_run
 
 from torchglass import charts
@@ -36,7 +37,14 @@ def all_figures(store: Store, run_id: int, start: float) -> Iterator[go.Figure]:
     yield charts.phase_shares_figure(phases)
     for panel in charts.devices_data(charts.read_series(store, run_id, kind="device"), start=start):
         yield charts.devices_figure(panel)
-    yield charts.kernels_figure(charts.kernels_data(store.windows(run_id), "kernel"))
+    windows = store.windows(run_id)
+    tables = charts.read_tables(store, windows)
+    yield charts.kernels_figure(charts.kernels_data(tables["kernels"], "kernel", windows))
+    profiled = gpu_window()
+    yield charts.breakdown_figure(charts.breakdown_data(profiled.tables["breakdown"]))
+    yield charts.icicle_figure(charts.icicle_data(profiled.tables["links"]), steps=3)
+    yield charts.idle_figure(charts.idle_data(profiled.tables["idle"]), steps=3)
+    yield charts.timeline_figure(charts.timeline_data(profiled.tables))
     explained = [
         charts.Explained(artifact, store.arrays(artifact.id))
         for artifact in store.artifacts(run_id, kind="explanation", key="test/7")
@@ -69,7 +77,7 @@ def test_plotly_draws_every_figure_without_a_complaint(tmp_path: Path, page: Pag
         }""",
         [figure.to_json() for figure in figures],
     )
-    assert len(drawn) == len(figures) >= 16
+    assert len(drawn) == len(figures) >= 20
     assert [_real(result["problems"]) for result in drawn] == [[]] * len(figures)
     assert all(result["height"] > 100 for result in drawn)
     assert watched.errors == []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-RUN_PAGES = ("training", "devices", "distributions", "kernels", "explain", "export")
+RUN_PAGES = ("training", "step_time", "kernels", "timeline", "devices", "memory", "distributions", "compare", "explain", "export")
 ADDRESSES = ("", *RUN_PAGES)
 CHECKPOINT_META = {"model": "lenet5", "dataset": "digits", "seed": 0, "test_accuracy": 0.99}
 Visit = Callable[[str], None]
@@ -99,7 +99,7 @@ def test_every_page_of_a_run_draws_without_a_complaint(
             store.end_run(run.id, status, "RuntimeError: out of memory" if status == "failed" else None)
         for address in ADDRESSES:
             visit(f"{server.url}/{address}?run=example&sample=3")
-            if address in ("training", "devices"):
+            if address in ("training", "step_time", "devices"):
                 page.locator(".tg-plot .main-svg").first.wait_for()
             if address in ("distributions", "kernels", "explain"):
                 page.locator(".stPlotlyChart .main-svg").first.wait_for()

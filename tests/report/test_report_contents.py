@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from profiled import cpu_window, record_profiled_run
 from recorded import NO_GPU, PHASE_SECONDS, SPIKE_STEP, record_example_run
 
 from torchglass.report import contents as reported
+from torchglass.report import profiled
 from torchglass.report.contents import Contents, read_contents
 from torchglass.report.html import render
-from torchglass.report.tables import kernel_rows, phase_rows, scalar_rows, setting_rows, tiles
+from torchglass.report.tables import listing_table, phase_rows, scalar_rows, setting_rows, tiles
 from torchglass.store import ArtifactBlock, Batch, ProfilerWindow, RowBlock, Store
 
 START = 1_800_000_000.0
@@ -95,15 +97,16 @@ def test_the_spike_is_in_the_curves(contents: Contents) -> None:
 
 def test_phase_table_adds_up_to_the_measured_time(contents: Contents) -> None:
     rows = phase_rows(contents.phases)
-    assert [row.cells[0] for row in rows] == list(PHASE_SECONDS)
+    assert [row.cells[0] for row in rows] == ["data wait", *list(PHASE_SECONDS)[1:]]
     shares = [float(row.cells[1].removesuffix(" %")) for row in rows]
     assert sum(shares) == pytest.approx(100, abs=0.3)
     assert float(np.sum(contents.phases.totals)) == pytest.approx(float(np.sum(contents.phases.step_seconds)))
 
 
 def test_operator_times_are_a_step(contents: Contents) -> None:
-    first = kernel_rows(contents.operators)[0]
-    assert first.cells == ("aten::convolution_backward", "40.2 %", "1", "4.8 ms", "4.9 ms")
+    table = listing_table("Operators", contents.profile.listings["Operators"])
+    assert table.columns == ("Operator", "Share", "Host, own", "Host, total", "Calls a step")
+    assert table.rows[0].cells == ("aten::convolution_backward", "40.2 %", "4.8 ms", "4.9 ms", "1")
 
 
 def test_duration_runs_to_the_end_or_to_the_last_sign_of_life(store: Store, clock: Clock) -> None:
@@ -184,4 +187,54 @@ def test_the_slowdown_is_the_median_of_all_windows(store: Store) -> None:
     ]
     store.write(run.id, 0, Batch(windows=windows))
     read = read_contents(store, run, written_at=START)
-    assert read.profiler_slowdown == 1.5
+    assert [remark.text for remark in read.profile.remarks] == ["steps took 1.50 times as long as unprofiled ones"]
+
+
+def test_everything_that_a_window_found_is_in_the_report(store: Store) -> None:
+    text = render(read_contents(store, record_profiled_run(store), written_at=START))
+    for said in (
+        "6 steps were profiled in 2 windows.",
+        "100 % of 156 launches had their kernel seen.",
+        "What the GPU did",
+        "GPU time a step by phase, module, operator and kernel",
+        "Why streams waited",
+        "Time line of the window at step 500",
+        "pageable: the host waits",
+        "ncclDevKernel_AllReduce_Sum_bf16_RING_LL",
+        "cudaLaunchKernel",
+        "The longest gaps of streams",
+    ):
+        assert said in text
+
+
+def test_what_a_window_lacks_is_said_once_for_each_reason(store: Store) -> None:
+    run = record_profiled_run(store, windows=[cpu_window(5, slowdown=1.8)], gpu=False)
+    text = render(read_contents(store, run, written_at=START))
+    absent = "kernels, copies, idle, gaps, collectives, launches, breakdown"
+    assert text.count("no GPU took part in this window") == 1
+    assert f"No {absent}: no GPU took part in this window." in text
+    assert '<p class="alarm">Steps took 1.80 times as long as unprofiled ones.</p>' in text
+    assert "Host self time a step by phase" in text
+
+
+def test_only_the_newest_windows_are_read_and_the_rest_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiled, "MAX_WINDOWS", 2)
+    run = record_profiled_run(store, windows=[cpu_window(step) for step in (1, 2, 3, 4, 5)], steps=9, gpu=False)
+    text = render(read_contents(store, run, written_at=START))
+    assert "6 steps were profiled in 2 windows." in text
+    assert "3 earlier windows are left out." in text
+
+
+def test_ranks_stand_side_by_side_and_the_slow_one_is_named(store: Store) -> None:
+    text = render(read_contents(store, record_profiled_run(store, ranks=3), written_at=START))
+    assert "Each rank&#39;s own work over the steps" in text
+    assert text.count("The run had 3 ranks; charts show rank 0.") == 3
+    alone = render(read_contents(store, record_profiled_run(store, "alone"), written_at=START))
+    assert "The run had 1 rank: there is nothing to compare." in alone
+
+
+def test_the_rows_of_a_long_listing_are_bounded_and_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiled, "MAX_ROWS", 2)
+    read = read_contents(store, record_profiled_run(store), written_at=START)
+    table = listing_table("GPU kernels", read.profile.listings["GPU kernels"])
+    assert (len(table.rows), table.note) == (2, "4 more rows are not listed.")
