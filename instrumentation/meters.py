@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -10,21 +11,27 @@ from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.cadence import Cadence
 from torchglass.instrumentation.memory import Attached, MemoryMeter
 from torchglass.instrumentation.memory_history import MemoryHistory
+from torchglass.instrumentation.work import WorkMeter
 
 
 class Meters:
     """The meters of one watched model; each of these calls is made on the training thread."""
 
-    def __init__(self, attached: Attached, cadence: Cadence, buffer: Buffer, rank: int) -> None:
+    def __init__(
+        self, attached: Attached, cadence: Cadence, buffer: Buffer, rank: int, clock: Callable[[], float]
+    ) -> None:
         self.memory = MemoryMeter(attached, cadence, buffer, rank)
         self.memory_history = MemoryHistory(attached, buffer.put, rank)
+        self._work = WorkMeter(buffer, rank, clock)
 
-    def forward_begins(self, model: nn.Module, arguments: Any, named: Any) -> None:
+    def forward_begins(self, model: nn.Module, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         """The model is called for training."""
+        self._work.forward_began(model, arguments, named)
 
     def step_ended(self, step: int, when: float) -> None:
         """A step is over, at this time in seconds since the epoch."""
         self.memory.step_ended(step, when)
+        self._work.step_ended(step, when)
         if self.memory_history.is_recording:
             self.memory_history.step_ended(step, when)
 
@@ -32,3 +39,4 @@ class Meters:
         """Nothing will be measured any more."""
         self.memory_history.close(when)
         self.memory.close()
+        self._work.close()

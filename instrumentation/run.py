@@ -217,7 +217,16 @@ class Run(Recorder):
             trace_path=self._trace_path,
         )
         self._watcher.watch(
-            Watched(model, optimizers, options, profiler, transfer=self._transfer, buffer=self._buffer, rank=self._rank)
+            Watched(
+                model,
+                optimizers,
+                options,
+                profiler,
+                transfer=self._transfer,
+                buffer=self._buffer,
+                rank=self._rank,
+                clock=self._clock,
+            )
         )
         self._hooks.remove()
         if hooks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ class Watched:
         transfer: Transfer,
         buffer: Buffer,
         rank: int,
+        clock: Callable[[], float],
     ) -> None:
         self.norms = options.norms
         self.histograms = options.histograms
@@ -53,7 +54,7 @@ class Watched:
             for index in range(max(1, len(optimizers)))
         ]
         self._statistics = statistics
-        self.meters = Meters(self, options.norms, buffer, rank)
+        self.meters = Meters(self, options.norms, buffer, rank, clock)
         # Not weakref.finalize: a model that is attached again and again would keep what every run had read of it.
         self._model = weakref.ref(model, lambda _model: _let_go(statistics))
 

@@ -6,7 +6,7 @@ a microsecond then, not thirty nanoseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from torchglass.instrumentation.transfer import Transfer
 from torchglass.instrumentation.watched import Watched
 from torchglass.store import Fact
 
+NOTHING: Mapping[str, Any] = {}
 FORWARDS_WITHOUT_STEP = 200  # more than anybody accumulates or an initial loss scale costs
 
 
@@ -89,7 +90,11 @@ class StepWatcher:
         self._mark("to_device", now_ns)
 
     def forward_begins(
-        self, now_ns: int, model: nn.Module | None = None, arguments: Any = (), named: Any = None
+        self,
+        now_ns: int,
+        model: nn.Module | None = None,
+        arguments: tuple[Any, ...] = (),
+        named: Mapping[str, Any] = NOTHING,
     ) -> None:
         """The model is called, in training mode."""
         if self._step_is_over:

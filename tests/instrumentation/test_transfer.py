@@ -18,8 +18,8 @@ from training import Small, batches, facts, recorded, train_step
 import torchglass
 from torchglass.instrumentation import device_phases as device_phases_module
 from torchglass.instrumentation import profiling as profiling_module
+from torchglass.instrumentation import readings as readings_module
 from torchglass.instrumentation import transfer as transfer_module
-from torchglass.instrumentation import watcher as watcher_module
 from torchglass.instrumentation.device_phases import MAX_OPEN_STEPS, CudaClock, DeviceTimeline
 from torchglass.instrumentation.transfer import Transfer
 
@@ -95,7 +95,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     monkeypatch.setattr(torch.cuda, "device", lambda _device: nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _device: None)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: device.catch_up())
-    for module in (transfer_module, device_phases_module, profiling_module, watcher_module):
+    for module in (transfer_module, device_phases_module, profiling_module, readings_module):
         monkeypatch.setattr(module, "is_capturing", lambda _device=None: device.capturing)
     plain = torch.empty
 
