@@ -37,6 +37,7 @@ from torchglass.charts.text import file_name, markdown_text, plain_text, plot_te
 from torchglass.charts.theme import empty_figure
 from torchglass.charts.throttling import ThrottlingData, read_throttling, throttling_data, throttling_figure
 from torchglass.charts.timeline import TimelineData, timeline_data, timeline_figure
+from torchglass.charts.variants import VariantsData, variants_data, variants_figure
 from torchglass.charts.windows import read_tables
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "SharesData",
     "ThrottlingData",
     "TimelineData",
+    "VariantsData",
     "breakdown_data",
     "breakdown_figure",
     "contributions_data",
@@ -114,4 +116,6 @@ __all__ = [
     "throttling_figure",
     "timeline_data",
     "timeline_figure",
+    "variants_data",
+    "variants_figure",
 ]

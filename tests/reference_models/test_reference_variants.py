@@ -249,7 +249,6 @@ def test_compiling_gives_the_same_answers_and_says_when_there_is_no_compiler(
     assert isinstance(row.training, Training)
     assert row.inference.agreement.same_answers == 1
     assert (row.training.gradient_difference or 0) < 1e-4
-    assert row.inference.timing.ready_seconds > 10 * row.inference.timing.median_seconds
 
     from torch._inductor import config
 

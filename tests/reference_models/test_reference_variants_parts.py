@@ -179,6 +179,7 @@ def test_peak_memory_is_of_the_activations(question: MemoryQuestion) -> None:
     assert found.held_bytes <= found.peak_bytes
 
 
+@pytest.mark.slow
 def test_peak_memory_is_not_of_the_libraries(question: MemoryQuestion, tmp_path: Path) -> None:
     images = torch.rand(8, 1, 32, 32)
     write_question(tmp_path, get("lenet5").build().state_dict(), (images, torch.zeros(8, dtype=torch.int64), images))
