@@ -90,6 +90,7 @@ CASES = (
     Case("CNN of 20 ms or more, batch 16", wide_cnn, (16, 3, 32, 32), 15),
 )
 SETTINGS = (
+    Setting("phases alone", {"every": None, "histograms": None, "profile": None, "devices": False}),
     Setting("defaults", {}),
     Setting("histograms every 50 steps", {"histograms": 50}),
     Setting("disabled", {"mode": "disabled"}),
