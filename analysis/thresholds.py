@@ -104,19 +104,27 @@ def judge(threshold: Threshold, difference: Difference, *, ignore_noise: bool = 
     is_beyond = order(value, limit)
     # Where no change at all would meet it, as "improves by less than 5 %", noise excuses nothing.
     is_noise = difference.verdict in ("noise", "same") and not order(0.0, limit)
-    return _outcome(threshold, difference, is_beyond=is_beyond, is_noise=is_noise and not ignore_noise)
+    bound = difference.high if threshold.order in (">", ">=") else difference.low
+    bound = difference.percent_of_base(bound) if threshold.unit == "%" else bound
+    might_be = bound is not None and order(bound, limit)
+    is_noise = is_noise and not ignore_noise
+    return _outcome(threshold, difference, is_beyond=is_beyond, is_noise=is_noise, might_be=might_be)
 
 
 def _judge_value(threshold: Threshold, difference: Difference, value: float, *, ignore_noise: bool) -> Outcome:
     order, limit = _ORDERS[threshold.order], _limit(threshold, difference)
     nearest = difference.new_low if threshold.order in (">", ">=") else difference.new_high
-    is_noise = nearest is not None and not order(nearest, limit)
-    return _outcome(threshold, difference, is_beyond=order(value, limit), is_noise=is_noise and not ignore_noise)
+    farthest = difference.new_high if threshold.order in (">", ">=") else difference.new_low
+    is_noise = nearest is not None and not order(nearest, limit) and not ignore_noise
+    might_be = farthest is not None and order(farthest, limit)
+    return _outcome(threshold, difference, is_beyond=order(value, limit), is_noise=is_noise, might_be=might_be)
 
 
-def _outcome(threshold: Threshold, difference: Difference, *, is_beyond: bool, is_noise: bool) -> Outcome:
+def _outcome(
+    threshold: Threshold, difference: Difference, *, is_beyond: bool, is_noise: bool, might_be: bool
+) -> Outcome:
     if not is_beyond:
-        said = "not met"
+        said = "not met, though the 95 % interval does not exclude it" if might_be else "not met"
     elif is_noise:
         said = "not met: the number is beyond the threshold, but within noise"
     elif difference.evidence == "single":
