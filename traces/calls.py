@@ -108,17 +108,17 @@ def calls_of(trace: Trace) -> Calls:
 
 def row_of_operator(trace: Trace, ids: Integers) -> Integers:
     """Row of the operator or annotation with each id (m,), or `NOBODY`."""
-    known = np.flatnonzero((trace.operator_id != NO_ID) & (trace.kind <= Kind.ANNOTATION))
+    known = np.flatnonzero(trace.operator_id != NO_ID)
     known = known[np.argsort(trace.operator_id[known], kind="stable")]
     return looked_up(trace.operator_id[known], known, ids)
 
 
 def looked_up(keys: Integers, values: Integers, wanted: Integers) -> Integers:
-    """Value of the first of the sorted keys (n,) that equals each wanted one (m,); `NOBODY` for no id and no key."""
+    """Value of the first of the sorted keys (n,) that equals each wanted one (m,), or `NOBODY`."""
     if not len(keys):
         return np.full(len(wanted), NOBODY, np.int64)
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where((keys[place] == wanted) & (wanted != NO_ID), values[place], NOBODY)
+    return np.where(keys[place] == wanted, values[place], NOBODY)
 
 
 def _threads(trace: Trace, rows: Integers) -> Integers:

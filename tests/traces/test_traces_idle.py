@@ -59,9 +59,16 @@ def test_a_gap_before_work_without_a_known_launch_is_other_however_short() -> No
 
 
 def test_a_stream_is_idle_only_after_all_that_ran_on_it_has_ended() -> None:
-    made = Making().kernel("long", 0, 100).kernel("within", 20, 10).kernel("next", 104, 10)
-    gaps = profile_of(made.trace()).tables["gaps"]
-    assert lines(gaps, "start_ns", "seconds", "before", "after") == [(100, 4e-9, "long", "next")]
+    made = (
+        Making()
+        .kernel("long", 0, 100)
+        .kernel("within", 20, 10)
+        .call(70, 31, correlation=1)
+        .kernel("next", 104, 10, correlation=1)
+    )
+    tables = profile_of(made.trace()).tables
+    assert lines(tables["gaps"], "start_ns", "seconds", "before", "after") == [(100, 4e-9, "long", "next")]
+    assert lines(tables["idle"], "cause", "seconds") == [("host wait", 1e-9), ("launch latency", 3e-9)]
 
 
 def test_streams_and_devices_have_gaps_of_their_own() -> None:
@@ -99,7 +106,12 @@ def test_a_gap_is_blamed_on_the_innermost_call_that_covers_most_of_it_else_on_wh
     )
     table = profile_of(made.trace()).tables["gaps"]
     assert lines(table, "device", "stream", "cause", "operator") == [(0, 7, "host wait", "aten::item")]
-    alone = two_kernels(launch_begins=180, launch_lasts=5, second_begins=190).op("aten::add", 178 * US, 10 * US)
+    alone = (
+        two_kernels(launch_begins=180, launch_lasts=5, second_begins=190)
+        .note("ProfilerStep#4", 0, 400 * US)
+        .op("on another thread", 0, 400 * US, lane=2)
+        .op("aten::add", 178 * US, 10 * US)
+    )
     assert profile_of(alone.trace()).tables["gaps"]["operator"].tolist() == ["aten::add"]
 
 

@@ -62,6 +62,11 @@ def test_without_a_recorded_launch_the_external_id_alone_links() -> None:
     assert ("other", "(no module)", "aten::relu", "relu") in paths(made)
 
 
+def test_an_external_id_that_only_repeats_the_correlation_links_to_nothing() -> None:
+    made = Making().op("aten::relu", 20, 30, operator_id=9).kernel("relu", 60, 7, correlation=9, external=9)
+    assert ("other", "(no module)", "(unlinked)", "relu") in paths(made)
+
+
 def test_backward_kernels_are_of_the_forward_operators_module() -> None:
     """Two operators peek at number 8: the latest one made the node."""
     made = (
@@ -105,6 +110,7 @@ def test_the_number_alone_links_where_threads_are_counted_another_way_and_only_o
         .note("nn.Module: mine", 0, 50, lane=4711)
         .op("aten::mul", 5, 10, lane=4711, sequence=8)
         .op("aten::mul", 20, 10, lane=4711, sequence=9)
+        .note("nn.Module: theirs", 65, 20, lane=4712)
         .op("aten::add", 70, 10, lane=4712, sequence=9)
         .op("MulBackward0", 100, 10, lane=4713, sequence=8, forward_lane=1)
         .op("MulBackward0", 120, 17, lane=4713, sequence=9, forward_lane=1)
@@ -129,6 +135,20 @@ def test_recomputed_operators_in_backward_are_of_the_module_that_runs_again() ->
     assert found["backward", "block", "aten::mm", ""] == (1, 20)
 
 
+def test_backward_inside_of_a_module_that_runs_the_whole_step_is_of_the_inner_module() -> None:
+    made = (
+        Making()
+        .note("nn.Module: Trainer", 0, 900)
+        .note("nn.Module: net.fc", 10, 50)
+        .op("aten::addmm", 12, 20, sequence=3)
+        .op("AddmmBackward0", 100, 40, sequence=3, forward_lane=1)
+        .op("aten::add_", 200, 15)
+    )
+    found = paths(made)
+    assert found["backward", "net.fc", "AddmmBackward0", ""] == (1, 40)
+    assert found["other", "Trainer", "aten::add_", ""] == (1, 15)
+
+
 def test_what_no_operator_launched_goes_to_a_bucket_with_a_name() -> None:
     made = (
         Making()
@@ -137,7 +157,8 @@ def test_what_no_operator_launched_goes_to_a_bucket_with_a_name() -> None:
         .call(60, 5, correlation=2)
         .call(70, 5, correlation=3)
         .kernel("in a graph", 100, 3, correlation=1, graph_node=31)
-        .kernel("in it too", 110, 4, correlation=1, graph_node=32)
+        .kernel("in it too", 110, 4, correlation=1)
+        .kernel("of a graph whose launch is lost", 115, 2, correlation=98, graph_node=33)
         .kernel("triton_poi_fused_relu_0", 120, 5, correlation=2)
         .kernel("lonely", 130, 6, correlation=3)
         .kernel("launched before the window", 140, 7, correlation=99)
@@ -146,12 +167,13 @@ def test_what_no_operator_launched_goes_to_a_bucket_with_a_name() -> None:
     assert found == {
         ("(CUDA graph)", "in a graph"): (1, 3),
         ("(CUDA graph)", "in it too"): (1, 4),
+        ("(CUDA graph)", "of a graph whose launch is lost"): (1, 2),
         ("(compiled)", "triton_poi_fused_relu_0"): (1, 5),
         ("(unlinked)", "lonely"): (1, 6),
         ("(unlinked)", "launched before the window"): (1, 7),
     }
     quality = profile_of(made.trace()).facts["quality"]
-    assert (quality["graph_kernels"], quality["unlinked_kernels"]) == (2, 2)
+    assert (quality["graph_kernels"], quality["unlinked_kernels"]) == (3, 2)
 
 
 def test_compiled_code_under_an_operator_of_its_own_stays_there() -> None:

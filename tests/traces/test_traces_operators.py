@@ -116,6 +116,15 @@ def test_a_call_that_outlives_its_surroundings_takes_nothing_from_them() -> None
     assert lines(operators(made), "name", "self_seconds") == [("outer", 100e-9), ("late", 20e-9)]
 
 
+def test_of_calls_that_begin_together_the_longer_is_around_the_shorter() -> None:
+    made = Making().op("inner", 0, 40).op("outer", 0, 100)
+    assert lines(operators(made), "name", "self_seconds") == [("outer", 60e-9), ("inner", 40e-9)]
+
+
+def test_a_call_that_begins_where_another_ends_is_not_inside_of_it() -> None:
+    assert lines(operators(Making().op("a", 0, 10).op("a", 10, 0)), "name", "calls") == [("a", 2)]
+
+
 def test_threads_do_not_nest_in_each_other() -> None:
     made = Making().op("one", 0, 100, lane=1).op("other", 10, 50, lane=2)
     assert lines(operators(made), "name", "self_seconds") == [("one", 100e-9), ("other", 50e-9)]
@@ -129,6 +138,7 @@ def test_markers_take_time_from_their_surroundings_and_are_no_operators() -> Non
 def test_device_time_of_an_operator_is_its_own_kernels_and_in_all_those_within() -> None:
     made = (
         Making()
+        .op("Block", 0, 300)
         .op("aten::linear", 0, 100)
         .op("aten::addmm", 10, 50)
         .call(20, 5, correlation=3)
@@ -137,6 +147,7 @@ def test_device_time_of_an_operator_is_its_own_kernels_and_in_all_those_within()
         .kernel("bias", 240, 3, correlation=4)
     )
     assert lines(operators(made), "name", "device_self_seconds", "device_total_seconds") == [
+        ("Block", 0.0, 43e-9),
         ("aten::linear", 3e-9, 43e-9),
         ("aten::addmm", 40e-9, 40e-9),
         ("cudaLaunchKernel", 0.0, 0.0),
