@@ -9,7 +9,7 @@ from typing import Any
 
 LARGEST = 1 << 61  # two of these still add up within 64 bits
 LARGEST_FRACTION = 1e30
-EXACT_MICROSECONDS = float(1 << 43)  # below it the floats lie less than a nanosecond apart
+EXACT_MICROSECONDS = float(1 << 42)  # below it floats lie a quarter of a nanosecond or less from what was written
 MOST_ENTRIES = 1_024  # of a list or an object beside the events
 LONGEST_TEXT = 1_000
 _DECIMAL = re.compile(r"(-?\d{1,19})(?:\.(\d+))?")
@@ -32,6 +32,9 @@ def nanoseconds(value: Any) -> int | None:
 
 def _by_digits(text: str) -> int:
     """The same of a number too large for a float to hold its nanoseconds, as microseconds since 1970 are."""
+    before, _, after = text.partition(".")
+    if len(after) == 3 and before.isdecimal() and after.isdecimal():
+        return int(before) * 1000 + int(after)
     found = _DECIMAL.fullmatch(text)
     if found is None:
         return round(float(text) * 1000.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from trace_files import (
 
 from torchglass.traces import reading_text
 from torchglass.traces.reading import Reading, read_trace
+from torchglass.traces.reading_values import nanoseconds
 from torchglass.traces.trace import HOST, Kind, Trace
 
 
@@ -163,7 +165,8 @@ def test_a_backward_operator_knows_the_lane_that_ran_its_forward(tmp_path: Path)
     [
         ("1695835542514261.123", 1_695_835_542_514_261_123),  # a float64 would say .000 or .250
         ("1695835542514261", 1_695_835_542_514_261_000),
-        ("8796093022207.999", 8_796_093_022_207_999),  # just below where a float's nanoseconds end
+        ("4398046511103.999", 4_398_046_511_103_999),  # about there the nanoseconds of a float end
+        ("4430806016384.875", 4_430_806_016_384_875),
         ("8796093022208.001", 8_796_093_022_208_001),
         ("-1695835542514261.123", -1_695_835_542_514_261_123),
         ("0.001", 1),
@@ -177,6 +180,14 @@ def test_times_keep_every_nanosecond(tmp_path: Path, written: str, nanoseconds: 
     text = f'[{{"ph": "X", "cat": "cpu_op", "name": "a", "pid": 1, "tid": 1, "ts": {written}, "dur": 0.007}}]'
     trace = read(tmp_path, text).trace
     assert (trace.start_ns.tolist(), trace.duration_ns.tolist()) == ([nanoseconds], [7])
+
+
+def test_no_nanosecond_is_lost_between_a_microsecond_and_a_century() -> None:
+    dice = random.Random(0)
+    for digits in range(4, 19):
+        for _ in range(2_000):
+            expected = dice.randrange(10 ** (digits - 1), 10**digits)
+            assert nanoseconds(f"{expected // 1000}.{expected % 1000:03}") == expected
 
 
 def test_times_count_from_the_base_that_a_trace_names(tmp_path: Path) -> None:
