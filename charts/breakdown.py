@@ -68,7 +68,7 @@ def breakdown_figure(
         height=110 + ROW_HEIGHT * len(data.devices),
         barmode="stack",
         bargap=0.3,
-        legend={"traceorder": "normal", "xref": "container", "x": 0.02, "entrywidth": 100, "font": {"size": 11}},
+        legend={"traceorder": "normal", "entrywidth": 84, "font": {"size": 11}},
         margin_t=52,
     )
     places = np.arange(len(data.devices), dtype=np.int32)

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from torchglass.charts.phases import color_of, name_of
-from torchglass.charts.text import plot_text, short_label
+from torchglass.charts.text import kernel_name, plot_text, short_label
 from torchglass.charts.theme import NEUTRAL, empty_figure, new_figure
 from torchglass.charts.units import quantity, scale_of
 from torchglass.store.records import Floats, Table
@@ -20,6 +20,7 @@ MOST_NODES = 1000
 HEIGHT = 480
 LABEL_CHARACTERS = 34
 LEVELS = ("phase", "module", "operator", "kernel")
+NO_MODULE = "(no module)"
 ROOTS: dict[Side, str] = {"device": "GPU time", "host": "Host self time"}
 _NO_LINKS = "The window has no links from kernels to operators."
 
@@ -40,11 +41,12 @@ class Node(NamedTuple):
 
 
 class IcicleData(NamedTuple):
-    """Nodes, root first; the seconds of a node are the sum of those of its children."""
+    """Nodes, root first; the seconds of a node are the sum of those of its children. `levels` are those below it."""
 
     nodes: tuple[Node, ...]
     side: Side
     hidden: int
+    levels: tuple[str, ...] = ()
 
 
 def sides_of(links: Table | None) -> tuple[Side, ...]:
@@ -61,12 +63,16 @@ def sides_of(links: Table | None) -> tuple[Side, ...]:
 def icicle_data(links: Table | None, side: Side = "device", *, most_nodes: int = MOST_NODES) -> IcicleData:
     """Build the tree phase > module > operator > kernel, and keep the nodes with the most time.
 
-    Of the host's time there is no kernel. What is left out below a node becomes one node that counts it.
+    Of the host's time there is no kernel, and where no module is known there is no such level. What is left out below a
+    node becomes one node that counts it.
     """
     rows = np.empty(0, np.int64) if links is None else np.flatnonzero((links["kernel"] == "") == (side == "host"))
     if links is None or not rows.size or not links["seconds"][rows].sum() > 0:
         return IcicleData((), side, 0)
-    levels = LEVELS if side == "device" else LEVELS[:-1]
+    has_modules = bool((links["module"][rows] != NO_MODULE).any())
+    levels = tuple(
+        level for level in LEVELS if (level != "module" or has_modules) and (level != "kernel" or side == "device")
+    )
     paths = list(zip(*(links[level][rows].tolist() for level in levels), strict=True))
     seconds, calls = links["seconds"][rows], links["calls"][rows]
     sums: dict[tuple[str, ...], list[float]] = {}
@@ -75,7 +81,7 @@ def icicle_data(links: Table | None, side: Side = "device", *, most_nodes: int =
             entry = sums.setdefault(path[:depth], [0.0, 0])
             entry[0] += took
             entry[1] += called
-    return _pruned(sums, side, most_nodes)
+    return _pruned(sums, side, most_nodes)._replace(levels=levels)
 
 
 def _pruned(sums: dict[tuple[str, ...], list[float]], side: Side, most_nodes: int) -> IcicleData:
@@ -129,7 +135,7 @@ def icicle_figure(
         textposition="middle left",
         text=[_text(node, took) for node, took in zip(data.nodes, per_step.tolist(), strict=True)],
         textinfo="text",
-        hovertext=[_hover(data.nodes, place, took, steps) for place, took in enumerate(per_step.tolist())],
+        hovertext=[_hover(data, place, took, steps) for place, took in enumerate(per_step.tolist())],
         hovertemplate=f"%{{hovertext}}<br>{shares}<extra></extra>",
     )
     # Where a name has no room at a size that can be read, none is drawn: it is there on hover.
@@ -157,7 +163,9 @@ def _conserved(nodes: Sequence[Node], values: Floats) -> Floats:
 def _label(node: Node) -> str:
     if node.hidden:
         return f"{node.hidden:,} more"
-    return plot_text(name_of(node.name)) if node.level == 1 else short_label(node.name, LABEL_CHARACTERS)
+    if node.level == 1:
+        return plot_text(name_of(node.name))
+    return short_label(kernel_name(node.name), LABEL_CHARACTERS)
 
 
 def _text(node: Node, seconds: float) -> str:
@@ -165,9 +173,9 @@ def _text(node: Node, seconds: float) -> str:
     return f"{_label(node)}<br>{quantity(float(f'{seconds:.3g}'), 's')}" if node.level <= 1 else _label(node)
 
 
-def _hover(nodes: Sequence[Node], place: int, seconds: float, steps: int) -> str:
-    node = nodes[place]
+def _hover(data: IcicleData, place: int, seconds: float, steps: int) -> str:
+    node = data.nodes[place]
     name = f"{node.hidden:,} smaller ones" if node.hidden else plot_text(node.name, 200)
-    level = LEVELS[node.level - 1] if node.level else ""
+    level = data.levels[node.level - 1] if node.level else ""
     lines = [f"<b>{name}</b>", level, f"{quantity(seconds, 's')} a step, {node.calls / max(steps, 1):.4g} calls a step"]
     return "<br>".join(line for line in lines if line)

@@ -67,7 +67,7 @@ def idle_figure(
         barmode="stack",
         bargap=0.3,
         showlegend=True,
-        legend={"traceorder": "normal", "xref": "container", "x": 0.02, "entrywidth": 96, "font": {"size": 11}},
+        legend={"traceorder": "normal", "entrywidth": 84, "font": {"size": 11}},
         margin_t=52,
     )
     for column, cause in enumerate(data.causes):

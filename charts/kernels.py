@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from torchglass.charts.records import packed
-from torchglass.charts.text import plot_text, short_label
+from torchglass.charts.text import kernel_name, plot_text, short_label
 from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import number, scale_of
 from torchglass.store.records import Floats, Integers, ProfilerWindow, RowKind, Table
@@ -18,7 +18,7 @@ from torchglass.store.records import Floats, Integers, ProfilerWindow, RowKind, 
 TOP = 20
 ROW_HEIGHT = 34  # px for a name and the bar below it
 BAR = 0.36  # of a row
-NAME_CHARACTERS = 46  # fits a phone's width
+NAME_CHARACTERS = 50  # fits a phone's width
 
 
 class KernelsData(NamedTuple):
@@ -111,7 +111,7 @@ def kernels_figure(
         x=np.zeros(len(seconds), np.float32),
         y=places - 0.42,
         mode="text",
-        text=[short_label(name, NAME_CHARACTERS) for name in names],
+        text=[short_label(kernel_name(name) if data.kind == "kernel" else name, NAME_CHARACTERS) for name in names],
         textposition="middle right",
         cliponaxis=False,
         hoverinfo="skip",

@@ -70,6 +70,18 @@ def short_label(name: object, limit: int = 34) -> str:
     return html.escape(line, quote=False)
 
 
+def kernel_name(name: object) -> str:
+    """A kernel's name without the type that it returns and the types that it takes: what tells it from others."""
+    text = plain_text(name, 1000).removeprefix("void ")
+    depth = 0
+    for place, char in enumerate(text):
+        if char in "<>":
+            depth += 1 if char == "<" else -1
+        elif char == "(" and depth == 0 and place and not text.startswith("(anonymous", place):
+            return text[:place].rstrip()
+    return text
+
+
 def wrapped(text: str, width: int) -> str:
     """Text that has passed `plot_text`, broken into lines of about `width` characters for plotly, which breaks none."""
     lines = [""]

@@ -92,7 +92,8 @@ def run_trouble(run: Run) -> None:
 def run_heading(title: str, store: Store, run: Run) -> None:
     """Title of a page about one run, and what went wrong in it."""
     st.header(title, anchor=False)
-    st.caption(f"{markdown_text(run.name)} · on {markdown_text(run.host)}")
+    place = f" · on {markdown_text(run.host)}" if run.host else ""
+    st.caption(f"{markdown_text(run.name)}{place}")
     run_trouble(run)
     warnings = [fact for fact in store.facts(run.id) if fact.key.startswith(WARNINGS)]
     if warnings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from torchglass.charts import phases
 from torchglass.dashboard import api
 from torchglass.dashboard.components import component
 from torchglass.dashboard.token import TOKEN
@@ -26,6 +27,7 @@ def timeline(run: Run, window: ProfilerWindow, steps: Sequence[Mark]) -> None:
             "run": run.id,
             "window": window.id,
             "steps": [list(mark) for mark in steps],
+            "phases": phases.COLORS,
             "token": TOKEN,
             "path": api.SLICES_PATH,
         },

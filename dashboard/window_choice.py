@@ -17,7 +17,7 @@ def choose_windows(run: Run, windows: Sequence[ProfilerWindow], *, may_add_up: b
     """Show the picker and return the chosen windows: one, or all of them where they may be added up."""
     by_name = {_name(window, windows): window for window in windows}
     several = [ALL] if may_add_up and len(windows) > 1 else []
-    newest = max(windows, key=lambda window: (window.step, window.id))
+    newest = max(windows, key=lambda window: (window.step, -window.rank, window.id))
     titles = {NEWEST: f"Newest: {_name(newest, windows)}", ALL: f"All {len(windows)} windows, added up"}
     chosen = st.selectbox(
         "Profiler window",

@@ -1,5 +1,6 @@
 // What a slice looks like: work of a device strong, the host's muted, and what costs time for nothing in warm colours.
 
+const ANNOTATION = 1;
 const KINDS = {
   0: "operator",
   1: "annotation",
@@ -20,8 +21,10 @@ export function kindName(kind) {
   return Object.hasOwn(KINDS, kind) ? KINDS[kind] : "slice";
 }
 
-// The colour of a name: always the same one, so that a kernel is found again at every zoom.
-export function sliceColor(name, kind) {
+// The colour of a name: always the same one, so that a kernel is found again at every zoom. `phases` are the colours that
+// phases have on every chart.
+export function sliceColor(name, kind, phases) {
+  if (kind === ANNOTATION && Object.hasOwn(phases, name)) return phases[name];
   if (kind >= 10 && /^(nccl|rccl|hccl)|ncclKernel|ncclDevKernel/.test(name)) return COMMUNICATION;
   if (Object.hasOwn(FIXED, kind)) return FIXED[kind];
   return `hsl(${HUES[hash(name) % HUES.length]}, ${LOOKS[kind] ?? LOOKS[0]})`;

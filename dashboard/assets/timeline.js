@@ -1,5 +1,6 @@
 // A window's time line: a map of what was busy, which becomes slices as the reader comes close. Called by Streamlit with
-// {run, window, steps: [[number, start_ns]], token, path}; text of the run reaches the page as textContent or on canvas.
+// {run, window, steps: [[number, start_ns]], phases: {name: colour}, token, path}; text of the run reaches the page as
+// textContent or on canvas.
 
 import { Canvas } from "./timeline_canvas.js";
 import { Tooltip } from "./timeline_tooltip.js";
@@ -57,7 +58,7 @@ class Timeline {
       button.addEventListener("click", act);
       bar.append(button);
     }
-    this.canvas = new Canvas();
+    this.canvas = new Canvas(this.data.phases);
     this.tooltip = new Tooltip();
     this.frame = element("div", "tg-timeline-frame");
     this.frame.append(this.canvas.axis, this.canvas.scroller, this.tooltip.node);

@@ -16,7 +16,8 @@ const FONT = "11px system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Aria
 const FAINTEST = 0.18;
 
 export class Canvas {
-  constructor() {
+  constructor(phases) {
+    this.phases = phases;
     this.axis = element("canvas", "tg-timeline-axis");
     this.plot = element("canvas", "tg-timeline-plot");
     this.plot.tabIndex = 0;
@@ -146,7 +147,7 @@ export class Canvas {
       const width = Math.max(place(starts[index] + lengths[index]) - from, 1);
       const top = this.tops[row[index]];
       const text = answer.names[name[index]] ?? "";
-      pen.fillStyle = sliceColor(text, kind[index]);
+      pen.fillStyle = sliceColor(text, kind[index], this.phases);
       pen.fillRect(from, top, Math.max(width - 0.5, 1), ROW - 1);
       if (clipped[index]) {
         pen.fillStyle = theme.text;
@@ -173,7 +174,7 @@ export class Canvas {
         while (next < bins && share[base + next] === share[index] && name[base + next] === name[index]) next += 1;
         if (share[index]) {
           const key = name[index] * 32 + kind[index];
-          if (!colors.has(key)) colors.set(key, sliceColor(answer.names[name[index]] ?? "", kind[index]));
+          if (!colors.has(key)) colors.set(key, sliceColor(answer.names[name[index]] ?? "", kind[index], this.phases));
           pen.fillStyle = colors.get(key);
           pen.globalAlpha = FAINTEST + ((1 - FAINTEST) * share[index]) / 255;
           pen.fillRect(edge(bin), this.tops[row], edge(next) - edge(bin) + 0.3, ROW - 1);

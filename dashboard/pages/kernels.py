@@ -125,7 +125,9 @@ def _tree(found: Found) -> None:
         f"{ROOTS[side]} by phase, module, operator and kernel",
     )
     hidden = f" {data.hidden:,} small ones are summed up in nodes that say how many." if data.hidden else ""
-    st.caption(f"Phase, module, operator, kernel. A click goes into a part, a click on the path above it back.{hidden}")
+    st.caption(
+        f"{', '.join(data.levels).capitalize()}. A click goes into a part, a click on the path above it back.{hidden}"
+    )
 
 
 def _tops(found: Found) -> None:

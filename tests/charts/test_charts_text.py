@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from torchglass.charts.records import packed, packed_steps
-from torchglass.charts.text import file_name, markdown_text, plain_text, plot_text, short_label
+from torchglass.charts.text import file_name, kernel_name, markdown_text, plain_text, plot_text, short_label
 from torchglass.charts.units import duration, number, quantity, scale_of
 
 
@@ -128,3 +128,18 @@ def test_packing_keeps_what_a_reader_could_see() -> None:
 def test_charts_import_neither_torch_nor_streamlit() -> None:
     code = "import sys, torchglass.charts; print([m for m in ('torch', 'streamlit', 'pandas') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("void cudnn::dgrad_engine<float, 512, false>(int, float const*)", "cudnn::dgrad_engine<float, 512, false>"),
+        ("void f<k(int)::{lambda(float)#1}, A<2> >(int, g(float", "f<k(int)::{lambda(float)#1}, A<2> >"),
+        ("at::(anonymous namespace)::cat<float>(float*)", "at::(anonymous namespace)::cat<float>"),
+        ("volta_sgemm_64x64_nt", "volta_sgemm_64x64_nt"),
+        ("Memcpy HtoD (Pageable -> Device)", "Memcpy HtoD"),
+        ("(unlinked)", "(unlinked)"),
+    ],
+)
+def test_a_kernel_is_told_by_its_name_and_not_by_its_arguments(name: str, short: str) -> None:
+    assert kernel_name(name) == short

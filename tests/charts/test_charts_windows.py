@@ -249,3 +249,9 @@ def test_a_window_that_says_nothing_of_itself_is_not_called_good() -> None:
     data = honesty_data([window], {})
     assert (data.launches, data.seen_percent, data.slowdown, data.cost_seconds, data.overhead_seconds) == (None,) * 5
     assert [remark.text for remark in remarks(data)] == ["how much slower the window was than other steps is not known"]
+
+
+def test_without_a_known_module_the_tree_has_no_level_of_them() -> None:
+    nameless = links(("forward", "(no module)", "mm", "k", 1, 2.0), ("backward", "(no module)", "mm", "k", 1, 1.0))
+    assert icicle_data(nameless).levels == ("phase", "operator", "kernel")
+    assert icicle_data(ONE.tables["links"], "host").levels == ("phase", "module", "operator")
