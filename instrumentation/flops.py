@@ -18,10 +18,11 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
-from torch.utils._pytree import tree_flatten, tree_map_only
+from torch.utils._pytree import tree_flatten, tree_map, tree_map_only
 
 from torchglass.errors import OptionError
 from torchglass.instrumentation.call_shapes import TensorShape, carry_out
+from torchglass.instrumentation.checkpoints import keep_random_numbers, keep_random_numbers_of
 from torchglass.instrumentation.flop_calls import Call, Pass, with_attention_named
 from torchglass.instrumentation.flop_formulas import flops_of, is_product, is_view, standing_of
 from torchglass.instrumentation.outputs import tensors_with_gradient
@@ -96,12 +97,13 @@ def count_work(
     """
     tally = _Tally(pause_seconds)
     try:
-        with tally.watching(duplicate), torch.enable_grad():
-            with _as_on(device, autocast, tally):
+        with tally.watching(duplicate), _OnDevice(device, tally), torch.enable_grad():
+            with _autocast_to(autocast, device.type):
                 output = duplicate(*carry_out(list(arguments), _make), **carry_out(dict(keywords), _make))
             entries = tensors_with_gradient(output)
-            tally.is_backward, tally.autocast = True, None
-            if entries:
+            keep_random_numbers_of(entries)
+            tally.is_backward = True
+            if entries:  # in which checkpoints run the model's code again
                 torch.autograd.backward(entries, [torch.empty_like(each) for each in entries])
     except OptionError:
         raise
@@ -138,15 +140,18 @@ class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch's 
         for name, module in model.named_modules():
             module.register_forward_pre_hook(self._entering(name))
             module.register_forward_hook(self._leaving, always_call=True)
+        torch.autocast_increment_nesting()  # or an autocast within the model would empty that cache, too
         _push_mode(self)
         try:
             yield
         finally:
             _pop_mode()
+            torch.autocast_decrement_nesting()
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        keep_random_numbers()
         arguments, options = _without_values(func, list(args), dict(kwargs or {}))
         if is_product(func):
             arguments = self._lowered(arguments)
@@ -177,7 +182,7 @@ class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch's 
         kinds = {each.dtype for each in arguments if isinstance(each, torch.Tensor)}
         if not kinds or not kinds.issubset(_LOWERED):
             return arguments
-        lowest = self.autocast or max(kinds, key=_LOWERED.index)
+        lowest = (self.autocast if torch.is_grad_enabled() else None) or max(kinds, key=_LOWERED.index)
         return [each.to(lowest) if isinstance(each, torch.Tensor) else each for each in arguments]
 
     def _note(self, func: Any, arguments: list[Any], options: dict[str, Any], result: Any) -> None:
@@ -223,32 +228,36 @@ class _OnDevice(TorchFunctionMode):
             return self._device
         enabled = torch.is_autocast_enabled(self._device.type)
         self._tally.autocast = torch.get_autocast_dtype(self._device.type) if enabled else None
-        if enabled and getattr(func, "__name__", "") in _AUTOCAST:
-            args, kwargs = tree_map_only(torch.Tensor, self._lower, (tuple(args), dict(kwargs or {})))
-        return func(*args, **(kwargs or {}))
+        name, options = getattr(func, "__name__", ""), dict(kwargs or {})
+        if name in ("cpu", "cuda"):
+            return args[0]
+        if name == "to" or "device" in options:  # here already: further down torch would look for the device
+            args, options = tree_map(_on_meta, (tuple(args), options))
+        if enabled and name in _AUTOCAST:
+            args, options = tree_map_only(torch.Tensor, self._lower, (tuple(args), options))
+        return func(*args, **options)
 
     def _lower(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self._tally.autocast) if tensor.dtype in _LOWERED else tensor
 
 
 @contextmanager
-def _as_on(device: torch.device, autocast: torch.dtype | None, tally: _Tally) -> Iterator[None]:
-    """Let the model's code see the device and its autocast.
-
-    Without torch.autocast: leaving it, and any that the model enters, would empty the cache that all threads share.
-    """
-    known = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
-    torch.autocast_increment_nesting()
+def _autocast_to(dtype: torch.dtype | None, device_type: str) -> Iterator[None]:
+    """What `torch.autocast` does, but that at the end it empties the cache that all threads share."""
+    known = torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
     try:
-        torch.set_autocast_enabled(device.type, autocast is not None)
-        if autocast is not None:
-            torch.set_autocast_dtype(device.type, autocast)
-        with _OnDevice(device, tally):
-            yield
+        torch.set_autocast_enabled(device_type, dtype is not None)
+        if dtype is not None:
+            torch.set_autocast_dtype(device_type, dtype)
+        yield
     finally:
-        torch.autocast_decrement_nesting()
-        torch.set_autocast_enabled(device.type, known[0])
-        torch.set_autocast_dtype(device.type, known[1])
+        torch.set_autocast_enabled(device_type, known[0])
+        torch.set_autocast_dtype(device_type, known[1])
+
+
+def _on_meta(value: Any) -> Any:
+    is_device = isinstance(value, torch.device) or (isinstance(value, str) and value.split(":")[0] in ("cpu", "cuda"))
+    return _META if is_device else value
 
 
 def _make(tensor: TensorShape) -> torch.Tensor:

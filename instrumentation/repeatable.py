@@ -17,14 +17,15 @@ from torch import nn
 from torchglass.errors import OptionError
 
 MAX_FUNCTIONS = 2000  # looked at, of one model
+_SEEDING = frozenset({"manual_seed", "manual_seed_all", "set_rng_state", "fork_rng"})
 
 
 def refuse_unrepeatable(model: nn.Module) -> None:
     """Look through the code of every `forward` and of what it calls by name, torch's own left out.
 
     Raises:
-        OptionError: it draws from `random` or `numpy.random`, or calls a function that torch.compile compiled, which
-            would be compiled once more.
+        OptionError: it draws from `random` or `numpy.random`, seeds a generator, or calls a function that torch.compile
+            compiled, which would be compiled once more.
     """
     waiting = [(found, type(module)) for module in model.modules() if (found := _function(type(module), "forward"))]
     seen: set[tuple[FunctionType, type]] = set()
@@ -34,6 +35,10 @@ def refuse_unrepeatable(model: nn.Module) -> None:
             continue
         seen.add((function, owner))
         names = set(_names(function.__code__))
+        if seeding := sorted(names & _SEEDING):
+            raise OptionError(
+                f"{function.__qualname__} calls {seeding[0]}, which sets random numbers of the whole process"
+            )
         for name in names:
             used = function.__globals__.get(name)
             if _draws(used, names):
