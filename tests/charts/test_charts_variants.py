@@ -24,7 +24,7 @@ def measured(ratio: float, same: float, size: int, **more: Any) -> dict[str, Any
     }
 
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {
         "name": "fp32",
         "inference": measured(1.0, 1.0, 250_000),

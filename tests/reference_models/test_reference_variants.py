@@ -67,7 +67,8 @@ def compared() -> Compared:
         model = exhibit.build()
         optimizer = AdamW(model.parameters(), lr=3e-3)
         for places in torch.split(torch.arange(12_800) % 1437, 64):
-            nn.functional.cross_entropy(model(split.train_images[places]), split.train_labels[places]).backward()
+            loss = nn.functional.cross_entropy(model(split.train_images[places]), split.train_labels[places])
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -131,15 +131,15 @@ def test_a_block_that_stands_in_two_places_is_counted_once_by_the_check() -> Non
 
 def test_pruned_weights_stay_zero_while_the_others_learn() -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    layer = nn.Linear(36, 3)
+    model = nn.Sequential(nn.Flatten(), layer)
     names = [tuple(parameter.shape) for parameter in model.parameters()]
     make = variant("pruned").learner
     assert make is not None
     given = subject(model)
     learner = make(given)
     assert [tuple(parameter.shape) for parameter in learner.parameters] == names
-    layer = model[1]
-    zero = layer.weight == 0
+    zero = layer.weight.detach().eq(0)
     assert int(zero.sum()) == 54
     found = gradient(learner, (given.images, torch.tensor([0, 1, 2, 0])))
     assert torch.equal(found[: zero.numel()][zero.flatten()], torch.zeros(54, dtype=torch.float64))
