@@ -130,9 +130,15 @@ def _peaks(store: Store, peaks: Sequence[Artifact], facts: Mapping[str, Any]) ->
         return
     chosen = peaks[-1]
     if len(peaks) > 1:
-        named = {f"step {peak.step} ({peak.id})": peak for peak in peaks}
-        label = st.selectbox("Recording", list(named), index=len(named) - 1)
-        chosen = named[label]
+        named = {peak.id: peak for peak in peaks}
+        picked = st.segmented_control(
+            "Recording",
+            list(named),
+            default=chosen.id,
+            required=True,
+            format_func=lambda number: f"step {named[number].step}",
+        )
+        chosen = named.get(picked, chosen)
     arrays = store.arrays(chosen.id)
     top = peak_data(chosen.meta, arrays)
     draw(lambda dark: peak_figure(top, dark=dark), "memory_peak", "The largest allocations alive at the peak, by stack")

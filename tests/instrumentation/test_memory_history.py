@@ -317,7 +317,8 @@ def test_a_run_on_the_cpu_says_why_there_is_nothing_to_record_and_trains_on(tmp_
     model = nn.Linear(4, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, profile=None) as run:
-        run.record_memory(steps=2)
+        with pytest.warns(RuntimeWarning, match="recorded no memory history"):
+            run.record_memory(steps=2)
         for _step in range(4):
             model(torch.ones(3, 4)).sum().backward()
             optimizer.step()

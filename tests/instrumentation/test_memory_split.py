@@ -152,7 +152,7 @@ class _Scaled(torch.Tensor):
         return made
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         raise AssertionError(f"{func} was computed, where only sizes were asked for")
 
     def __tensor_flatten__(self) -> tuple[list[str], None]:
