@@ -1,0 +1,207 @@
+"""How near the operators of a step come to what their device can do: operations a second over operations a byte.
+
+After Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for multicore architectures",
+Communications of the ACM 52 (2009). Left of the ridge memory is the limit, right of it arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+
+from torchglass.charts.records import packed
+from torchglass.charts.text import plot_text, short_label
+from torchglass.charts.theme import DASHES, NEUTRAL, PALETTE, empty_figure, new_figure
+from torchglass.charts.units import number, quantity
+from torchglass.store.records import Floats, Table
+
+TOP = 20
+HEIGHT = 380  # px; points of several decades in both directions
+SMALLEST, LARGEST = 7, 30  # px across a point, by its share of the time
+# What attention's one backward operator is called where a kernel does it; in the fact it has no name of its own.
+_ALIASES = {
+    "aten::scaled_dot_product_attention_backward": (
+        "aten::_scaled_dot_product_flash_attention_backward",
+        "aten::_scaled_dot_product_efficient_attention_backward",
+        "aten::_scaled_dot_product_cudnn_attention_backward",
+        "aten::_scaled_dot_product_flash_attention_for_cpu_backward",
+        "aten::_scaled_dot_product_fused_attention_overrideable_backward",
+    ),
+}
+_NOTHING = "No operator that was profiled does work that is counted: record a profiler window of an uncompiled model."
+
+
+class Ceiling(NamedTuple):
+    """The peak of one number format, operations a second."""
+
+    number_format: str
+    flops_per_second: float
+
+
+class RooflineData(NamedTuple):
+    """Operators with counted work, those with the longest time first, and what their device can do at most.
+
+    `intensities` (k,) are operations a byte, `achieved` (k,) operations a second, `seconds` (k,) of the window, of the
+    device where it has its own; `shares` (k,) are of all operators' time, of which `rest_share` is in operators without
+    counted work. `roofs` (k,) are the most that each could achieve, NaN where the peak is unknown, for the `reason`.
+    """
+
+    operators: tuple[str, ...]
+    formats: tuple[str, ...]
+    intensities: Floats
+    achieved: Floats
+    seconds: Floats
+    shares: Floats
+    roofs: Floats
+    rest_share: float
+    ceilings: tuple[Ceiling, ...]
+    memory_bytes_per_second: float | None
+    device: str
+    on_device: bool
+    reason: str
+
+
+def roofline_data(operators: Table, work: Mapping[str, Any], *, top: int = TOP) -> RooflineData:
+    """Join a window's table "operators" with what the fact "work" says that their calls do.
+
+    A call is taken to do the mean of the counted calls of its operator, whichever pass it belongs to.
+    """
+    names = [str(name) for name in operators["name"]]
+    on_device = bool(np.nansum(operators["device_total_seconds"]) > 0)
+    times = dict(zip(names, operators["device_total_seconds" if on_device else "total_seconds"].tolist(), strict=True))
+    calls = dict(zip(names, operators["calls"].tolist(), strict=True))
+    whole = float(np.nansum(operators["device_self_seconds" if on_device else "self_seconds"]))
+    found = []
+    for name, (per_call, bytes_per_call, number_format) in _work_per_call(work).items():
+        known = [each for each in (name, *_ALIASES.get(name, ())) if times.get(each, 0) > 0]
+        seconds = sum(times[each] for each in known)
+        if known and bytes_per_call:
+            count = sum(calls[each] for each in known)
+            found.append((name, number_format, per_call / bytes_per_call, per_call * count / seconds, seconds))
+    found.sort(key=lambda each: (-each[-1], each[0]))
+    values = np.array([each[2:] for each in found], np.float64).reshape(-1, 3)
+    peak = work.get("peak") or {}
+    bandwidth = peak.get("memory_bytes_per_second") if on_device else None
+    ceilings = tuple(_ceilings(work, peak)) if on_device else ()
+    of_format = {each.number_format: each.flops_per_second for each in ceilings}
+    peaks = np.array([of_format.get(each[1], np.nan) for each in found], np.float64)
+    roofs = np.minimum(peaks, values[:, 0] * (bandwidth if bandwidth is not None else np.nan))
+    shares = values[:, 2] / whole if whole > 0 else np.full(len(found), np.nan)
+    return RooflineData(
+        operators=tuple(each[0] for each in found[:top]),
+        formats=tuple(each[1] for each in found[:top]),
+        intensities=values[:top, 0],
+        achieved=values[:top, 1],
+        seconds=values[:top, 2],
+        shares=shares[:top],
+        roofs=roofs[:top],
+        rest_share=max(0.0, 1 - float(np.nansum(shares))),
+        ceilings=ceilings,
+        memory_bytes_per_second=bandwidth,
+        device=str(work.get("device", "")),
+        on_device=on_device,
+        reason="" if ceilings else _why_no_roof(work, on_device),
+    )
+
+
+def roofline_figure(data: RooflineData, *, title: str = "", dark: bool = False, reason: str = _NOTHING) -> go.Figure:
+    """Draw the operators below the roof of their device, both axes logarithmic, a point's size by its share of time."""
+    if not data.operators:
+        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+    figure = new_figure(dark=dark, title=plot_text(title), height=HEIGHT)
+    for index, ceiling in enumerate(data.ceilings):
+        _add_roof(figure, data, ceiling, DASHES[index % len(DASHES)])
+    figure.add_scatter(
+        x=packed(data.intensities),
+        y=packed(data.achieved),
+        mode="markers+text",
+        name="operators",
+        showlegend=False,
+        text=[short_label(name.removeprefix("aten::"), 24) for name in data.operators],
+        textposition="bottom center",
+        marker={
+            "size": SMALLEST + (LARGEST - SMALLEST) * np.sqrt(np.nan_to_num(data.shares).clip(0, 1)),
+            "color": PALETTE[0],
+            "opacity": 0.8,
+        },
+        hovertext=[_hover(data, index) for index in range(len(data.operators))],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+    figure.update_xaxes(type="log", title_text="operations a byte", exponentformat="SI", dtick=1)
+    figure.update_yaxes(type="log", title_text="operations a second", exponentformat="SI", dtick=1)
+    if data.reason:
+        figure.add_annotation(
+            text=plot_text(data.reason, 200),
+            x=0,
+            y=1.02,
+            xref="paper",
+            yref="paper",
+            xanchor="left",
+            yanchor="bottom",
+            showarrow=False,
+            font={"color": NEUTRAL},
+        )
+    return figure
+
+
+def _work_per_call(work: Mapping[str, Any]) -> dict[str, tuple[float, float, str]]:
+    """Operations and bytes of the mean call of each operator with counted work, and the format that most run in."""
+    sums: dict[str, list[float]] = {}
+    largest: dict[str, tuple[float, str]] = {}
+    for row in work.get("operators", ()):
+        if row["flops"]:
+            entry = sums.setdefault(row["name"], [0.0, 0.0, 0.0])
+            for place, key in enumerate(("calls", "flops", "bytes")):
+                entry[place] += row[key]
+            largest[row["name"]] = max(largest.get(row["name"], (0.0, "")), (row["flops"], row["format"]))
+    return {name: (flops / calls, moved / calls, largest[name][1]) for name, (calls, flops, moved) in sums.items()}
+
+
+def _ceilings(work: Mapping[str, Any], peak: Mapping[str, Any]) -> list[Ceiling]:
+    """Peaks of the formats that the work runs in, the highest first; TF32 runs as float32 where there is none."""
+    known: Mapping[str, float] = peak.get("flops_per_second", {})
+    used = {name: known.get(name, known.get("float32") if name == "tf32" else None) for name in work.get("formats", {})}
+    found = [Ceiling(name, value) for name, value in used.items() if value is not None]
+    return sorted(found, key=lambda each: -each.flops_per_second)
+
+
+def _why_no_roof(work: Mapping[str, Any], on_device: bool) -> str:
+    device = work.get("device") or "this device"
+    return f"No roof: no peak is known for {device}." if on_device else "Host time: the peak of a CPU is not known."
+
+
+def _add_roof(figure: go.Figure, data: RooflineData, ceiling: Ceiling, dash: str) -> None:
+    left = float(data.intensities.min()) / 3
+    right = float(data.intensities.max()) * 3
+    places = [left, right]
+    if data.memory_bytes_per_second is not None:
+        ridge = ceiling.flops_per_second / data.memory_bytes_per_second
+        places = [min(left, ridge / 3), ridge, max(right, ridge * 3)]
+    bandwidth = data.memory_bytes_per_second or np.inf
+    heights = [min(ceiling.flops_per_second, place * bandwidth) for place in places]
+    figure.add_scatter(
+        x=np.array(places),
+        y=np.array(heights),
+        mode="lines",
+        line={"color": NEUTRAL, "dash": dash},
+        name=f"{plot_text(data.device)}, {plot_text(ceiling.number_format)}",
+        hoverinfo="skip",
+    )
+
+
+def _hover(data: RooflineData, index: int) -> str:
+    lines = [
+        plot_text(data.operators[index]),
+        f"{number(float(data.achieved[index]) / 1e9)} GFLOP/s in {plot_text(data.formats[index])}",
+        f"{number(float(data.intensities[index]))} operations a byte",
+        f"{quantity(float(data.seconds[index]), 's')}, {100 * float(data.shares[index]):.1f} % of the time",
+    ]
+    roof = float(data.roofs[index])
+    if np.isfinite(roof):
+        peak = next(each.flops_per_second for each in data.ceilings if each.number_format == data.formats[index])
+        limit = "arithmetic" if roof >= peak else "memory"
+        lines.append(f"{100 * float(data.achieved[index]) / roof:.0f} % of what {limit} allows")
+    return "<br>".join(lines)
