@@ -29,23 +29,22 @@ RATES: Mapping[str, tuple[str, float]] = {
 class Counters:
     """The counters of one GPU."""
 
-    def __init__(self, driver: Driver, handle: Any, clock: Callable[[], float]) -> None:
+    def __init__(self, driver: Driver, clock: Callable[[], float]) -> None:
         self._driver = driver
-        self._handle = handle
         self._clock = clock
         self._rates = {key: Rate() for key in RATES}
         self._energy = Energy()
         self._integrated = IntegratedPower()
 
-    def read(self, watts: float | None) -> Reading:
+    def read(self, handle: Any, watts: float | None) -> Reading:
         """Read them all; `watts`, the power of the moment, stands in for an energy counter that is not there.
 
         Raises:
             RefusedError: the device is gone.
         """
-        fields = read_fields(self._driver, self._handle)
+        fields = read_fields(self._driver, handle)
         when = self._clock()
-        self._ask_as_before(fields)
+        self._ask_as_before(handle, fields)
         values: dict[str, float] = {}
         missing: dict[str, str] = {}
         words: dict[str, str] = {}
@@ -67,12 +66,12 @@ class Counters:
             return self._energy.take(millijoules)
         return self._integrated.take(when, watts) if watts is not None else millijoules
 
-    def _ask_as_before(self, fields: dict[str, Answer]) -> None:
+    def _ask_as_before(self, handle: Any, fields: dict[str, Answer]) -> None:
         """Where a driver has no such field, ask by the call that it replaces (and that CUDA 14 takes away)."""
         older: Mapping[str, Callable[[], float]] = {
-            "energy_millijoules": lambda: self._older("nvmlDeviceGetTotalEnergyConsumption"),
-            "power_violation_nanoseconds": lambda: self._violation("NVML_PERF_POLICY_POWER"),
-            "thermal_violation_nanoseconds": lambda: self._violation("NVML_PERF_POLICY_THERMAL"),
+            "energy_millijoules": lambda: float(self._driver.ask("nvmlDeviceGetTotalEnergyConsumption", handle)),
+            "power_violation_nanoseconds": lambda: self._violation(handle, "NVML_PERF_POLICY_POWER"),
+            "thermal_violation_nanoseconds": lambda: self._violation(handle, "NVML_PERF_POLICY_THERMAL"),
         }
         for field, ask in older.items():
             if isinstance(fields[field], RefusedError):
@@ -82,11 +81,8 @@ class Counters:
                     if refusal.is_gone:
                         raise
 
-    def _older(self, function: str) -> float:
-        return float(self._driver.ask(function, self._handle))
-
-    def _violation(self, policy: str) -> float:
-        status = self._driver.ask("nvmlDeviceGetViolationStatus", self._handle, self._driver.constant(policy))
+    def _violation(self, handle: Any, policy: str) -> float:
+        status = self._driver.ask("nvmlDeviceGetViolationStatus", handle, self._driver.constant(policy))
         return float(status.violationTime)
 
 

@@ -26,12 +26,23 @@ class Gpu:
         self.device = f"gpu{index}"
         self.handle = handle
         self.driver = driver
-        self._counters = Counters(driver, handle, clock)
-        self._gpm = Gpm(driver, handle, lambda sample: driver.ask("nvmlGpmSampleGet", handle, sample), clock)
-        self._divided = Divided(driver, handle, clock)
+        self._clock = clock
+        self._counters = Counters(driver, clock)
+        self._listen()
         self._questions = (*self._activity(), *self._state())
         self.name = self._text("nvmlDeviceGetName")
         self.uuid = self._text("nvmlDeviceGetUUID")
+
+    def reopened(self, handle: Any) -> None:
+        """Go on with a new handle after the library was shut and opened again; counts go on where they were."""
+        self.handle = handle
+        self._listen()
+
+    def _listen(self) -> None:
+        """Take GPM's samples and find the instances, all of which end with the library that gave them."""
+        driver, handle = self.driver, self.handle
+        self._gpm = Gpm(driver, handle, lambda sample: driver.ask("nvmlGpmSampleGet", handle, sample), self._clock)
+        self._divided = Divided(driver, handle, self._clock)
 
     @property
     def instances(self) -> list[tuple[str, str]]:
@@ -62,7 +73,7 @@ class Gpu:
         """
         divided = is_divided(self.driver, self.handle)
         told = merged(self._answered(*question) for question in self._questions)
-        counted = self._counters.read(told.values.get("power_watts"))
+        counted = self._counters.read(self.handle, told.values.get("power_watts"))
         reading = merged([self._gpm.read(), told, counted, self._throttling()])
         if divided:
             reading = _without_utilization(reading)

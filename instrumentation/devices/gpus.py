@@ -140,6 +140,8 @@ class Gpus:
         assert self._driver is not None
         try:
             self._driver.reopen()
+            for gpu in self._gpus:
+                gpu.reopened(self._driver.ask("nvmlDeviceGetHandleByIndex", gpu.index))
         except RefusedError:
             return  # it is asked again at the next reading, and until then the GPUs are missing
 

@@ -162,9 +162,12 @@ def test_a_gpu_that_is_lost_from_the_start_hides_none_of_the_others(driver: Scri
     assert {key.split("/")[0] for key in reading.values} == {"gpu1"}
 
 
-def test_a_library_that_somebody_shut_is_opened_again_for_the_next_reading(driver: Script) -> None:
-    driver(TWO_GPUS)
-    gpus = Gpus()
+def test_a_library_that_somebody_shut_is_opened_again_and_counts_go_on(driver: Script) -> None:
+    activity = {"gpm": 1, "gpm2": 61_500}
+    now = [0.0]
+    driver(driver_with(gpu(0, **activity, gpm__at=1, field83=1_000), gpu(1)))
+    gpus = Gpus(clock=lambda: now[0])
+    gpus.read()
     while True:
         try:
             pynvml.nvmlShutdown()
@@ -174,7 +177,13 @@ def test_a_library_that_somebody_shut_is_opened_again_for_the_next_reading(drive
     assert reading.missing["gpu0"] == "Uninitialized"
     assert not of_gpu(reading)
     assert of_gpu(reading, 1)  # it was opened again by then
-    assert gpus.read().values["gpu0/power_watts"] == 250.5
+    for moment in (2, 3):  # GPM has lost its earlier sample, and takes two again
+        now[0] += 1.0
+        driver(driver_with(gpu(0, **activity, gpm__at=moment, field83=5_000), gpu(1)))
+        values = gpus.read().values
+        assert values["gpu0/energy_joules"] == 4.0
+        assert ("gpu0/sm_activity_percent" in values) == (moment == 3)
+    gpus.close()
 
 
 @pytest.mark.parametrize(
