@@ -14,6 +14,7 @@ from torchglass.charts.units import duration, number, quantity
 from torchglass.report.contents import Contents
 from torchglass.store import Series
 
+MAX_NAME = 140  # characters of a kernel's name: templates run to a page
 MAX_VALUE = 500  # characters of one configuration value
 SMALLER_IS_BETTER = ("loss", "error", "perplexity", "nll", "mse", "mae")
 LARGER_IS_BETTER = ("acc", "f1", "auc", "precision", "recall", "iou", "map", "psnr", "ssim", "bleu", "r2", "reward")
@@ -78,22 +79,25 @@ class ListingTable(NamedTuple):
     title: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    words: tuple[int, ...]  # columns of text, which begin at the left
     note: str
 
 
 def listing_table(title: str, listing: Listing) -> ListingTable:
-    """Write the values of a listing with their units."""
+    """Write the values of a listing with their units; long names lose their end."""
     cells = [[_cell(field, value) for value in field.values] for field in listing.fields]
     notes = [f"{number(listing.left_out)} more rows are not listed."] if listing.left_out else []
     if listing.unknown:
         notes.append(f"Not known of any row: {', '.join(listing.unknown)}.")
     rows = tuple(Row(tuple(column)) for column in zip(*cells, strict=True))
-    return ListingTable(title, tuple(field.title for field in listing.fields), rows, " ".join(notes))
+    columns = tuple(field.title for field in listing.fields)
+    words = tuple(place for place, field in enumerate(listing.fields) if field.unit == "text")
+    return ListingTable(title, columns, rows, words, " ".join(notes))
 
 
 def _cell(field: Field, value: Any) -> str:
     if field.unit == "text":
-        return plain_text(value, 300)
+        return plain_text(value, MAX_NAME)
     if value is None:
         return "–"
     if field.unit in ("share", "%"):
