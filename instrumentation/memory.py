@@ -12,7 +12,15 @@ from torch import nn
 
 from torchglass.instrumentation.buffer import Buffer, ScalarRow
 from torchglass.instrumentation.cadence import Cadence
-from torchglass.instrumentation.memory_allocator import NO_ALLOCATOR, Reading, device_total_bytes, read_allocator
+from torchglass.instrumentation.memory_allocator import Reading, device_total_bytes, read_allocator
+from torchglass.instrumentation.memory_meanings import (
+    MEANINGS,
+    NO_ACTIVATIONS,
+    NO_ALLOCATOR,
+    NO_GRADIENTS,
+    NO_OPTIMIZER,
+    PROCESS_MEANINGS,
+)
 from torchglass.instrumentation.memory_process import ProcessMemory, host_limit_bytes
 from torchglass.instrumentation.memory_split import Split, split_by_device
 from torchglass.instrumentation.memory_warnings import MemoryWarnings
@@ -20,25 +28,6 @@ from torchglass.instrumentation.rows import Layout
 from torchglass.store import Column, Fact
 
 AFFORDABLE_NS = 10_000  # that the split may cost a step, on average; one that costs more is taken more seldom
-MEANINGS = {
-    "peak_bytes": (
-        "the most that tensors held at a time, since the process began or the program reset torch's own mark: "
-        "what torch.cuda.max_memory_allocated() returns"
-    ),
-    "step_peak_bytes": "the most within the step: known exactly where it raised the mark, and not told elsewhere",
-    "fragmentation_bytes": "reserved from the device and in no tensor: cached for later, or in pieces too small to use",
-    "activations_bytes": (
-        "the highest mark so far less parameters, gradients, optimizer state and buffers, all as the optimizer is "
-        "about to step: activations, and whatever else was alive at that peak, such as inputs, temporaries, "
-        "communication buffers, other models, and the weights that torchglass copies where norms are sampled on a GPU. "
-        "Gradients that did not exist yet at the peak make it too small"
-    ),
-}
-NO_OPTIMIZER = "no optimizer was attached: torchglass.attach(model, optimizer)"
-NO_GRADIENTS = "no optimizer's step was seen, and at the end of a step no gradient was left"
-NO_ACTIVATIONS = (
-    "torch counts no allocations on {device}: activations cannot be told from the rest of the process's memory"
-)
 
 _UNREADABLE = (RuntimeError, AttributeError, KeyError, TypeError, AssertionError)  # an allocator not torch's own
 _ALLOCATOR = ("allocated_bytes", "reserved_bytes", "peak_bytes", "fragmentation_bytes")
@@ -157,7 +146,7 @@ class MemoryMeter:
                 "device": str(self._device),
                 "total_bytes": limit,
                 "steps_between_readings": self._process.steps_between,
-                "meanings": {"process_bytes": "resident memory of this process, as `ps -o rss` prints it"},
+                "meanings": PROCESS_MEANINGS,
             },
             when,
         )

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import torch
 
-NO_ALLOCATOR = "torch's allocator keeps these figures on CUDA devices alone; this model trains on {device}"
-
 
 class Reading(NamedTuple):
     """Bytes in tensors now, bytes taken from the device now, the most that were in tensors since the process began or
