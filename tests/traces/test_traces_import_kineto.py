@@ -47,8 +47,9 @@ def test_operators_are_those_of_key_averages(recorded: tuple[Path, Any]) -> None
     assert all(name.startswith((MODULE_PREFIX, STEP_PREFIX)) for name in found.keys() - expected.keys())
     for name, each in expected.items():
         assert table["calls"][found[name]] == each.count
-        assert table["self_seconds"][found[name]] == pytest.approx(each.self_cpu_time_total / 1e6, abs=1e-6)
         assert table["total_seconds"][found[name]] == pytest.approx(each.cpu_time_total / 1e6, abs=1e-6)
+        if not profiler.with_stack:  # it takes the calls of Python functions off the operators around them; we do not
+            assert table["self_seconds"][found[name]] == pytest.approx(each.self_cpu_time_total / 1e6, abs=1e-6)
 
 
 def test_steps_backward_links_modules_and_memory_are_found(recorded: tuple[Path, Any]) -> None:
