@@ -73,4 +73,4 @@ def window(
 
 def _block(key: str, kind: Any, unit: str, values: Numbers) -> RowBlock:
     steps = np.arange(len(values))
-    return RowBlock.of_series(key, kind, unit, steps, START + steps, values)
+    return RowBlock.of_series(key, kind, unit, steps, START + steps.astype(np.float64), values)

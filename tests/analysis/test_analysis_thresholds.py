@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from torchglass.analysis.differences import Difference, Verdict
+from torchglass.analysis.differences import Difference, Evidence, Verdict
 from torchglass.analysis.thresholds import judge, read_threshold
 from torchglass.errors import OptionError
 
@@ -15,7 +15,7 @@ def difference(
     change = new - base
     low, high = (None, None) if margin is None else (change - margin, change + margin)
     new_low, new_high = (None, None) if margin is None else (new - margin, new + margin)
-    evidence = "single" if margin is None else "steps"
+    evidence: Evidence = "single" if margin is None else "steps"
     return Difference(
         "step_time", unit, "median", base, new, verdict, evidence, low, high, new_low=new_low, new_high=new_high
     )

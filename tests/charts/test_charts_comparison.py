@@ -31,7 +31,7 @@ def record(store: Store, name: str, phases: Phases) -> Run:
     whole = {"step": np.sum(list(phases.values()), axis=0)} if phases else {}
     at = np.arange(len(next(iter(phases.values()), [])))
     rows = [
-        RowBlock.of_series(f"phase/{key}", "phase", "s", at, 1.7e9 + at, values)
+        RowBlock.of_series(f"phase/{key}", "phase", "s", at, 1.7e9 + at.astype(np.float64), values)
         for key, values in {**phases, **whole}.items()
     ]
     store.write(run.id, 0, Batch(rows=rows))
@@ -78,7 +78,7 @@ def test_the_outlines_hold_all_steps_but_those_said_to_lie_outside(tmp_path: Pat
     base["data"][100] = 30.0
     data = distributions_data(compared(tmp_path, base, new))
     assert data.shares.sum(axis=1) + np.array(data.beyond) == pytest.approx([1, 1])
-    assert data.beyond == (pytest.approx(1 / 180), 0)
+    assert data.beyond == pytest.approx((1 / 180, 0))
     assert data.edges[-1] < 0.2  # one step that hung does not squeeze the rest into a line
     assert data.medians[1] == pytest.approx(np.median(sum(each[20:] for each in new.values())))
     figure = distributions_figure(data)

@@ -18,14 +18,14 @@ Say = Callable[..., tuple[int, list[str], str]]
 def recorded(path: Path, name: str, seed: int, backward: float = 0.05, steps: int = 200) -> None:
     """Write a run with a forward of 30 ms and such a backward, each 5 % jitter."""
     generator = np.random.default_rng(seed)
-    at = np.arange(steps)
+    at, times = np.arange(steps), 1.7e9 + np.arange(float(steps))
     phases = {
         "forward": 0.03 * generator.lognormal(0, 0.05, steps),
         "backward": backward * generator.lognormal(0, 0.05, steps),
     }
     phases["step"] = phases["forward"] + phases["backward"]
-    rows = [RowBlock.of_series(f"phase/{key}", "phase", "s", at, 1.7e9 + at, values) for key, values in phases.items()]
-    rows.append(RowBlock.of_series("test/accuracy", "scalar", "", at[:3], 1.7e9 + at[:3], np.array([0.1, 0.9, 0.8])))
+    rows = [RowBlock.of_series(f"phase/{key}", "phase", "s", at, times, values) for key, values in phases.items()]
+    rows.append(RowBlock.of_series("test/accuracy", "scalar", "", at[:3], times[:3], np.array([0.1, 0.9, 0.8])))
     row = ProfilerRow("operator", "aten::mm\x1b[2J", 4, backward, backward)
     facts = [Fact(0, "environment", {"torch": f"2.{seed}"}, 0.0)]
     with Store(path) as store:

@@ -28,7 +28,10 @@ def record_slow_run(store: Store, name: str) -> None:
     at = np.arange(200)
     run = store.start_run(name, {"batch_size": 128}, host="another-host", pid=1)
     values = 0.2 * np.random.default_rng(1).lognormal(0, 0.05, 200)
-    rows = [RowBlock.of_series(key, "phase", "s", at, 1.7e9 + at, values) for key in ("phase/backward", "phase/step")]
+    rows = [
+        RowBlock.of_series(key, "phase", "s", at, 1.7e9 + at.astype(np.float64), values)
+        for key in ("phase/backward", "phase/step")
+    ]
     store.write(run.id, 0, Batch(rows=rows))
     store.end_run(run.id, "finished")
 
