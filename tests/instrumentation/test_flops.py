@@ -247,3 +247,27 @@ def test_a_pass_of_endless_operators_is_given_up(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("torchglass.instrumentation.flops.MAX_OPERATORS", 10)
     with pytest.raises(OptionError, match="more than 10 operators"):
         count(nn.Sequential(*(nn.Linear(2, 2) for _ in range(20))), torch.zeros(1, 2))
+
+
+def test_counted_operators_are_those_that_the_profiler_sees_with_as_many_calls() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolved, self.encoded = nn.Conv2d(3, 16, 2, groups=1), nn.TransformerEncoderLayer(16, 2, 32, 0.0)
+            self.out = nn.Linear(16, 3, bias=False)
+
+        def forward(self, values: torch.Tensor) -> Any:
+            return self.out(self.encoded(self.convolved(values).flatten(2).permute(2, 0, 1)))
+
+    model, given = Model(), torch.randn(2, 3, 4, 4)
+    with torch.profiler.profile() as profiler:
+        model(given).sum().backward()
+    seen = {each.key: each.count for each in profiler.key_averages()}
+    counted: dict[str, int] = {}
+    for each in count(model, given).operations:
+        if each.flops:
+            counted[each.name] = counted.get(each.name, 0) + each.calls
+    backward = counted.pop("aten::scaled_dot_product_attention_backward")
+    assert backward == seen["aten::_scaled_dot_product_flash_attention_for_cpu_backward"]
+    assert counted == {name: seen[name] for name in counted}
+    assert set(counted) >= {"aten::convolution", "aten::convolution_backward", "aten::mm", "aten::addmm"}

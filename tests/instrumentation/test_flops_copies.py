@@ -44,7 +44,8 @@ def test_a_copy_holds_no_value_shares_nothing_and_keeps_ties() -> None:
 
 def test_hooks_of_the_users_stay_behind_and_those_of_torch_itself_go_along() -> None:
     seen: list[Any] = []
-    model = nn.Sequential(prune.l1_unstructured(nn.Linear(4, 4), "weight", amount=0.5), nn.Linear(4, 2))
+    pruned = prune.l1_unstructured(nn.Linear(4, 4), "weight", amount=0.5)  # type: ignore[no-untyped-call]
+    model = nn.Sequential(pruned, nn.Linear(4, 2))
     model[1].register_forward_hook(lambda *told: seen.append(told))
     model.register_forward_pre_hook(lambda *told: seen.append(told))
     duplicate: Any = meta_copy(model)

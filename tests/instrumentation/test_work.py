@@ -37,9 +37,8 @@ class Bench:
             for record in self.buffer.take():
                 if isinstance(record, Fact):
                     facts.setdefault(record.key, []).append(record.value)
-                elif isinstance(record, tuple):
-                    make: Any = record[0]
-                    rows.append(make(*record[1]))
+                else:
+                    rows.append(made(record))
         series: dict[str, dict[int, float]] = {}
         for block in to_row_blocks(rows):
             for place, column in enumerate(block.columns):
@@ -47,6 +46,11 @@ class Bench:
                 values = zip(block.steps.tolist(), block.values[:, place].tolist(), strict=True)
                 series.setdefault(column.key, {}).update(values)
         return series, facts
+
+
+def made(record: Any) -> Any:
+    make, told = record
+    return make(*told)
 
 
 def on_gpu(bench: Bench, model: nn.Module, batch: torch.Tensor) -> None:
@@ -258,5 +262,5 @@ def test_the_fact_tells_operators_modules_parameters_and_what_is_uncertain() -> 
 def test_making_a_row_twice_as_a_writer_does_that_tries_again_gives_the_same() -> None:
     bench, model = Bench(), perceptron()
     bench.step(0, 0.0, model, torch.zeros(7, 10))
-    ((make, told),) = bench.buffer.take()  # type: ignore[misc]
-    assert make(*told) == make(*told)  # type: ignore[operator]
+    (record,) = bench.buffer.take()
+    assert made(record) == made(record)

@@ -131,7 +131,10 @@ def test_a_compiled_function_that_runs_meanwhile_is_compiled_once_and_stays_comp
         compiled.append(graph)
         return graph.forward
 
-    function: Any = torch.compile(lambda values: values * 2 + 1, backend=backend)
+    def double(values: torch.Tensor) -> torch.Tensor:
+        return values * 2 + 1
+
+    function: Any = torch.compile(double, backend=backend)
     _answers.clear()
     count(Asking(lambda: function(torch.ones(3)).tolist()), torch.zeros(2, 4))
     assert (_answers[-1], len(compiled)) == ([3.0, 3.0, 3.0], 1)
@@ -149,12 +152,12 @@ def test_autocast_of_other_threads_keeps_what_it_has_lowered() -> None:
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 return self.layer(values)
 
-    layer = nn.Linear(4, 4)
+    layer: Any = nn.Linear(4, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         first = layer(torch.zeros(2, 4)).grad_fn
         on_another_thread(lambda: count(Switching(), torch.zeros(2, 4), autocast=torch.bfloat16))
         second = layer(torch.zeros(2, 4)).grad_fn
-    lowered = [node.next_functions[-1][0].next_functions[0][0] for node in (first, second)]  # type: ignore[union-attr]
+    lowered = [node.next_functions[-1][0].next_functions[0][0] for node in (first, second)]
     assert lowered[0] is lowered[1]
 
 
