@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gpu_profiling import check_kernels, check_mfu, check_recorded_traces, check_windows
 from torch import nn
-from torch.profiler import ProfilerActivity, profile
 
 import torchglass
 from torchglass.instrumentation.devices import Gpus
-from torchglass.instrumentation.kineto import kernel_rows, operator_rows, read_spans
 from torchglass.reference_models import TrainingOptions, train
 from torchglass.store import Store
 
@@ -129,27 +128,6 @@ def check_no_synchronisation(device: torch.device, folder: Path) -> Figures:
     return {"steps": 1000, "losses_recorded": recorded["loss"], "phases_recorded": recorded["phase/step"]}
 
 
-def check_kernels(device: torch.device, folder: Path) -> Figures:
-    """Our tables of one window equal torch.profiler's own: calls exactly, seconds to a microsecond."""
-    model, images, labels = big_cnn(device)
-    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
-    nn.functional.cross_entropy(model(images), labels).backward()
-    with profile(activities=activities) as profiler:
-        nn.functional.cross_entropy(model(images), labels).backward()
-        settle(device)
-    spans = read_spans(profiler.profiler.kineto_results.events())
-    ours = {row.name: row for row in (*operator_rows(spans), *kernel_rows(spans))}
-    worst = 0.0
-    for average in profiler.key_averages():
-        on_device = str(average.device_type).endswith("CUDA")
-        theirs = (average.self_device_time_total if on_device else average.self_cpu_time_total) / 1e6
-        if theirs and average.key in ours:
-            assert ours[average.key].calls == average.count, average.key
-            worst = max(worst, abs(ours[average.key].self_seconds - theirs))
-    assert worst < 1e-6, f"self time differs by {worst} s"
-    return {"names": len(ours), "largest_difference_seconds": worst}
-
-
 def check_devices(device: torch.device, folder: Path) -> Figures:
     """NVML through our reader and through nvidia-smi, one after the other."""
     gpus = Gpus()
@@ -166,8 +144,8 @@ def check_devices(device: torch.device, folder: Path) -> Figures:
     return {"ours": dict(reading.values), "nvidia_smi": smi, "missing": dict(reading.missing), **gpus.facts()}
 
 
-ANYWHERE = (check_training, check_phases, check_kernels)
-CUDA_ONLY = (check_no_synchronisation, check_devices)
+ANYWHERE = (check_training, check_phases, check_kernels, check_windows, check_mfu)
+CUDA_ONLY = (check_no_synchronisation, check_devices, check_recorded_traces)
 
 
 def main() -> int:
