@@ -10,15 +10,14 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import AdamW, Optimizer
 
-from torchglass.reference_models.exhibit import Recipe
 from torchglass.reference_models.variants.technique import Learner
 
 Batch = tuple[Tensor, Tensor]
 
 
-def optimizer_of(learner: Learner, recipe: Recipe) -> Optimizer:
-    """Return the recipe's optimizer for what the learner trains."""
-    return AdamW(learner.parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+def optimizer_of(learner: Learner, *, learning_rate: float, weight_decay: float) -> Optimizer:
+    """Return the optimizer of the training loop for what the learner trains."""
+    return AdamW(learner.parameters, lr=learning_rate, weight_decay=weight_decay)
 
 
 def train_step(learner: Learner, optimizer: Optimizer, batch: Batch) -> Tensor:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from torchglass.reference_models.catalogue import get
-from torchglass.reference_models.exhibit import Recipe
 from torchglass.reference_models.variants.learning import optimizer_of, train_step
 from torchglass.reference_models.variants.memory import BATCH, WEIGHTS, MemoryQuestion, missing
 from torchglass.reference_models.variants.registry import ORIGINAL, get_variants
@@ -75,8 +74,7 @@ def _work(
     if question.mode == "train":
         assert variant.learner is not None
         learner = variant.learner(subject)
-        recipe = Recipe(1, len(labels), question.learning_rate, question.weight_decay, False, question.threads)
-        optimizer = optimizer_of(learner, recipe)
+        optimizer = optimizer_of(learner, learning_rate=question.learning_rate, weight_decay=question.weight_decay)
         return lambda: train_step(learner, optimizer, (images, labels))
     assert variant.predictor is not None
     forward = variant.predictor(subject).forward

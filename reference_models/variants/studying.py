@@ -85,7 +85,9 @@ def _ready(place: Workplace, model: nn.Module, variant: Variant, batches: Sequen
         if isinstance(prepared, CannotRun):
             return prepared
         learner = prepared.made
-        optimizer = optimizer_of(learner, place.recipe)
+        optimizer = optimizer_of(
+            learner, learning_rate=place.recipe.learning_rate, weight_decay=place.recipe.weight_decay
+        )
         try:
             losses = first_losses(learner, optimizer, batches)
         except Exception as error:  # a step that fails where a first call did not, of whatever class
