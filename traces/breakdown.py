@@ -11,7 +11,7 @@ from torchglass.store import Table
 from torchglass.traces.intervals import Intervals, union
 from torchglass.traces.kernel_names import COMMUNICATION, matching
 from torchglass.traces.tables import empty, table
-from torchglass.traces.trace import Kind, Trace
+from torchglass.traces.trace import Integers, Kind, Trace
 from torchglass.traces.work import Work
 
 
@@ -30,9 +30,7 @@ def parts_of(trace: Trace, work: Work) -> list[Parts]:
     """Tell what each device did when."""
     communicates = is_communication(trace, work)
     copies = work.kind != Kind.KERNEL
-    return [
-        _parts(device, work, work.device == device, communicates, copies) for device in np.unique(work.device).tolist()
-    ]
+    return [_parts(work, here, communicates[here], copies[here]) for here in work.by_device()]
 
 
 def is_communication(trace: Trace, work: Work) -> npt.NDArray[np.bool_]:
@@ -65,23 +63,17 @@ def hidden_communication_percent(parts: list[Parts]) -> float | None:
     return 100 * hidden / total if total else None
 
 
-def _parts(
-    device: int,
-    work: Work,
-    here: npt.NDArray[np.bool_],
-    communicates: npt.NDArray[np.bool_],
-    copies: npt.NDArray[np.bool_],
-) -> Parts:
+def _parts(work: Work, here: Integers, communicates: npt.NDArray[np.bool_], copies: npt.NDArray[np.bool_]) -> Parts:
     def when(chosen: npt.NDArray[np.bool_]) -> Intervals:
-        return union(work.start_ns[chosen], work.end_ns[chosen])
+        return union(work.start_ns[here[chosen]], work.end_ns[here[chosen]])
 
-    busy = when(here)
+    busy = union(work.start_ns[here], work.end_ns[here])
     return Parts(
-        device=device,
+        device=int(work.device[here[0]]),
         total_ns=int(busy.ends[-1] - busy.starts[0]),
-        compute=when(here & ~communicates & ~copies),
-        communication=when(here & communicates),
-        copies=when(here & copies),
+        compute=when(~communicates & ~copies),
+        communication=when(communicates),
+        copies=when(copies),
         busy=busy,
     )
 

@@ -32,8 +32,8 @@ class Calls:
     """Calls of all threads (n,), by thread, then start, the longest first: whoever calls stands before what it calls.
 
     `rows` are those of the trace; `lane` the thread; `parent` the position of the innermost call around, or `NOBODY`;
-    `depth` how many calls are around it. `marker`s say where the program is (a module, a phase, a step) and are no
-    work of the program's own.
+    `depth` how many calls are around it; `stop` the position after the last call within it. `marker`s say where the
+    program is (a module, a phase, a step) and are no work of the program's own.
     """
 
     rows: Integers
@@ -44,6 +44,7 @@ class Calls:
     end_ns: Integers
     parent: Integers
     depth: Integers
+    stop: Integers
     marker: Truths
 
     def __len__(self) -> int:
@@ -75,11 +76,8 @@ class Calls:
 
     def subtree_sum(self, values: Integers) -> Integers:
         """Sum of values (n,) over each call and all that is called within it."""
-        totals = values.copy()
-        for depth in range(int(self.depth.max(initial=0)), 0, -1):
-            level = np.flatnonzero(self.depth == depth)
-            np.add.at(totals, self.parent[level], totals[level])
-        return totals
+        before = np.concatenate(([0], np.cumsum(values)))
+        return before[self.stop] - before[:-1]
 
     def positions(self, row_count: int) -> Integers:
         """Position of each row of the trace (row_count,), `NOBODY` for rows that are no call."""
@@ -101,9 +99,9 @@ def calls_of(trace: Trace) -> Calls:
     lane, start, end = _threads(trace, rows), trace.start_ns[rows], trace.end_ns[rows]
     order = np.lexsort((-end, start, lane))
     rows, lane, start, end = rows[order], lane[order], start[order], end[order]
-    parent, depth = _nested(lane, start, end)
+    parent, depth, stop = _nested(lane, start, end)
     name = trace.name[rows].astype(np.int64)
-    return Calls(rows, lane, name, trace.kind[rows], start, end, parent, depth, marks[name])
+    return Calls(rows, lane, name, trace.kind[rows], start, end, parent, depth, stop, marks[name])
 
 
 def row_of_operator(trace: Trace, ids: Integers) -> Integers:
@@ -134,21 +132,22 @@ def _threads(trace: Trace, rows: Integers) -> Integers:
     return lane
 
 
-def _nested(lane: Integers, start: Integers, end: Integers) -> tuple[Integers, Integers]:
-    """Parent and depth of sorted calls (n,): the one loop over events, since each depends on those still open."""
+def _nested(lane: Integers, start: Integers, end: Integers) -> tuple[Integers, Integers, Integers]:
+    """Parent, depth and stop of sorted calls (n,): a loop over events, since each depends on those still open."""
     if not len(start):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
     # Threads are laid out one after another in time, so that one stack serves all.
     shift = np.unique(lane, return_inverse=True)[1] * int(end.max() - start.min() + 1) - int(start.min())
     starts, ends = (start + shift).tolist(), (end + shift).tolist()
-    parents, depths = [NOBODY] * len(starts), [0] * len(starts)
+    count = len(starts)
+    parents, depths, stops = [NOBODY] * count, [0] * count, [count] * count
     open_calls: list[int] = []
     for index, begun in enumerate(starts):
         over = ends[index]
         while open_calls and (begun >= ends[open_calls[-1]] or over > ends[open_calls[-1]]):
-            open_calls.pop()
+            stops[open_calls.pop()] = index
         if open_calls:
             parents[index] = open_calls[-1]
             depths[index] = len(open_calls)
         open_calls.append(index)
-    return np.array(parents, np.int64), np.array(depths, np.int64)
+    return np.array(parents, np.int64), np.array(depths, np.int64), np.array(stops, np.int64)

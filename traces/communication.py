@@ -50,7 +50,8 @@ def collective_table(trace: Trace, calls: Calls, work: Work, parts: list[Parts])
     kernels = np.flatnonzero(is_communication(trace, work))
     exposed = np.full(len(kernels), np.nan)
     for part in parts:
-        here = work.device[kernels] == part.device
+        # Work is in order of its device.
+        here = slice(*np.searchsorted(work.device[kernels], (part.device, part.device + 1)).tolist())
         start = work.start_ns[kernels[here]]
         end = start + work.clipped_ns[kernels[here]]
         exposed[here] = end - start - part.compute.within(start, end)

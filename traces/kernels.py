@@ -49,16 +49,19 @@ def kernel_table(trace: Trace, work: Work) -> Table:
 
 
 def copy_table(trace: Trace, work: Work) -> Table:
-    """Sum copies and fills by direction and kinds of memory, most time first; "Pageable" in it is unpinned memory."""
+    """Sum copies and fills by direction and kinds of memory, most time first; "Pageable" in it is unpinned memory.
+
+    `bytes` is NaN unless every one of them tells its own.
+    """
     kept = np.flatnonzero((work.kind == Kind.COPY) | (work.kind == Kind.FILL))
     if not len(kept):
         return empty("copies")
     told = [_copy(name) for name in trace.names]
     distinct = sorted(set(told))
-    code = np.array([distinct.index(pair) for pair in told])[work.name[kept]]
+    place = {pair: index for index, pair in enumerate(distinct)}
+    code = np.array([place[pair] for pair in told])[work.name[kept]]
     groups = grouped(code)
     moved = trace.bytes_moved[work.rows[kept]]
-    known = groups.sum(~np.isnan(moved)) > 0
     seconds = groups.sum(work.clipped_ns[kept]) / 1e9
     order = np.argsort(-seconds, kind="stable")
     pairs = [distinct[index] for index in code[groups.first[order]].tolist()]
@@ -68,7 +71,7 @@ def copy_table(trace: Trace, work: Work) -> Table:
         memory=[memory for _, memory in pairs],
         pageable=["Pageable" in memory for _, memory in pairs],
         calls=groups.calls()[order],
-        bytes=np.where(known, groups.sum(np.nan_to_num(moved)), np.nan)[order],
+        bytes=groups.sum(moved)[order],
         seconds=seconds[order],
     )
 

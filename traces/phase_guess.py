@@ -8,6 +8,7 @@ these until backward begins. What is left, clearing gradients among it, is "othe
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from itertools import pairwise
 
 import numpy as np
@@ -39,7 +40,7 @@ def guessed_segments(trace: Trace, calls: Calls) -> tuple[int | None, list[Span]
     spans = _disjoint(sorted(annotated + backward, key=lambda span: span[1]))
     ours = calls.lane == lane
     begin, end = int(calls.start_ns[ours].min()), int(calls.end_ns[ours].max())
-    starts = calls.start_ns[steps].tolist()
+    starts = sorted(calls.start_ns[steps].tolist())
     return lane, _filled(spans, begin, end, starts)
 
 
@@ -108,7 +109,8 @@ def _filled(spans: list[Span], begin: int, end: int, step_starts: list[int]) -> 
     filled: list[Span] = []
     until, leads_to_backward = end, False
     for phase, start, stop in [*reversed(spans), (OTHER, begin, begin)]:
-        borders = [stop, *(moment for moment in step_starts if stop < moment < until), until]
+        within = step_starts[bisect_right(step_starts, stop) : bisect_left(step_starts, until)]
+        borders = [stop, *within, until]
         pieces = [(OTHER, first, last) for first, last in pairwise(borders) if last > first]
         if leads_to_backward and pieces:
             pieces[-1] = (FORWARD, *pieces[-1][1:])

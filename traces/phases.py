@@ -42,8 +42,7 @@ def phases_of(trace: Trace, calls: Calls) -> Phases:
     if len(found):
         return _marked(trace, calls, found)
     lane, spans = guessed_segments(trace, calls)
-    names = (OTHER, *dict.fromkeys(phase for phase, _, _ in spans if phase != OTHER))
-    phase = np.array([names.index(phase) for phase, _, _ in spans], np.int64)
+    names, phase = _coded([phase for phase, _, _ in spans])
     starts, ends = (np.array([span[side] for span in spans], np.int64) for side in (1, 2))
     return Phases(names, phase, starts, ends, lane, marked=False)
 
@@ -76,6 +75,11 @@ def _marked(trace: Trace, calls: Calls, found: Integers) -> Phases:
     begin = int(calls.start_ns[calls.lane == lane].min())
     starts = np.concatenate(([begin], ends[:-1]))
     told = [trace.names[index].removeprefix(PHASE_PREFIX) for index in calls.name[found].tolist()]
-    names = (OTHER, *dict.fromkeys(name for name in told if name != OTHER))
-    phase = np.array([names.index(name) for name in told], np.int64)
+    names, phase = _coded(told)
     return Phases(names, phase, starts, ends, lane, marked=True)
+
+
+def _coded(told: list[str]) -> tuple[tuple[str, ...], Integers]:
+    """Distinct names, "other" first, and the index of each told one among them."""
+    place = {name: index for index, name in enumerate(dict.fromkeys((OTHER, *told)))}
+    return tuple(place), np.array([place[name] for name in told], np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -104,14 +105,13 @@ def depths(lane: Integers, start: Integers, end: Integers) -> Integers:
 
 def _first_free(starts: list[int], ends: list[int]) -> list[int]:
     found = [0] * len(starts)
-    free_from: list[int] = []
+    taken: list[tuple[int, int]] = []  # until when, and which depth
+    free: list[int] = []
     for index, begun in enumerate(starts):
-        depth = 0
-        for until in free_from:
-            if until <= begun:
-                break
-            depth += 1
-        free_from[depth : depth + 1] = [ends[index]]
+        while taken and taken[0][0] <= begun:
+            heappush(free, heappop(taken)[1])
+        depth = heappop(free) if free else len(taken)
+        heappush(taken, (ends[index], depth))
         found[index] = depth
     return found
 

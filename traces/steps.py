@@ -10,7 +10,7 @@ from torchglass.store import Table
 from torchglass.traces.calls import NOBODY, Calls
 from torchglass.traces.grouping import grouped
 from torchglass.traces.tables import empty, table, texts
-from torchglass.traces.trace import STEP_PREFIX, Kind, Trace
+from torchglass.traces.trace import STEP_PREFIX, Floats, Integers, Kind, Trace
 from torchglass.traces.work import Work
 
 _STEP = re.compile(re.escape(STEP_PREFIX) + r"(\d+)$")
@@ -23,14 +23,13 @@ def step_table(trace: Trace, calls: Calls, work: Work, begin_ns: int) -> Table:
     if not len(steps):
         return empty("steps")
     steps = steps[np.argsort(calls.start_ns[steps], kind="stable")]
+    starts, ends = calls.start_ns[steps], calls.end_ns[steps]
     return table(
         "steps",
         number=[numbers[index] for index in calls.name[steps].tolist()],
-        start_ns=calls.start_ns[steps] - begin_ns,
-        seconds=calls.duration_ns[steps] / 1e9,
-        device_seconds=[
-            _device_ns(work, int(calls.start_ns[step]), int(calls.end_ns[step])) / 1e9 for step in steps.tolist()
-        ],
+        start_ns=starts - begin_ns,
+        seconds=(ends - starts) / 1e9,
+        device_seconds=_device_ns(work, starts, ends) / 1e9,
     )
 
 
@@ -50,11 +49,20 @@ def overhead_table(trace: Trace) -> Table:
     )
 
 
-def _device_ns(work: Work, start_ns: int, end_ns: int) -> float:
-    inside = (work.launch != NOBODY) & (work.launched_ns >= start_ns) & (work.launched_ns < end_ns)
-    spans = [
-        float(work.end_ns[here].max() - work.start_ns[here].min())
-        for device in np.unique(work.device[inside]).tolist()
-        if (here := inside & (work.device == device)).any()
-    ]
-    return max(spans, default=float("nan"))
+def _device_ns(work: Work, starts: Integers, ends: Integers) -> Floats:
+    """From the first to the last work launched in each [start, end) (n,), of the device where that is longest."""
+    spans = np.full(len(starts), np.nan)
+    for here in work.by_device():
+        launched = here[work.launch[here] != NOBODY]
+        launched = launched[np.argsort(work.launched_ns[launched], kind="stable")]
+        first, stop = (np.searchsorted(work.launched_ns[launched], moments) for moments in (starts, ends))
+        some = np.flatnonzero(stop > first)
+        if not len(some):
+            continue
+        # Ranges that follow each other, every second of them between two steps; a last place to end the last one.
+        edges = np.stack((first[some], stop[some]), axis=1).reshape(-1)
+        begun = np.append(work.start_ns[launched], 0)
+        over = np.append(work.end_ns[launched], 0)
+        span = np.maximum.reduceat(over, edges)[::2] - np.minimum.reduceat(begun, edges)[::2]
+        spans[some] = np.fmax(spans[some], span)
+    return spans

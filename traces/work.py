@@ -40,6 +40,11 @@ class Work:
         """Which work was cut short, because the next on its stream began before it ended."""
         return self.clipped_ns < self.end_ns - self.start_ns
 
+    def by_device(self) -> list[Integers]:
+        """Positions of the work of each device that worked, in order of the devices."""
+        firsts = np.flatnonzero(np.diff(self.device)) + 1
+        return [part for part in np.split(np.arange(len(self)), firsts) if len(part)]
+
     @property
     def gap_ns(self) -> Integers:
         """How long the stream was idle before each; 0 for the first of a stream."""

@@ -140,7 +140,8 @@ def test_copies_are_summed_by_direction_and_memory_and_pageable_memory_is_flagge
         .copy("Memcpy HtoD (Pageable -> Device)", 0, 10, bytes_moved=100.0)
         .copy("Memcpy HtoD (Pageable -> Device)", 20, 30, bytes_moved=900.0)
         .copy("Memcpy HtoD (Pinned -> Device)", 60, 7, bytes_moved=50.0)
-        .copy("Memcpy DtoH (Device -> Pageable)", 70, 6)
+        .copy("Memcpy DtoH (Device -> Pageable)", 70, 4)
+        .copy("Memcpy DtoH (Device -> Pageable)", 76, 2, bytes_moved=3.0)
         .copy("Memcpy PtoP (Device -> Device)", 80, 5, bytes_moved=4.0)
         .copy("Memset (Device)", 90, 4, bytes_moved=8.0)
         .copy("Memcpy Unknown (Array -> Array)", 100, 3, bytes_moved=1.0)
@@ -150,7 +151,7 @@ def test_copies_are_summed_by_direction_and_memory_and_pageable_memory_is_flagge
     assert told == [
         ("HtoD", "Pageable -> Device", True, 2, 40e-9),
         ("HtoD", "Pinned -> Device", False, 1, 7e-9),
-        ("DtoH", "Device -> Pageable", True, 1, 6e-9),
+        ("DtoH", "Device -> Pageable", True, 2, 6e-9),
         ("PtoP", "Device -> Device", False, 1, 5e-9),
         ("fill", "Device", False, 1, 4e-9),
         ("other", "Array -> Array", False, 1, 3e-9),
