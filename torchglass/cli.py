@@ -15,6 +15,7 @@ from torchglass.benching import add_bench_model
 from torchglass.comparing import add_compare
 from torchglass.devices import add_devices
 from torchglass.errors import MissingExtraError, OptionError, TorchglassError
+from torchglass.kept_traces import add_trace
 from torchglass.managing import add_verbs
 
 RUNS_EPILOG = """\
@@ -225,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     add_compare(verb)
     add_bench_model(verb)
     add_devices(verb)
+    add_trace(verb)
 
     explain = verb("explain", _explain, "Explain test images with a run's trained model, and store what comes out.")
     explain.add_argument("run", help="a run of a reference model, or the model's name for its newest run")
