@@ -6,15 +6,18 @@ without values nothing is drawn, so that is for nothing; and what the training t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from types import FrameType
 from typing import Any
 
 import torch
+from torch.utils import checkpoint
 
 from torchglass.errors import OptionError
 
 _SWITCH = "preserve_rng_state"
-_top_hooks = torch._C._autograd._top_saved_tensors_default_hooks
+_top_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # from torch 2.8 on
 
 
 def keep_random_numbers() -> None:
@@ -23,14 +26,11 @@ def keep_random_numbers() -> None:
     Raises:
         OptionError: it cannot be, because this torch keeps its checkpoints otherwise.
     """
-    hooks = _top_hooks(False)
-    if hooks is None or not getattr(hooks[0], "__qualname__", "").startswith("_checkpoint_hook"):
-        return
-    frame = _cells(hooks[0]).get("frame")
-    switch = _cells(frame.cell_contents.recompute_fn).get(_SWITCH) if frame is not None else None
-    if switch is None:
-        raise OptionError("recomputing a checkpoint would set the random numbers of the whole process back")
-    switch.cell_contents = False
+    for recompute in _recomputations_by_hooks() if _top_hooks is not None else _recomputations_by_frames():
+        switch = _cells(recompute).get(_SWITCH)
+        if switch is None:
+            raise OptionError("recomputing a checkpoint would set the random numbers of the whole process back")
+        switch.cell_contents = False
 
 
 def keep_random_numbers_of(results: Iterable[torch.Tensor]) -> None:
@@ -47,6 +47,26 @@ def keep_random_numbers_of(results: Iterable[torch.Tensor]) -> None:
         waiting.extend(next_node for next_node, _ in node.next_functions)
 
 
+def _recomputations_by_hooks() -> Iterator[Any]:
+    """What the innermost checkpoint will call, which packs the tensors that are saved now."""
+    hooks = _top_hooks(False) if _top_hooks is not None else None
+    if hooks is not None and getattr(hooks[0], "__qualname__", "").startswith("_checkpoint_hook"):
+        frame = _cells(hooks[0]).get("frame")
+        yield frame.cell_contents.recompute_fn if frame is not None else None
+
+
+def _recomputations_by_frames() -> Iterator[Any]:
+    """The same of all checkpoints that are being called, each of which keeps a generator."""
+    caller: FrameType | None = sys._getframe(1)
+    while caller is not None:
+        if caller.f_code.co_name == "checkpoint" and caller.f_code.co_filename == checkpoint.__file__:
+            generator = caller.f_locals.get("gen")
+            if generator is not None and generator.gi_frame is not None:
+                yield generator.gi_frame.f_locals.get("recompute_fn")
+        caller = caller.f_back
+
+
 def _cells(function: Any) -> dict[str, Any]:
-    """The variables of a function that belong to the one around it."""
-    return dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))
+    """The variables of a function that belong to the one around it; of anything else none."""
+    code = getattr(function, "__code__", None)
+    return dict(zip(code.co_freevars, function.__closure__ or (), strict=True)) if code is not None else {}
