@@ -29,6 +29,7 @@ from torchglass.charts import (
 from torchglass.charts.gradient_flow import LayerQuantity
 from torchglass.charts.memory import MemoryData, memory_data, read_memory
 from torchglass.charts.ranks import RanksData, ranks_data
+from torchglass.charts.variants import ARTIFACT_KIND, Mode, VariantsData, variants_data
 from torchglass.report.profiled import Profiled, read_profile
 from torchglass.store import Artifact, Run, Series, Store
 
@@ -83,6 +84,7 @@ class Contents:
     ranks: RanksData | None
     straggler: str
     profile: Profiled
+    variants: tuple[VariantsData, ...]
     explanations: tuple[ExplanationsData, ...]
     left_out: Mapping[str, str]
 
@@ -125,9 +127,17 @@ def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
         ranks=ranks_data(ranks) if len(ranks.ranks) > 1 else None,
         straggler=straggler_text(ranks, find_straggler(ranks)) if len(ranks.ranks) > 1 else "",
         profile=read_profile(store, run),
+        variants=_variants(store.artifacts(run.id, kind=ARTIFACT_KIND)),
         explanations=tuple(_explain(store, artifacts) for artifacts in samples[-MAX_EXPLAINED:]),
         left_out=_left_out(len(groups), len(keys), len(samples)),
     )
+
+
+def _variants(artifacts: Sequence[Artifact]) -> tuple[VariantsData, ...]:
+    """The model under each technique, in training and in inference, as far as that was measured."""
+    modes: tuple[Mode, ...] = ("train", "infer")
+    measured = [variants_data(artifacts, mode) for mode in modes]
+    return tuple(data for data in measured if data is not None)
 
 
 def _groups(records: Sequence[Recorded]) -> dict[str, list[Recorded]]:

@@ -24,9 +24,11 @@ from torchglass.charts import (
     ranks_figure,
     scalars_figure,
     timeline_figure,
+    variants_figure,
 )
 from torchglass.charts.icicle import ROOTS
 from torchglass.charts.memory import memory_figure, memory_split_figure
+from torchglass.charts.roofline import roofline_figure
 from torchglass.charts.theme import template
 from torchglass.report.contents import Contents
 
@@ -57,6 +59,7 @@ def drawings(contents: Contents) -> list[Drawing]:
         *_histograms(contents),
         *(Drawing("devices", panel.title, devices_figure(panel, titled=False)) for panel in contents.devices),
         *_kernels(contents),
+        *_variants(contents),
     ]
 
 
@@ -96,6 +99,13 @@ def _memory(contents: Contents) -> Iterator[Drawing]:
         yield Drawing("memory", "Who holds it", memory_split_figure(contents.memory))
 
 
+def _variants(contents: Contents) -> Iterator[Drawing]:
+    for data in contents.variants:
+        yield Drawing(
+            "variants", f"{'Training' if data.mode == 'train' else 'Inference'}", variants_figure(data), wide=True
+        )
+
+
 def _kernels(contents: Contents) -> Iterator[Drawing]:
     profile, steps = contents.profile, max(contents.profile.steps, 1)
     if profile.breakdown.devices:
@@ -106,6 +116,8 @@ def _kernels(contents: Contents) -> Iterator[Drawing]:
     for data, name in ((profile.kernels, "GPU kernels by time"), (profile.operators, "Operators by their own time")):
         if data.names:
             yield Drawing("kernels", name, kernels_figure(data))
+    if profile.roofline is not None and profile.roofline.operators:
+        yield Drawing("kernels", "How near to the device's peak", roofline_figure(profile.roofline))
     if profile.idle.streams:
         yield Drawing("kernels", "Why streams waited", idle_figure(profile.idle, steps=steps))
     if profile.timeline.rows:

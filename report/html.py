@@ -36,6 +36,7 @@ SECTIONS = {
     "histograms": "Histograms",
     "devices": "Devices",
     "kernels": "Operators and kernels",
+    "variants": "Techniques side by side",
     "explanations": "What the model looks at",
     "settings": "Configuration and environment",
 }

@@ -20,9 +20,10 @@ from torchglass.charts.listings import (
     operators_listing,
     skew_listing,
 )
+from torchglass.charts.roofline import RooflineData, roofline_data
 from torchglass.charts.timeline import TABLES, TimelineData, timeline_data
 from torchglass.charts.windows import missing_reasons, read_tables
-from torchglass.store import Run, Store
+from torchglass.store import Run, Store, Table
 
 # Bounds that keep a report of any run small; what is left out is said in it.
 MAX_WINDOWS = 20
@@ -47,6 +48,7 @@ class Profiled(NamedTuple):
     icicle: IcicleData
     operators: KernelsData
     kernels: KernelsData
+    roofline: RooflineData | None
     idle: IdleData
     timeline: TimelineData
     listings: Mapping[str, Listing]
@@ -85,9 +87,17 @@ def read_profile(store: Store, run: Run) -> Profiled:
         icicle=icicle_data(links, side, most_nodes=MAX_NODES),
         operators=kernels_data(tables.get("operators"), "operator", windows),
         kernels=kernels_data(tables.get("kernels"), "kernel", windows),
+        roofline=_roofline(store, run, rank, tables.get("operators")),
         idle=idle_data(tables.get("idle")),
         timeline=timeline_data(store.window_tables(newest.id, TABLES) if newest else {}),
         listings={title: listing for title, listing in listings.items() if len(listing)},
         missing=missing_reasons(windows),
         notes=tuple(dict.fromkeys(str(window.facts["note"]) for window in windows if window.facts.get("note"))),
     )
+
+
+def _roofline(store: Store, run: Run, rank: int, operators: Table | None) -> RooflineData | None:
+    work = next((fact.value for fact in store.facts(run.id) if fact.key == "work" and fact.rank == rank), None)
+    if not isinstance(work, Mapping) or operators is None or "device_total_seconds" not in operators:
+        return None
+    return roofline_data(operators, work)

@@ -35,6 +35,15 @@ KERNELS = {
     "aten::addmm": ("nvjet_hsh_128x256_64x4_1x2_h_bz_coopA_NTN", True),
     "aten::_foreach_add_": ("void at::native::multi_tensor_apply_kernel<at::native::TensorListMetadata<2>>", False),
 }
+WORK = {
+    "device": "NVIDIA H200",
+    "formats": {"bfloat16": 4_000_000_000},
+    "operators": [
+        {"name": "aten::convolution", "pass": "forward", "format": "bfloat16", "calls": 3, "flops": 30e9, "bytes": 1e8},
+        {"name": "aten::addmm", "pass": "forward", "format": "bfloat16", "calls": 1, "flops": 5e9, "bytes": 9e7},
+    ],
+    "peak": {"flops_per_second": {"bfloat16": 989.5e12}, "memory_bytes_per_second": 4.8e12, "device": "H200 SXM"},
+}
 PHASE_MS = {
     "data": 2.0, "to_device": 0.6, "forward": 3.0, "backward": 4.0, "gradient_sync": 0.9,
     "optimizer": 0.8, "torchglass": 0.1, "other": 0.6,
@@ -231,7 +240,9 @@ def record_profiled_run(
         generator = np.random.default_rng(rank)
         rows = list(_phase_blocks(run.created_at, steps, generator, slower=1 + 0.2 * rank, gpu=gpu))
         facts = [Fact(rank, "phases", {"clock": "cuda" if gpu else "host", "device": "cuda:0" if gpu else "cpu"}, 0.0)]
-        if not gpu:
+        if gpu:
+            facts += [Fact(rank, "work", WORK, 0.0)]
+        else:
             facts += [Fact(rank, "missing/work/mfu_percent", "no peak is known for this processor", 0.0)]
         store.write(run.id, rank, Batch(rows=rows, windows=list(given) if rank == 0 else [], facts=facts))
     if end:

@@ -23,6 +23,7 @@ from torchglass.charts.listings import (
     skew_listing,
     tensor_core_percent,
 )
+from torchglass.charts.roofline import roofline_data, roofline_figure
 from torchglass.charts.text import plain_text
 from torchglass.charts.units import quantity
 from torchglass.charts.windows import missing_reasons, read_tables, size_of
@@ -66,6 +67,7 @@ def show(store: Store, run: Run) -> None:
     _busy(found)
     _tree(found)
     _tops(found)
+    _roofline(store, run, found)
     _idle(found)
     _rest(found)
 
@@ -142,6 +144,19 @@ def _tops(found: Found) -> None:
     draw(lambda dark: kernels_figure(data, dark=dark), "kernels", f"{KINDS[kind]} by their own time a step")
     listing = kernels_listing if kind == "kernel" else operators_listing
     show_listing(listing(table, steps=found.steps, most=TABLE_ROWS), f"table-{kind}")
+
+
+def _roofline(store: Store, run: Run, found: Found) -> None:
+    """Show how near operators come to the device's peaks, where their work was counted."""
+    rank = found.windows[0].rank
+    work = next((fact.value for fact in store.facts(run.id) if fact.key == "work" and fact.rank == rank), None)
+    operators = found.tables.get("operators")
+    if not isinstance(work, Mapping) or operators is None or "device_total_seconds" not in operators:
+        return
+    data = roofline_data(operators, work)
+    if data.operators:
+        st.subheader("How near to the device's peak", anchor=False)
+        draw(lambda dark: roofline_figure(data, dark=dark), "roofline", "Operations a second over operations a byte")
 
 
 def _idle(found: Found) -> None:

@@ -13,6 +13,7 @@ from torchglass.charts.phases import PREFIX, WHOLE, name_of, phase_shares_figure
 from torchglass.charts.ranks import own_work_figure, ranks_data, ranks_figure
 from torchglass.charts.text import markdown_text, plain_text
 from torchglass.charts.units import quantity
+from torchglass.charts.variants import ARTIFACT_KIND, Mode, VariantsData, variants_data, variants_figure
 from torchglass.dashboard import notices
 from torchglass.dashboard.figures import TILE_PIXELS, draw
 from torchglass.dashboard.live import live_charts
@@ -22,6 +23,7 @@ from torchglass.store import Location, Run, Series, Store, open_store
 
 REFRESH_SECONDS = 3.0
 MISSING = "missing/"
+TECHNIQUES: Mapping[Mode, str] = {"train": "Training under each technique", "infer": "Inference under each technique"}
 HOST_BOUND, SAMPLES, MFU = "work/host_bound_percent", "work/samples_per_second", "work/mfu_percent"
 
 
@@ -30,10 +32,8 @@ def show(store: Store, run: Run) -> None:
     notices.run_heading("Step time", store, run)
     phases = store.series_of(run.id, kind="phase")
     if not phases and run.status != "running":
-        notices.nothing_recorded(
-            "This run timed no phase of its steps.",
-            notices.ATTACH,
-        )
+        _variants(store, run)
+        notices.nothing_recorded("This run timed no phase of its steps.", notices.ATTACH)
         return
     rank = _choose_rank(phases)
     windows = store.windows(run.id)
@@ -53,6 +53,7 @@ def show(store: Store, run: Run) -> None:
     _notes(store, run, rank)
     if len({series.rank for series in phases}) > 1:
         _ranks(store, run)
+    _variants(store, run)
 
 
 def _choose_rank(phases: Sequence[Series]) -> int:
@@ -71,16 +72,16 @@ def _summary(location: Location, run_id: int, rank: int) -> None:
                 *store.series_of(run_id, kind="phase", rank=rank),
                 *store.series_of(run_id, kind="work", rank=rank),
             ]
-            missing = {fact.key: fact.value for fact in store.facts(run_id) if fact.key.startswith(MISSING)}
+            facts = {fact.key: fact.value for fact in store.facts(run_id) if fact.rank == rank}
     except StoreError:
         st.rerun()
     shares = shares_data(found)
     if shares.phases:
-        _tiles({one.key: one for one in found}, missing)
+        _tiles({one.key: one for one in found}, facts)
         draw(lambda dark: phase_shares_figure(shares, dark=dark), "phase_shares", "Share of each phase in the time")
 
 
-def _tiles(series: Mapping[str, Series], missing: Mapping[str, Any]) -> None:
+def _tiles(series: Mapping[str, Series], facts: Mapping[str, Any]) -> None:
     step = series.get(f"{PREFIX}{WHOLE}")
     phases = {key: one for key, one in series.items() if key.startswith(PREFIX) and key != f"{PREFIX}{WHOLE}"}
     total = sum(_total(one) for one in phases.values())
@@ -91,7 +92,7 @@ def _tiles(series: Mapping[str, Series], missing: Mapping[str, Any]) -> None:
     tiles.metric(f"Most: {markdown_text(name_of(longest.removeprefix(PREFIX)), 24)}", share, border=True)
     for title, key, unit, meaning in _WORK:
         found = series.get(key)
-        reason = missing.get(f"{MISSING}{key}")
+        reason = facts.get(f"{MISSING}{key}")
         why = plain_text(reason, 200) if reason else "nothing was recorded under it"
         help_text = meaning if found else f"{meaning} Not measured: {markdown_text(why, 200)}."
         tiles.metric(title, quantity(_rounded(found.mean), unit) if found else "N/A", border=True, help=help_text)
@@ -117,6 +118,20 @@ def _ranks(store: Store, run: Run) -> None:
     st.text(straggler_text(ranks, find_straggler(ranks)))
     draw(lambda dark: ranks_figure(data, dark=dark), "ranks", "Median seconds of each phase in each rank")
     draw(lambda dark: own_work_figure(data, dark=dark), "own_work", "Seconds of each rank's own work over the steps")
+
+
+def _variants(store: Store, run: Run) -> None:
+    """Show the run's model under each technique, where that was measured."""
+    artifacts = store.artifacts(run.id, kind=ARTIFACT_KIND)
+    for mode, title in TECHNIQUES.items():
+        data = variants_data(artifacts, mode)
+        if data is not None:
+            st.subheader(title, anchor=False)
+            _draw_variants(data, title)
+
+
+def _draw_variants(data: VariantsData, title: str) -> None:
+    draw(lambda dark: variants_figure(data, dark=dark), f"variants-{data.mode}", title)
 
 
 def _total(series: Series) -> float:

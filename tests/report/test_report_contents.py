@@ -198,6 +198,7 @@ def test_everything_that_a_window_found_is_in_the_report(store: Store) -> None:
         "What the GPU did",
         "GPU time a step by phase, module, operator and kernel",
         "Why streams waited",
+        "How near to the device&#39;s peak",
         "Time line of the window at step 500",
         "pageable: the host waits",
         "ncclDevKernel_AllReduce_Sum_bf16_RING_LL",
@@ -238,3 +239,13 @@ def test_the_rows_of_a_long_listing_are_bounded_and_counted(store: Store, monkey
     read = read_contents(store, record_profiled_run(store), written_at=START)
     table = listing_table("GPU kernels", read.profile.listings["GPU kernels"])
     assert (len(table.rows), table.note) == (2, "4 more rows are not listed.")
+
+
+def test_a_model_under_each_technique_is_a_section_where_it_was_measured(store: Store) -> None:
+    run = record_profiled_run(store)
+    outcome = {"status": "ok", "seconds": {"median": 0.01, "low": 0.01, "high": 0.01}, "ratio": {"value": 1.0}}
+    rows = [{"name": "fp32", "inference": outcome, "training": None}]
+    store.add_artifact(run.id, ArtifactBlock("variants", "lenet5", 1, START, {"model": "lenet5", "rows": rows}, {}))
+    read = read_contents(store, run, written_at=START)
+    assert [data.names for data in read.variants] == [("fp32",)]
+    assert "torchglass bench-model" not in render(read)
