@@ -20,7 +20,7 @@ from torchglass.charts.histograms import HistogramsData, histograms_data, histog
 from torchglass.charts.honesty import HonestyData, honesty_data, remarks
 from torchglass.charts.icicle import IcicleData, icicle_data, icicle_figure
 from torchglass.charts.idle import IdleData, idle_data, idle_figure
-from torchglass.charts.kernels import KernelsData, kernels_data, kernels_figure, profiler_slowdown
+from torchglass.charts.kernels import KernelsData, kernels_data, kernels_figure
 from torchglass.charts.phases import (
     PhasesData,
     SharesData,
@@ -100,7 +100,6 @@ __all__ = [
     "phases_figure",
     "plain_text",
     "plot_text",
-    "profiler_slowdown",
     "ranks_data",
     "ranks_figure",
     "read_series",

@@ -120,7 +120,7 @@ def icicle_figure(
     figure.add_icicle(
         ids=[str(place) for place in range(len(data.nodes))],
         parents=["" if node.parent < 0 else str(node.parent) for node in data.nodes],
-        labels=[_label(node) for node in data.nodes],
+        labels=[_label(node, data.levels) for node in data.nodes],
         values=_conserved(data.nodes, per_step * scale.factor),
         branchvalues="total",
         maxdepth=len(LEVELS) + 1,
@@ -133,7 +133,7 @@ def icicle_figure(
         leaf={"opacity": 1},
         textfont={"size": 11},
         textposition="middle left",
-        text=[_text(node, took) for node, took in zip(data.nodes, per_step.tolist(), strict=True)],
+        text=[_text(node, data.levels, took) for node, took in zip(data.nodes, per_step.tolist(), strict=True)],
         textinfo="text",
         hovertext=[_hover(data, place, took, steps) for place, took in enumerate(per_step.tolist())],
         hovertemplate=f"%{{hovertext}}<br>{shares}<extra></extra>",
@@ -160,17 +160,19 @@ def _conserved(nodes: Sequence[Node], values: Floats) -> Floats:
     return exact
 
 
-def _label(node: Node) -> str:
+def _label(node: Node, levels: Sequence[str]) -> str:
     if node.hidden:
         return f"{node.hidden:,} more"
     if node.level == 1:
         return plot_text(name_of(node.name))
-    return short_label(kernel_name(node.name), LABEL_CHARACTERS)
+    is_kernel = node.level == len(levels) and levels[-1] == "kernel"
+    return short_label(kernel_name(node.name) if is_kernel else node.name, LABEL_CHARACTERS)
 
 
-def _text(node: Node, seconds: float) -> str:
+def _text(node: Node, levels: Sequence[str], seconds: float) -> str:
     """What stands on a node: of the few large ones also how long, of the many narrow ones the name alone."""
-    return f"{_label(node)}<br>{quantity(float(f'{seconds:.3g}'), 's')}" if node.level <= 1 else _label(node)
+    label = _label(node, levels)
+    return f"{label}<br>{quantity(float(f'{seconds:.3g}'), 's')}" if node.level <= 1 else label
 
 
 def _hover(data: IcicleData, place: int, seconds: float, steps: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -71,12 +70,6 @@ def kernels_data(
         step_count=sum(window.step_count for window in windows),
         on_device=on_device,
     )
-
-
-def profiler_slowdown(windows: Sequence[ProfilerWindow]) -> float | None:
-    """How many times as long steps took under the profiler: the median of what the windows say, None if none does."""
-    told = [float(said) for window in windows if isinstance(said := window.facts.get("slowdown"), int | float)]
-    return median(told) if told else None
 
 
 def kernels_figure(

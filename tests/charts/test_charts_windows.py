@@ -255,3 +255,9 @@ def test_without_a_known_module_the_tree_has_no_level_of_them() -> None:
     nameless = links(("forward", "(no module)", "mm", "k", 1, 2.0), ("backward", "(no module)", "mm", "k", 1, 1.0))
     assert icicle_data(nameless).levels == ("phase", "operator", "kernel")
     assert icicle_data(ONE.tables["links"], "host").levels == ("phase", "module", "operator")
+
+
+def test_arguments_are_cut_from_kernels_and_from_nothing_else() -> None:
+    called = links(("data", "m", "enumerate(DataLoader)#next", "void fill<float>(int, float*)", 1, 2.0))
+    drawn = icicle_figure(icicle_data(called)).data[0].labels
+    assert list(drawn)[1:] == ["data wait", "m", "enumerate(DataLoader)#next", "fill&lt;float&gt;"]
