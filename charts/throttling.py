@@ -123,7 +123,7 @@ def throttling_figure(data: ThrottlingData, *, title: str = "", dark: bool = Fal
     figure.update_yaxes(title_text=f"{scale.unit} a step", rangemode="tozero")
     figure.update_layout(
         showlegend=True,
-        yaxis_overlaying="y2",  # the line lies over the shade
+        yaxis={"overlaying": "y2", "tickmode": "auto"},  # the line lies over the shade; its ticks are its own
         yaxis2={"range": [0, 1], "visible": False, "fixedrange": True, "side": "right"},
     )
     return figure

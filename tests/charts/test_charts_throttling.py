@@ -119,3 +119,8 @@ def test_a_stored_run_is_read_by_the_reasons_that_held_and_by_one_series_of_each
         data = read_throttling(store, run.id)
         assert (data.share, data.stretches) == (1 / 8, (Stretch("gpu0", "software_power_cap", 10, 20),))
         assert len(data.steps) == 0
+
+
+def test_the_line_lies_over_the_shade_and_keeps_round_ticks() -> None:
+    layout = throttling_figure(throttling_data(step_time(0, 0), [reading("sync_boost", [1, 0])])).layout
+    assert (layout.yaxis.overlaying, layout.yaxis.tickmode, layout.yaxis2.overlaying) == ("y2", "auto", None)
