@@ -35,7 +35,7 @@ class Intervals(NamedTuple):
         earlier = np.concatenate(([0], np.cumsum(lengths)))
         begun = np.searchsorted(self.starts, moments, side="right")
         last = np.maximum(begun - 1, 0)
-        after_its_end = np.clip(self.ends[last] - moments, 0, lengths[last])
+        after_its_end = np.maximum(self.ends[last] - moments, 0)
         return np.where(begun > 0, earlier[begun] - after_its_end, 0)
 
 

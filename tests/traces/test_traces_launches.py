@@ -55,6 +55,7 @@ def test_a_step_spans_on_the_device_what_was_launched_in_it_by_any_thread() -> N
         .call(1_100, 5, correlation=3)
         .kernel("a", 1_050, 10, correlation=1)
         .kernel("b", 1_300, 25, correlation=2)
+        .kernel("b on another device", 1_300, 5, correlation=2, device=1)
         .kernel("c", 1_400, 60, correlation=3)
         .kernel("on another device", 1_320, 70, correlation=3, device=1)
         .op("before", 900, 10)

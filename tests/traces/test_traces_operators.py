@@ -145,12 +145,16 @@ def test_device_time_of_an_operator_is_its_own_kernels_and_in_all_those_within()
         .call(70, 5, correlation=4)
         .kernel("gemm", 200, 40, correlation=3)
         .kernel("bias", 240, 3, correlation=4)
+        .op("aten::relu", 400, 2)
+        .call(401, 1, correlation=5)
+        .kernel("relu", 500, 9, correlation=5)
     )
     assert lines(operators(made), "name", "device_self_seconds", "device_total_seconds") == [
         ("Block", 0.0, 43e-9),
         ("aten::linear", 3e-9, 43e-9),
         ("aten::addmm", 40e-9, 40e-9),
         ("cudaLaunchKernel", 0.0, 0.0),
+        ("aten::relu", 9e-9, 9e-9),
     ]
 
 

@@ -108,6 +108,7 @@ def test_forward_operators_between_two_backwards_part_them() -> None:
         Making()
         .op("aten::linear", 0, 50, sequence=1)
         .op("autograd::engine::evaluate_function: A", 60, 40, lane=2)
+        .op("autograd::engine::evaluate_function: B, which A runs", 70, 5, lane=2)
         .op("aten::linear", 130, 50, sequence=2)
         .op("autograd::engine::evaluate_function: A", 200, 40, lane=2)
         .op("aten::add", 210, 10, lane=2, sequence=3)  # recomputed, inside of backward
@@ -120,6 +121,27 @@ def test_forward_operators_between_two_backwards_part_them() -> None:
         "other": 20,
         "optimizer": 10,
     }
+
+
+def test_gradients_cleared_at_the_end_of_a_step_are_not_led_up_to_by_forward() -> None:
+    made = (
+        Making()
+        .note("Optimizer.step#SGD.step", 0, 50)
+        .note("Optimizer.zero_grad#SGD.zero_grad", 60, 10)
+        .note("ProfilerStep#2", 100, 200)
+        .op("autograd::engine::evaluate_function: A", 200, 50, lane=2)
+    )
+    assert {phase: host for phase, (host, _) in phases(made).items()} == {
+        "other": 10 + 10 + 30 + 50,
+        "optimizer": 50,
+        "forward": 100,
+        "backward": 50,
+    }
+
+
+def test_of_phases_that_overlap_the_one_that_began_first_keeps_its_time() -> None:
+    made = Making().note("Optimizer.step#SGD.step", 0, 50).note("enumerate(DataLoader)#x.__next__", 40, 30)
+    assert {phase: host for phase, (host, _) in phases(made).items()} == {"optimizer": 50, "data": 20}
 
 
 def test_a_trace_that_says_nothing_of_phases_has_none_and_says_so() -> None:
