@@ -17,7 +17,7 @@ from torchglass.store.records import Floats, Integers, ProfilerWindow, RowKind, 
 TOP = 20
 ROW_HEIGHT = 34  # px for a name and the bar below it
 BAR = 0.36  # of a row
-NAME_CHARACTERS = 50  # fits a phone's width
+NAME_CHARACTERS = 46  # fits a phone's width
 
 
 class KernelsData(NamedTuple):

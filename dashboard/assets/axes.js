@@ -10,6 +10,8 @@ const Y_AXES = {
   s: { tickformat: "~s", ticksuffix: "s", hoverformat: ".4~s" },
   W: { ticksuffix: " W" },
   "°C": { ticksuffix: " °C" },
+  FLOP: { tickformat: ".3~s", ticksuffix: "FLOP", hoverformat: ".4~s", rangemode: "tozero" },
+  "1/s": { ticksuffix: " /s", rangemode: "tozero" },
   MHz: { ticksuffix: " MHz" },
 };
 
