@@ -1,5 +1,5 @@
 """Whether a model's forward may be run once more unseen: not if Python code in it draws from random numbers of the
-whole process, which the user's own draws would then miss.
+whole process, which the user's own draws would then miss, or sets what the training thread relies on.
 
 Draws of torch's generators are no matter: without values nothing is drawn.
 """
@@ -17,15 +17,21 @@ from torch import nn
 from torchglass.errors import OptionError
 
 MAX_FUNCTIONS = 2000  # looked at, of one model
-_SEEDING = frozenset({"manual_seed", "manual_seed_all", "set_rng_state", "fork_rng"})
+_SHARED = frozenset(  # set by these and set back, in two threads at once, it may stay wrong
+    {
+        *("manual_seed", "manual_seed_all", "set_rng_state", "fork_rng", "sdpa_kernel", "sdp_kernel"),
+        *("enable_flash_sdp", "enable_math_sdp", "enable_mem_efficient_sdp", "enable_cudnn_sdp", "set_default_dtype"),
+        *("set_float32_matmul_precision", "use_deterministic_algorithms", "set_num_threads", "catch_warnings"),
+    }
+)
 
 
 def refuse_unrepeatable(model: nn.Module) -> None:
     """Look through the code of every `forward` and of what it calls by name, torch's own left out.
 
     Raises:
-        OptionError: it draws from `random` or `numpy.random`, seeds a generator, or calls a function that torch.compile
-            compiled, which would be compiled once more.
+        OptionError: it draws from `random` or `numpy.random`, sets what all threads share, such as a seed or the kernel
+            that attention takes, or calls a function that torch.compile compiled, which would be compiled once more.
     """
     waiting = [(found, type(module)) for module in model.modules() if (found := _function(type(module), "forward"))]
     seen: set[tuple[FunctionType, type]] = set()
@@ -35,10 +41,8 @@ def refuse_unrepeatable(model: nn.Module) -> None:
             continue
         seen.add((function, owner))
         names = set(_names(function.__code__))
-        if seeding := sorted(names & _SEEDING):
-            raise OptionError(
-                f"{function.__qualname__} calls {seeding[0]}, which sets random numbers of the whole process"
-            )
+        if shared := sorted(names & _SHARED):
+            raise OptionError(f"{function.__qualname__} calls {shared[0]}, which sets what all threads share")
         for name in names:
             used = function.__globals__.get(name)
             if _draws(used, names):

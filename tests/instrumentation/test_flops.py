@@ -125,6 +125,15 @@ def test_attention_is_one_operator_that_moves_queries_keys_values_and_results() 
     assert moved["backward"] == 2 * moved["forward"]
 
 
+def test_attention_keeps_its_format_where_torch_raises_it_for_want_of_gradients() -> None:
+    class Attention(nn.Module):
+        def forward(self, values: torch.Tensor) -> Any:
+            return functional.scaled_dot_product_attention(query=values, key=values, value=values)
+
+    (only,) = [each for each in count(Attention(), torch.zeros(2, 4, 5, 8).bfloat16()).operations if each.flops]
+    assert (only.dtype, only.bytes) == ("bfloat16", 4 * 2 * (2 * 4 * 5 * 8))
+
+
 def test_a_recurrent_layer_counts_each_step_in_time() -> None:
     work = count(nn.LSTM(8, 16), torch.zeros(5, 3, 8))
     assert work.flops("forward") == 5 * (2 * 3 * (8 + 16) * (4 * 16))
@@ -141,8 +150,9 @@ def test_what_a_checkpoint_computes_again_is_counted_apart() -> None:
             return self.outer(checkpoint(self.inner, values, use_reentrant=self.reentrant))
 
     inner, outer = 2 * 5 * 4 * 6, 2 * 5 * 6 * 3
-    for reentrant in (True, False):
-        work = count(Checkpointed(reentrant), torch.zeros(5, 4, requires_grad=True))
+    for reentrant, lowered in ((True, None), (False, None), (True, torch.bfloat16), (False, torch.bfloat16)):
+        work = count(Checkpointed(reentrant), torch.zeros(5, 4, requires_grad=True), autocast=lowered)
+        assert formats(work) == {"bfloat16" if lowered else "float32"}
         assert flops_by(work, "module", "recomputed") == {"inner.0": inner}
         assert flops_by(work, "module", "backward") == {"inner.0": 2 * inner, "outer": 2 * outer}
         assert work.flops() == 3 * (inner + outer)
@@ -244,7 +254,7 @@ def test_what_depends_on_values_is_refused_with_the_reason(depends: Any) -> None
 
 
 def test_a_pass_of_endless_operators_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torchglass.instrumentation.flops.MAX_OPERATORS", 10)
+    monkeypatch.setattr("torchglass.instrumentation.flop_tally.MAX_OPERATORS", 10)
     with pytest.raises(OptionError, match="more than 10 operators"):
         count(nn.Sequential(*(nn.Linear(2, 2) for _ in range(20))), torch.zeros(1, 2))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parametrizations, prune
 
 from torchglass.errors import OptionError
@@ -114,6 +115,12 @@ class Seeding(nn.Module):
         return values * torch.rand(1)
 
 
+class ChoosingKernels(nn.Module):
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        with sdpa_kernel(SDPBackend.MATH):
+            return nn.functional.scaled_dot_product_attention(values, values, values)
+
+
 _compiled_helper = torch.compile(lambda values: values * 2, backend="eager")
 
 
@@ -122,8 +129,10 @@ class CallingCompiled(nn.Module):
         return _compiled_helper(values)
 
 
-@pytest.mark.parametrize("model", [Jittering(), Shuffling(), Seeding(), CallingCompiled()])
-def test_what_would_move_the_users_random_numbers_or_compile_again_is_refused(model: nn.Module) -> None:
+@pytest.mark.parametrize("model", [Jittering(), Shuffling(), Seeding(), ChoosingKernels(), CallingCompiled()])
+def test_what_would_move_random_numbers_or_switches_of_all_threads_or_compile_again_is_refused(
+    model: nn.Module,
+) -> None:
     with pytest.raises(OptionError):
         refuse_unrepeatable(nn.Sequential(nn.Linear(2, 2), model))
 
