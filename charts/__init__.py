@@ -32,6 +32,7 @@ from torchglass.charts.phases import (
 from torchglass.charts.ranks import RanksData, own_work_figure, ranks_data, ranks_figure
 from torchglass.charts.records import MAX_POINTS, Recorded, read_series
 from torchglass.charts.ridgelines import RidgelinesData, ridgelines_data, ridgelines_figure
+from torchglass.charts.roofline import RooflineData, roofline_data, roofline_figure
 from torchglass.charts.scalars import Curve, ScalarsData, scalars_data, scalars_figure
 from torchglass.charts.text import file_name, markdown_text, plain_text, plot_text
 from torchglass.charts.theme import empty_figure
@@ -61,6 +62,7 @@ __all__ = [
     "RanksData",
     "Recorded",
     "RidgelinesData",
+    "RooflineData",
     "ScalarsData",
     "SharesData",
     "ThrottlingData",
@@ -108,6 +110,8 @@ __all__ = [
     "remarks",
     "ridgelines_data",
     "ridgelines_figure",
+    "roofline_data",
+    "roofline_figure",
     "scalars_data",
     "scalars_figure",
     "shares_data",
