@@ -43,7 +43,16 @@ _KINDS = {
 # The scopes that we open ourselves arrive as operators: the fast way to open one knows no other kind.
 _OURS = (MODULE_PREFIX, PHASE_PREFIX)
 _COLLECTIVE = ("nccl", "Nccl", "rccl")
-_COLLECTIVE_ARGUMENTS = ("Collective name", "In msg nelems", "dtype", "Group size", "Process Group Name", "Seq")
+_COLLECTIVE_ARGUMENTS = (
+    "Collective name",
+    "In msg nelems",
+    "Out msg nelems",
+    "dtype",
+    "Group size",
+    "Process Group Name",
+    "Process Group Description",
+    "Seq",
+)
 
 Pause = Callable[[float], None]
 

@@ -10,7 +10,17 @@ import pytest
 HEAVY = ("torch", "streamlit", "plotly", "pandas", "captum", "shap", "lime", "sklearn", "matplotlib")
 
 
-@pytest.mark.parametrize("module", ["torchglass", "torchglass.errors", "torchglass.store"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "torchglass",
+        "torchglass.errors",
+        "torchglass.store",
+        "torchglass.traces.reading",
+        "torchglass.analysis.comparison",
+        "torchglass.instrumentation.devices",
+    ],
+)
 def test_importing_loads_nothing_heavy(module: str) -> None:
     script = f"import sys, {module}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
