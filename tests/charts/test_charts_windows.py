@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from profiled import KERNELS, STEPS, cpu_window, gpu_window
@@ -215,7 +217,7 @@ def test_absent_tables_are_empty_listings() -> None:
     assert missing_reasons([cpu_window()])["copies"] == "no GPU took part in this window"
 
 
-def alarms(**facts: object) -> list[str]:
+def alarms(**facts: Any) -> list[str]:
     window = gpu_window(1, **facts)
     return [remark.text for remark in remarks(honesty_data([window], window.tables)) if remark.is_alarm]
 

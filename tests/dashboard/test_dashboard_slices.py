@@ -13,6 +13,7 @@ import pytest
 from profiled import gpu_window, long_window, record_profiled_run
 from test_dashboard_api import call
 
+from torchglass.charts.timeline import MOST_BINS
 from torchglass.dashboard import slices
 from torchglass.dashboard.api import SLICES_PATH
 from torchglass.store import Batch, Run, Store, open_store
@@ -76,7 +77,7 @@ def test_a_stretch_that_makes_no_sense_is_the_whole_window(store: Store, run: Ru
 
 def test_no_question_can_ask_for_more_bins_than_a_screen_has(store: Store, run: Run) -> None:
     header, columns = asked(store, run, 0, 9e14, bins=10**9)
-    assert len(columns["share"]) == len(header["rows"]) * slices.MOST_BINS
+    assert len(columns["share"]) == len(header["rows"]) * MOST_BINS
 
 
 def test_a_window_that_is_not_there_is_an_empty_time_line(store: Store, run: Run) -> None:

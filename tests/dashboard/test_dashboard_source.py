@@ -31,7 +31,7 @@ def add(store: Store, run: Run, steps: list[int], values: list[float], kind: Ser
     """Append to the one series of a run; times are 1000 s plus the place of each point."""
     seen = store.series_of(run.id)
     first = seen[0].count if seen else 0
-    times = 1000.0 + first + np.arange(len(steps))
+    times = 1000.0 + first + np.arange(len(steps), dtype=np.float64)
     store.write(run.id, 0, Batch(rows=[RowBlock.of_series("loss", kind, "", np.array(steps), times, np.array(values))]))
     return store.series_of(run.id)[0]
 
@@ -103,7 +103,7 @@ def add_phases(store: Store, run: Run, first: int, count: int) -> list[Series]:
     data = np.full(count, 0.25)
     parts = {"data": data, "forward": forward, "step": data + forward}
     rows = [
-        RowBlock.of_series(f"phase/{name}", "phase", "s", steps, 1000.0 + steps, values)
+        RowBlock.of_series(f"phase/{name}", "phase", "s", steps, 1000.0 + steps.astype(np.float64), values)
         for name, values in parts.items()
     ]
     store.write(run.id, 0, Batch(rows=rows))
