@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-RUN_PAGES = ("training", "step_time", "kernels", "timeline", "devices", "memory", "distributions", "compare", "explain", "export")
+RUN_PAGES = (
+    "training",
+    "step_time",
+    "kernels",
+    "timeline",
+    "devices",
+    "memory",
+    "distributions",
+    "compare",
+    "explain",
+    "export",
+)
 ADDRESSES = ("", *RUN_PAGES)
 CHECKPOINT_META = {"model": "lenet5", "dataset": "digits", "seed": 0, "test_accuracy": 0.99}
 Visit = Callable[[str], None]

@@ -26,7 +26,19 @@ pytestmark = pytest.mark.browser
 
 LOSS = '.tg-chart[data-key="loss"] .tg-plot'
 LOSS_POINTS = f"document.querySelector('{LOSS}')?.data?.[0]?.x.length"
-PAGES = ("", "training", "step_time", "kernels", "timeline", "devices", "memory", "distributions", "compare", "explain", "export")
+PAGES = (
+    "",
+    "training",
+    "step_time",
+    "kernels",
+    "timeline",
+    "devices",
+    "memory",
+    "distributions",
+    "compare",
+    "explain",
+    "export",
+)
 SCREENSHOTS = ROOT / "docs" / "images"
 DOCUMENTED = ("training", "explain")
 
