@@ -104,7 +104,7 @@ class WorkMeter:
             self._buffer.add((self._to_row, (step, when, seconds, shapes)), STEP_BYTES)
 
     def close(self) -> None:
-        """Forget the models; what waits to be counted says so."""
+        """The steps are over: forget the forwards of one that did not end."""
         self._in_step = []
 
     def _meet(self, model: nn.Module, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> _Shape:
@@ -113,7 +113,8 @@ class WorkMeter:
         samples = int(tensor.shape[0]) if tensor is not None and tensor.ndim else None
         parameter = next(model.parameters(), tensor)
         device = parameter.device if parameter is not None else torch.device("cpu")
-        self._device_type = device.type
+        if torch.amp.is_autocast_available(device.type):
+            self._device_type = device.type
         shape = _Shape(samples, weakref.ref(model), device)
         try:
             if self._planned >= MAX_SHAPES:

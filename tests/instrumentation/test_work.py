@@ -214,6 +214,16 @@ def test_a_model_that_is_gone_keeps_nothing_alive_and_says_so() -> None:
     assert "gone" in bench.written()[1]["missing/work/flops"][0]
 
 
+def test_a_device_without_autocast_is_no_matter_for_the_training_thread() -> None:
+    bench, model = Bench(), perceptron().to("meta")
+    with torch.autocast("cpu"):
+        bench.step(0, 0.0, model, torch.zeros(7, 10, device="meta"))
+        bench.step(1, 0.5, model, torch.zeros(7, 10, device="meta"))
+    series, facts = bench.written()
+    assert series == {"work/samples_per_second": {1: 14.0}}
+    assert facts["missing/work/flops"]
+
+
 def test_what_is_called_by_keywords_alone_has_samples_too() -> None:
     class Named(nn.Module):
         def __init__(self) -> None:
