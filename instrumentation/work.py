@@ -37,6 +37,7 @@ _COLUMNS = {
 }
 
 any_autocast = torch._C._is_any_autocast_enabled
+trace_at_work = torch._C._get_tracing_state
 
 
 def device_name(device: torch.device) -> str:
@@ -86,6 +87,8 @@ class WorkMeter:
 
     def forward_began(self, model: nn.Module, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
         """Note a training forward and what it was called with."""
+        if trace_at_work() is not None:
+            return  # what we ask of a tensor's shape would become a part of torch.jit.trace's graph
         autocast = _autocast_on(self._device_type) if any_autocast() else None
         key = id(model), autocast, key_of(arguments), key_of(keywords) if keywords else None
         shape = self._shapes.get(key)

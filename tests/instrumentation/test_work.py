@@ -214,6 +214,23 @@ def test_a_model_that_is_gone_keeps_nothing_alive_and_says_so() -> None:
     assert "gone" in bench.written()[1]["missing/work/flops"][0]
 
 
+def test_a_call_that_is_being_traced_leaves_the_trace_alone() -> None:
+    bench = Bench()
+
+    class Told(nn.Module):
+        def __init__(self, tells: bool) -> None:
+            super().__init__()
+            self.layer, self.tells = nn.Linear(10, 2), tells
+
+        def forward(self, values: torch.Tensor) -> Any:
+            if self.tells:
+                bench.meter.forward_began(self.layer, (values,), {})
+            return self.layer(values)
+
+    graphs = [str(torch.jit.trace(Told(tells), torch.zeros(7, 10)).inlined_graph) for tells in (True, False)]  # type: ignore[no-untyped-call]
+    assert graphs[0].count("aten::") == graphs[1].count("aten::")
+
+
 def test_a_device_without_autocast_is_no_matter_for_the_training_thread() -> None:
     bench, model = Bench(), perceptron().to("meta")
     with torch.autocast("cpu"):
