@@ -14,7 +14,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 import torchglass
-from torchglass.instrumentation.kineto import device_properties, read_trace
+from torchglass.instrumentation.profiling.kineto import device_properties, read_trace
 from torchglass.traces.profile import profile_of
 
 RECORDED = Path(__file__).parent / "results" / "traces"

@@ -21,9 +21,9 @@ from machine import machine
 from torch import nn
 
 from torchglass.instrumentation.buffer import Deferred, Record
-from torchglass.instrumentation.histogram_compiled import COMPILED, Loop
-from torchglass.instrumentation.histograms import Histograms
-from torchglass.instrumentation.layers import LayerStatistics
+from torchglass.instrumentation.histograms.compiled import COMPILED, Loop
+from torchglass.instrumentation.histograms.sample import Histograms
+from torchglass.instrumentation.layers.statistics import LayerStatistics
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.store import Batch
 

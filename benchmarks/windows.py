@@ -22,8 +22,8 @@ from overhead import CASES, Case, Loop
 from torch.profiler import ProfilerActivity, profile
 
 import torchglass
-from torchglass.instrumentation.kineto import read_trace
-from torchglass.instrumentation.windows import FinishedWindow
+from torchglass.instrumentation.profiling.finished import FinishedWindow
+from torchglass.instrumentation.profiling.kineto import read_trace
 from torchglass.store import Batch
 
 BLOCK_STEPS = 500

@@ -18,6 +18,7 @@ from torchglass.instrumentation.disabled import DisabledRun
 from torchglass.instrumentation.entering import enter
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.identity import Identity, identify
+from torchglass.instrumentation.layers.turns import DEFAULT_BUDGET_BYTES
 from torchglass.instrumentation.live import finish_superseded
 from torchglass.instrumentation.monitor import DeviceMonitor
 from torchglass.instrumentation.options import (
@@ -32,7 +33,6 @@ from torchglass.instrumentation.options import (
 )
 from torchglass.instrumentation.run import Run
 from torchglass.instrumentation.transfer import Transfer
-from torchglass.instrumentation.turns import DEFAULT_BUDGET_BYTES
 from torchglass.instrumentation.watcher import StepWatcher
 from torchglass.instrumentation.writer import Writer
 from torchglass.store import Fact, Store, open_store

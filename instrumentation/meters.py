@@ -9,9 +9,9 @@ from torch import nn
 
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.cadence import Cadence
-from torchglass.instrumentation.memory import Attached, MemoryMeter
-from torchglass.instrumentation.memory_history import MemoryHistory
-from torchglass.instrumentation.work import WorkMeter
+from torchglass.instrumentation.memory.history import MemoryHistory
+from torchglass.instrumentation.memory.meter import Attached, MemoryMeter
+from torchglass.instrumentation.work.meter import WorkMeter
 
 
 class Meters:

@@ -15,7 +15,7 @@ from torch.jit._script import RecursiveScriptModule
 from torchglass.errors import OptionError
 from torchglass.instrumentation.cadence import Cadence, every, to_cadence
 from torchglass.instrumentation.calls import called_parts
-from torchglass.instrumentation.turns import DEFAULT_BUDGET_BYTES
+from torchglass.instrumentation.layers.turns import DEFAULT_BUDGET_BYTES
 from torchglass.instrumentation.values import whole_number
 
 Steps = Cadence | int | None

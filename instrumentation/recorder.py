@@ -15,7 +15,7 @@ from torchglass.errors import OptionError
 from torchglass.instrumentation.buffer import Buffer, Deferred
 from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.guard import Guard, tell
-from torchglass.instrumentation.histograms import count_values, to_histogram
+from torchglass.instrumentation.histograms.sample import count_values, to_histogram
 from torchglass.instrumentation.rows import Layouts
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.instrumentation.values import as_tensor, check_name, moment, plain_numbers, sort_out, whole_number

@@ -21,7 +21,7 @@ from torchglass.instrumentation.hooks import Hooks
 from torchglass.instrumentation.live import begun, ended, ending
 from torchglass.instrumentation.monitor import DeviceMonitor
 from torchglass.instrumentation.options import DEFAULT_PROFILE, Options
-from torchglass.instrumentation.profiling import ProfilerWindows
+from torchglass.instrumentation.profiling.windows import ProfilerWindows
 from torchglass.instrumentation.recorder import Recorder
 from torchglass.instrumentation.transfer import Transfer, is_capturing
 from torchglass.instrumentation.watched import Watched

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from torchglass.instrumentation.buffer import Buffer
-from torchglass.instrumentation.layers import LayerStatistics, select_parameters
+from torchglass.instrumentation.layers.statistics import LayerStatistics, select_parameters
 from torchglass.instrumentation.meters import Meters
 from torchglass.instrumentation.options import Options
-from torchglass.instrumentation.profiling import ProfilerWindows
+from torchglass.instrumentation.profiling.windows import ProfilerWindows
 from torchglass.instrumentation.transfer import Transfer
 
 

@@ -17,8 +17,8 @@ from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.device_phases import CudaClock, DeviceTimeline
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.phases import HostTimeline, Phase, Timeline
+from torchglass.instrumentation.profiling.scopes import mark_phase
 from torchglass.instrumentation.readings import Readings
-from torchglass.instrumentation.scopes import mark_phase
 from torchglass.instrumentation.step_rows import StepRows
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.instrumentation.watched import Watched

@@ -12,9 +12,9 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from torchglass.errors import OptionError
-from torchglass.instrumentation.call_shapes import plan_of
-from torchglass.instrumentation.flops import Work, count_work
-from torchglass.instrumentation.meta_copies import meta_copy
+from torchglass.instrumentation.work.call_shapes import plan_of
+from torchglass.instrumentation.work.flops import Work, count_work
+from torchglass.instrumentation.work.meta_copies import meta_copy
 
 CPU = torch.device("cpu")
 
@@ -254,7 +254,7 @@ def test_what_depends_on_values_is_refused_with_the_reason(depends: Any) -> None
 
 
 def test_a_pass_of_endless_operators_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torchglass.instrumentation.flop_tally.MAX_OPERATORS", 10)
+    monkeypatch.setattr("torchglass.instrumentation.work.flop_tally.MAX_OPERATORS", 10)
     with pytest.raises(OptionError, match="more than 10 operators"):
         count(nn.Sequential(*(nn.Linear(2, 2) for _ in range(20))), torch.zeros(1, 2))
 

@@ -13,9 +13,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parametrizations, prune
 
 from torchglass.errors import OptionError
-from torchglass.instrumentation.call_shapes import carry_out, first_tensor, key_of, plan_of
-from torchglass.instrumentation.meta_copies import bare, meta_copy
-from torchglass.instrumentation.repeatable import refuse_unrepeatable
+from torchglass.instrumentation.work.call_shapes import carry_out, first_tensor, key_of, plan_of
+from torchglass.instrumentation.work.meta_copies import bare, meta_copy
+from torchglass.instrumentation.work.repeatable import refuse_unrepeatable
 
 
 class Holder(nn.Module):

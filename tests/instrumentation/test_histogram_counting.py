@@ -15,11 +15,12 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from torchglass.instrumentation import copies, histogram_counting
 from torchglass.instrumentation.buffer import Deferred, Record
-from torchglass.instrumentation.histogram_compiled import FETCH_SECONDS, Compiled
-from torchglass.instrumentation.histogram_rows import from_keys, to_keys
-from torchglass.instrumentation.histograms import Histograms, count_by_torch, count_values, to_histogram
+from torchglass.instrumentation.histograms import counting as histogram_counting
+from torchglass.instrumentation.histograms.compiled import FETCH_SECONDS, Compiled
+from torchglass.instrumentation.histograms.rows import from_keys, to_keys
+from torchglass.instrumentation.histograms.sample import Histograms, count_by_torch, count_values, to_histogram
+from torchglass.instrumentation.layers import copies
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.store import Batch, Histogram
 from torchglass.store.bins import BIN_COUNT, MAX_FLOAT32, NONFINITE_BIN, SIGN_BIN, bin_edges, number_line_order

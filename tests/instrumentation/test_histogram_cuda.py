@@ -14,9 +14,9 @@ pytestmark = pytest.mark.skipif(
 
 INTERPRETED = """
 import math, torch
-from torchglass.instrumentation.histogram_cuda import count_fused
-from torchglass.instrumentation.histogram_rows import to_histograms
-from torchglass.instrumentation.histograms import count_by_torch, to_histogram
+from torchglass.instrumentation.histograms.cuda import count_fused
+from torchglass.instrumentation.histograms.rows import to_histograms
+from torchglass.instrumentation.histograms.sample import count_by_torch, to_histogram
 torch.manual_seed(0)
 special = torch.tensor([math.nan, math.inf, math.inf, -math.inf, 0.0, -0.0, 1e-41, -1e-42, 3.4e38, -3.4e38])
 tensors = [
@@ -39,7 +39,7 @@ COMPILED = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from torchglass.instrumentation import histogram_cuda as kernel
+from torchglass.instrumentation.histograms import cuda as kernel
 names = dict.fromkeys(("addresses", "sizes", "rows_of", "firsts"), "*i64")
 constants = dict.fromkeys(("KIND", "BLOCK", "PROGRAM"), "constexpr")
 for kind in kernel.KINDS.values():

@@ -11,8 +11,8 @@ from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from training import batches, seeded, train_step
 
-from torchglass.instrumentation.kineto import PAUSE_SECONDS, TURN_EVENTS, read_trace
-from torchglass.instrumentation.scopes import mark_phase
+from torchglass.instrumentation.profiling.kineto import PAUSE_SECONDS, TURN_EVENTS, read_trace
+from torchglass.instrumentation.profiling.scopes import mark_phase
 from torchglass.traces.trace import HOST, NO_ID, NO_SEQUENCE, Kind
 
 THREAD, STREAM = 4711, 7

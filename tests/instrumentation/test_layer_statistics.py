@@ -14,7 +14,7 @@ from training import Small, batches, read, recorded, seeded, train_step
 
 import torchglass
 from torchglass.instrumentation.buffer import Deferred, Record
-from torchglass.instrumentation.layers import LayerStatistics, select_parameters
+from torchglass.instrumentation.layers.statistics import LayerStatistics, select_parameters
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.store import Batch, Fact
 

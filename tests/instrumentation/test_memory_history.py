@@ -15,8 +15,8 @@ from torch import nn
 import torchglass
 from torchglass.errors import OptionError
 from torchglass.instrumentation.buffer import Deferred, Record
-from torchglass.instrumentation.memory_history import KIND, MAX_STEPS, CudaRecording, MemoryHistory
-from torchglass.instrumentation.memory_peak import BEFORE, NO_FRAMES, OTHER, TOP, Group, Peak, peak_of
+from torchglass.instrumentation.memory.history import KIND, MAX_STEPS, CudaRecording, MemoryHistory
+from torchglass.instrumentation.memory.peak import BEFORE, NO_FRAMES, OTHER, TOP, Group, Peak, peak_of
 from torchglass.store import Batch, Fact
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 1)

@@ -19,8 +19,8 @@ from training import recorded as stored
 import torchglass
 from torchglass.instrumentation.buffer import Buffer, Deferred, ScalarRow
 from torchglass.instrumentation.cadence import NEVER, Cadence, every
-from torchglass.instrumentation.memory import MemoryMeter
-from torchglass.instrumentation.memory_allocator import Reading, read_allocator
+from torchglass.instrumentation.memory.allocator import Reading, read_allocator
+from torchglass.instrumentation.memory.meter import MemoryMeter
 from torchglass.instrumentation.rows import to_row_blocks
 from torchglass.store import Fact
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from torchglass.instrumentation.buffer import Deferred, Record
-from torchglass.instrumentation.memory_outlook import STRETCH, Growth, Outlook, median_slope
-from torchglass.instrumentation.memory_warnings import KEY, MemoryWarnings, in_units
+from torchglass.instrumentation.memory.outlook import STRETCH, Growth, Outlook, median_slope
+from torchglass.instrumentation.memory.warnings import KEY, MemoryWarnings, in_units
 from torchglass.store import Batch, Fact
 
 LIMIT = 10_000.0

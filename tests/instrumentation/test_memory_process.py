@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from torchglass.instrumentation.memory_process import ProcessMemory, host_limit_bytes
+from torchglass.instrumentation.memory.process import ProcessMemory, host_limit_bytes
 
 MACHINE = psutil.virtual_memory().total
 

@@ -15,7 +15,7 @@ from torch.distributed.tensor import Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from training import batches, seeded, train_step
 
-from torchglass.instrumentation.memory_split import Split, split_by_device, storages
+from torchglass.instrumentation.memory.split import Split, split_by_device, storages
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from torchglass.instrumentation.norms import CopiedSample, FusedSample, Norms, fused_norms, row_of, segment_norms
+from torchglass.instrumentation.layers.norms import CopiedSample, FusedSample, Norms, fused_norms, row_of, segment_norms
 
 
 def moving(dtype: torch.dtype) -> tuple[list[nn.Parameter], list[torch.Tensor], list[torch.Tensor]]:

@@ -19,9 +19,9 @@ from training import Small, batches, facts, read, recorded, seeded, train_step
 import torchglass
 from torchglass.errors import OptionError
 from torchglass.instrumentation import Cadence, every
-from torchglass.instrumentation import windows as windows_module
 from torchglass.instrumentation.buffer import Deferred, Record
-from torchglass.instrumentation.profiling import FIRST_STEP, REMEMBERED_STEPS, ProfilerWindows
+from torchglass.instrumentation.profiling import finished as windows_module
+from torchglass.instrumentation.profiling.windows import FIRST_STEP, REMEMBERED_STEPS, ProfilerWindows
 from torchglass.store import Batch
 
 

@@ -14,7 +14,7 @@ from training import Small, facts, read, recorded
 import torchglass
 from torchglass.errors import OptionError, StoreError
 from torchglass.instrumentation import writer as writer_module
-from torchglass.instrumentation.histograms import count_values, to_histogram
+from torchglass.instrumentation.histograms.sample import count_values, to_histogram
 
 
 def test_a_run_without_a_model_records_where_the_step_was_named_last(tmp_path: Path) -> None:

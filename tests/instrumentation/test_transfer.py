@@ -17,10 +17,10 @@ from training import Small, batches, facts, recorded, train_step
 
 import torchglass
 from torchglass.instrumentation import device_phases as device_phases_module
-from torchglass.instrumentation import profiling as profiling_module
 from torchglass.instrumentation import readings as readings_module
 from torchglass.instrumentation import transfer as transfer_module
 from torchglass.instrumentation.device_phases import MAX_OPEN_STEPS, CudaClock, DeviceTimeline
+from torchglass.instrumentation.profiling import windows as profiling_module
 from torchglass.instrumentation.transfer import Transfer
 
 

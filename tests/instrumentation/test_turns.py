@@ -14,9 +14,9 @@ from training import batches, facts, recorded, seeded, train_step
 import torchglass
 from torchglass.errors import OptionError
 from torchglass.instrumentation.buffer import Deferred, Record
-from torchglass.instrumentation.layers import LayerStatistics
+from torchglass.instrumentation.layers.statistics import LayerStatistics
+from torchglass.instrumentation.layers.turns import Turns
 from torchglass.instrumentation.transfer import Transfer
-from torchglass.instrumentation.turns import Turns
 from torchglass.store import Batch, Fact
 
 

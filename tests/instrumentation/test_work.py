@@ -11,7 +11,7 @@ from torch import nn
 
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.rows import to_row_blocks
-from torchglass.instrumentation.work import LOOK_AGAIN, MAX_SHAPES, WorkMeter
+from torchglass.instrumentation.work.meter import LOOK_AGAIN, MAX_SHAPES, WorkMeter
 from torchglass.store import Fact
 
 H200 = "NVIDIA H200"

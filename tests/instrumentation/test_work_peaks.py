@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from torchglass.instrumentation import peaks
-from torchglass.instrumentation.peaks import Peak, find_peak
+from torchglass.instrumentation.work import peaks
+from torchglass.instrumentation.work.peaks import Peak, find_peak
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from torch import nn
 from torch.utils import _python_dispatch
 from torch.utils.checkpoint import checkpoint
 
-from torchglass.instrumentation import checkpoints
-from torchglass.instrumentation.call_shapes import plan_of
-from torchglass.instrumentation.flops import count_work
-from torchglass.instrumentation.meta_copies import meta_copy
+from torchglass.instrumentation.work import checkpoints
+from torchglass.instrumentation.work.call_shapes import plan_of
+from torchglass.instrumentation.work.flops import count_work
+from torchglass.instrumentation.work.meta_copies import meta_copy
 
 CPU = torch.device("cpu")
 Look = Callable[[], Any]

@@ -10,7 +10,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 from trace_making import Making, lines
 
-from torchglass.instrumentation.kineto import read_trace
+from torchglass.instrumentation.profiling.kineto import read_trace
 from torchglass.traces import links
 from torchglass.traces.profile import profile_of
 

@@ -12,7 +12,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.checkpoint import checkpoint
 from trace_making import Making, lines
 
-from torchglass.instrumentation.kineto import read_trace
+from torchglass.instrumentation.profiling.kineto import read_trace
 from torchglass.store import Table
 from torchglass.traces.profile import profile_of
 

@@ -14,9 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mod
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from torchglass.errors import OptionError
-from torchglass.instrumentation.checkpoints import keep_random_numbers
-from torchglass.instrumentation.flop_calls import Call, Pass
-from torchglass.instrumentation.flop_formulas import flops_of, is_product, is_view, standing_of
+from torchglass.instrumentation.work.checkpoints import keep_random_numbers
+from torchglass.instrumentation.work.flop_calls import Call, Pass
+from torchglass.instrumentation.work.flop_formulas import flops_of, is_product, is_view, standing_of
 
 MAX_OPERATORS = 50_000  # of one forward and backward: some ten seconds of the writer's thread
 LOWERED = (torch.float32, torch.float16, torch.bfloat16)  # formats between which autocast chooses, the highest first

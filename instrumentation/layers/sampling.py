@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from torchglass.instrumentation.copies import CopyAllowance, Pool
-from torchglass.instrumentation.norms import CopiedSample, FusedSample, Norms
+from torchglass.instrumentation.layers.copies import CopyAllowance, Pool
+from torchglass.instrumentation.layers.norms import CopiedSample, FusedSample, Norms
 
 _Names = tuple[str, ...]
 _Members = tuple[_Names, list[nn.Parameter]]

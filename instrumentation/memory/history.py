@@ -12,9 +12,9 @@ import torch
 from torchglass.errors import OptionError
 from torchglass.instrumentation.buffer import Deferred, Record
 from torchglass.instrumentation.guard import tell
-from torchglass.instrumentation.memory import Attached
-from torchglass.instrumentation.memory_peak import Peak, peak_of
-from torchglass.instrumentation.memory_split import storages
+from torchglass.instrumentation.memory.meter import Attached
+from torchglass.instrumentation.memory.peak import Peak, peak_of
+from torchglass.instrumentation.memory.split import storages
 from torchglass.instrumentation.transfer import is_capturing
 from torchglass.store import ArtifactBlock, Batch, Fact
 

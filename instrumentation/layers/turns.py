@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from torchglass.instrumentation.shards import local
+from torchglass.instrumentation.layers.shards import local
 
 DEFAULT_BUDGET_BYTES = 1_000_000_000  # a fifth of a second on two cores, a millisecond on a large GPU
 

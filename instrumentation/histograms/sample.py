@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 
 from torchglass.instrumentation.buffer import Deferred, Record
-from torchglass.instrumentation.copies import CopyAllowance, Pool
-from torchglass.instrumentation.histogram_counting import count_where_they_are, packs_of, way
-from torchglass.instrumentation.histogram_rows import MAX_ROW_VALUES, NARROW, Rows, to_histograms, widen
+from torchglass.instrumentation.histograms.counting import count_where_they_are, packs_of, way
+from torchglass.instrumentation.histograms.rows import MAX_ROW_VALUES, NARROW, Rows, to_histograms, widen
+from torchglass.instrumentation.layers.copies import CopyAllowance, Pool
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.store import Batch, Histogram, HistogramBlock
 from torchglass.store.bins import BIN_COUNT, MAX_FLOAT32, SHIFT
@@ -87,7 +87,7 @@ class Histograms:
         if self._why_not_fused or not tensors:
             return None
         try:
-            from torchglass.instrumentation.histogram_cuda import count_fused
+            from torchglass.instrumentation.histograms.cuda import count_fused
 
             with torch.cuda.device(device):
                 return count_fused(tensors)

@@ -10,7 +10,7 @@ import torch
 import triton  # type: ignore[import-not-found, import-untyped, unused-ignore]
 import triton.language as tl  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-from torchglass.instrumentation.histogram_rows import (
+from torchglass.instrumentation.histograms.rows import (
     INFINITY_KEY,
     LARGEST,
     NEGATIVE_INFINITIES,

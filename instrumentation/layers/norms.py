@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from torchglass.instrumentation.copies import Pool
-from torchglass.instrumentation.shards import local
+from torchglass.instrumentation.layers.copies import Pool
+from torchglass.instrumentation.layers.shards import local
 from torchglass.store import Column, RowBlock
 from torchglass.store.records import Floats
 

@@ -11,7 +11,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map, tree_map_only
 
-from torchglass.instrumentation.flop_tally import LOWERED, META, Tally
+from torchglass.instrumentation.work.flop_tally import LOWERED, META, Tally
 
 # What autocast lowers on every device, by the names of the functions that models call.
 _AUTOCAST = frozenset(

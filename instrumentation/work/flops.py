@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from torchglass.errors import OptionError
-from torchglass.instrumentation.call_shapes import TensorShape, carry_out
-from torchglass.instrumentation.checkpoints import keep_random_numbers_of
-from torchglass.instrumentation.flop_calls import Call, Pass, with_attention_named
-from torchglass.instrumentation.flop_tally import META, Tally
 from torchglass.instrumentation.outputs import tensors_with_gradient
-from torchglass.instrumentation.pretended_device import PretendedDevice, autocast_to
+from torchglass.instrumentation.work.call_shapes import TensorShape, carry_out
+from torchglass.instrumentation.work.checkpoints import keep_random_numbers_of
+from torchglass.instrumentation.work.flop_calls import Call, Pass, with_attention_named
+from torchglass.instrumentation.work.flop_tally import META, Tally
+from torchglass.instrumentation.work.pretended_device import PretendedDevice, autocast_to
 
 PAUSE_SECONDS = 1e-4  # after each operator: without it the training thread would wait 5 ms for each turn at Python
 

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from torchglass.instrumentation.buffer import Deferred, Record
-from torchglass.instrumentation.copies import Pool
-from torchglass.instrumentation.histograms import Histograms
-from torchglass.instrumentation.norms import row_of
-from torchglass.instrumentation.sampling import DeviceSample, Plan
-from torchglass.instrumentation.shards import is_sharded, local
+from torchglass.instrumentation.histograms.sample import Histograms
+from torchglass.instrumentation.layers.copies import Pool
+from torchglass.instrumentation.layers.norms import row_of
+from torchglass.instrumentation.layers.sampling import DeviceSample, Plan
+from torchglass.instrumentation.layers.shards import is_sharded, local
+from torchglass.instrumentation.layers.turns import DEFAULT_BUDGET_BYTES, Turns
 from torchglass.instrumentation.transfer import Transfer
-from torchglass.instrumentation.turns import DEFAULT_BUDGET_BYTES, Turns
 from torchglass.store import Batch, Fact, RowBlock
 
 

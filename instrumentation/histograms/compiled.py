@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from torchglass.instrumentation.histogram_rows import (
+from torchglass.instrumentation.histograms.rows import (
     INFINITY_KEY,
     LARGEST,
     MAGNITUDE,

@@ -17,13 +17,13 @@ from torch.nn.modules import module as torch_modules
 
 from torchglass.errors import OptionError
 from torchglass.instrumentation.buffer import Buffer
-from torchglass.instrumentation.call_shapes import first_tensor, key_of, plan_of
-from torchglass.instrumentation.flops import count_work
-from torchglass.instrumentation.meta_copies import bare, meta_copy
-from torchglass.instrumentation.peaks import Peak, find_peak
-from torchglass.instrumentation.repeatable import refuse_unrepeatable
 from torchglass.instrumentation.rows import Layout, Row
-from torchglass.instrumentation.work_facts import Counted, describe_call, formats_of, work_fact
+from torchglass.instrumentation.work.call_shapes import first_tensor, key_of, plan_of
+from torchglass.instrumentation.work.facts import Counted, describe_call, formats_of, work_fact
+from torchglass.instrumentation.work.flops import count_work
+from torchglass.instrumentation.work.meta_copies import bare, meta_copy
+from torchglass.instrumentation.work.peaks import Peak, find_peak
+from torchglass.instrumentation.work.repeatable import refuse_unrepeatable
 from torchglass.store import Column, Fact
 
 MAX_SHAPES = 8  # counted of a run: each costs the writer's thread a moment

@@ -18,9 +18,9 @@ from torch.profiler import ProfilerActivity, profile, schedule
 
 from torchglass.instrumentation.buffer import Deferred, Record
 from torchglass.instrumentation.cadence import Cadence
-from torchglass.instrumentation.scopes import ModuleScopes
+from torchglass.instrumentation.profiling.finished import FinishedWindow
+from torchglass.instrumentation.profiling.scopes import ModuleScopes
 from torchglass.instrumentation.transfer import is_capturing
-from torchglass.instrumentation.windows import FinishedWindow
 from torchglass.store import Fact
 
 WARMUP_STEPS = 1  # the first step under the profiler pays for attaching it

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from torchglass.instrumentation.call_shapes import tensors_of
-from torchglass.instrumentation.flop_calls import Pass
-from torchglass.instrumentation.flop_formulas import DEFINITION
-from torchglass.instrumentation.flops import Work
-from torchglass.instrumentation.peaks import Peak
-from torchglass.instrumentation.precision import format_of
+from torchglass.instrumentation.work.call_shapes import tensors_of
+from torchglass.instrumentation.work.flop_calls import Pass
+from torchglass.instrumentation.work.flop_formulas import DEFINITION
+from torchglass.instrumentation.work.flops import Work
+from torchglass.instrumentation.work.peaks import Peak
+from torchglass.instrumentation.work.precision import format_of
 
 MAX_OPERATORS = 200  # told, of one shape; the largest
 MAX_MODULES = 500

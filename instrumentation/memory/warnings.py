@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from torchglass.instrumentation.buffer import Deferred, Record
-from torchglass.instrumentation.memory_outlook import STRETCH, Outlook
+from torchglass.instrumentation.memory.outlook import STRETCH, Outlook
 from torchglass.store import Batch, Fact
 
 ALARM_SHARE = 0.9

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from torchglass.instrumentation.shards import is_sharded, local
+from torchglass.instrumentation.layers.shards import is_sharded, local
 
 _ORDINARY = (torch.Tensor, nn.Parameter)
 _MAX_DEPTH = 4  # an optimizer's state is a mapping, in which some keep lists, and few keep mappings

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from torchglass.instrumentation.kineto import device_properties, read_trace
+from torchglass.instrumentation.profiling.kineto import device_properties, read_trace
 from torchglass.store import Batch, Fact, ProfilerWindow, Table
 from torchglass.traces.profile import Profile, profile_of
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from torchglass.errors import OptionError
-from torchglass.instrumentation.call_shapes import is_plain, kind_of
+from torchglass.instrumentation.work.call_shapes import is_plain, kind_of
 
 ATTEMPTS = 3  # at a copy while the training thread gives the model new attributes
 _WRAPPERS = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module"}

@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from torchglass.instrumentation.copies import Pool
-from torchglass.instrumentation.histogram_compiled import COMPILED
-from torchglass.instrumentation.histogram_rows import (
+from torchglass.instrumentation.histograms.compiled import COMPILED
+from torchglass.instrumentation.histograms.rows import (
     LARGEST,
     NEGATIVE_INFINITIES,
     NEGATIVE_ZEROS,
@@ -28,6 +27,7 @@ from torchglass.instrumentation.histogram_rows import (
     merge_rows,
     to_keys,
 )
+from torchglass.instrumentation.layers.copies import Pool
 from torchglass.store.bins import BIN_COUNT, NONFINITE_BIN, SHIFT, SIGN_BIN
 
 Values = npt.NDArray[np.float32]

@@ -12,8 +12,8 @@ from torch import nn
 
 from torchglass.instrumentation.buffer import Buffer, ScalarRow
 from torchglass.instrumentation.cadence import Cadence
-from torchglass.instrumentation.memory_allocator import Reading, device_total_bytes, read_allocator
-from torchglass.instrumentation.memory_meanings import (
+from torchglass.instrumentation.memory.allocator import Reading, device_total_bytes, read_allocator
+from torchglass.instrumentation.memory.meanings import (
     MEANINGS,
     NO_ACTIVATIONS,
     NO_ALLOCATOR,
@@ -21,9 +21,9 @@ from torchglass.instrumentation.memory_meanings import (
     NO_OPTIMIZER,
     PROCESS_MEANINGS,
 )
-from torchglass.instrumentation.memory_process import ProcessMemory, host_limit_bytes
-from torchglass.instrumentation.memory_split import Split, split_by_device
-from torchglass.instrumentation.memory_warnings import MemoryWarnings
+from torchglass.instrumentation.memory.process import ProcessMemory, host_limit_bytes
+from torchglass.instrumentation.memory.split import Split, split_by_device
+from torchglass.instrumentation.memory.warnings import MemoryWarnings
 from torchglass.instrumentation.rows import Layout
 from torchglass.store import Column, Fact
 

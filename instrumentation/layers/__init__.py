@@ -1,0 +1,1 @@
+"""Gradients, weights and updates of each parameter, read at the steps that are due."""
