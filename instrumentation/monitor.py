@@ -42,7 +42,7 @@ class DeviceMonitor:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; it may finish the reading under way."""
+        """Read a last time and end the thread; it may finish the reading under way before."""
         self._stop.set()
         self._thread.join(timeout=5.0)
 
@@ -58,10 +58,12 @@ class DeviceMonitor:
         records = DeviceRecords(self._rank, host, gpus, held_by_torch)
         try:
             self._put_all(records.opening(self._clock()))
-            while True:
+            ends = False
+            while not ends:
                 self._put_all(records.take(self._current_step(), self._clock()))
-                if self._stop.wait(self._interval_seconds):
-                    return
+                ends = self._stop.wait(self._interval_seconds)
+            # Shares and rates are of the time since the reading before: a short run has them from here alone.
+            self._put_all(records.take(self._current_step(), self._clock()))
         finally:
             gpus.close()
 

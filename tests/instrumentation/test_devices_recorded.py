@@ -65,7 +65,7 @@ def test_what_is_missing_is_stated_when_it_changes_with_since_when(recording: Re
     assert (stated["missing"]["gpu0"], stated["since"]["gpu0"]) == ("GPU is lost", {"step": 5, "time": 1003.0})
     assert stated["since"]["gpu1/sm_activity_percent"] == {"step": 3, "time": 1001.0}
     assert "gpu1/power_watts" in values
-    assert "host/cpu_utilization_percent" in values
+    assert "host/memory_used_bytes" in values
     recording.take(9)
     assert recording.said("devices/gpu") is None  # since is when it began, not now
     driver(driver_with(gpu(0), gpu(1)))
