@@ -90,7 +90,9 @@ def measure(store: Store, run: Run, rank: int = 0) -> Measured:
     facts, windows = store.facts(run.id), store.windows(run.id, rank)
     series = store.series_of(run.id, rank=rank)
     if not series and not windows:
-        known = sorted({each.rank for each in store.series_of(run.id)} | {each.rank for each in store.windows(run.id)})
+        known = sorted(
+            {each.rank for each in store.series_of(run.id)} | {each.rank for each in store.windows(run.id, rows=False)}
+        )
         if known:
             raise OptionError(f"{run.name} has no rank {rank}: it has {', '.join(map(str, known))}")
     return Measured(

@@ -61,7 +61,7 @@ def read_ranks(store: Store, run_id: int) -> Ranks:
         return side_by_side({})
     window = (min(ends) - MAX_STEPS + 1, min(ends))
     profiled = defaultdict(list)
-    for each in store.windows(run_id):
+    for each in store.windows(run_id, rows=False):
         profiled[each.rank].append(each)
     return side_by_side({rank: read_steps(store, run_id, rank, profiled[rank], window) for rank in sorted(known)})
 

@@ -40,7 +40,7 @@ def _look(location: Location, run_id: int, known: int) -> None:
     """Look for a window more. A fragment runs without the rest of the page, so it opens the store itself."""
     try:
         with open_store(location, read_only=True) as store:
-            has_more = len(store.windows(run_id)) != known
+            has_more = len(store.windows(run_id, rows=False)) != known
     except StoreError:
         has_more = True  # the store went away or broke; the whole page says which
     if has_more:

@@ -68,7 +68,7 @@ def _export_table(
     left_out = {
         "histogram series": sum(len(store.histogram_keys(run.id, rank)) for rank in _ranks(series)),
         "artifacts": len(store.artifacts(run.id)),
-        "profiler windows": len(store.windows(run.id)),
+        "profiler windows": len(store.windows(run.id, rows=False)),
     }
     return ExportedRun(target, target.stat().st_size, count, len(series), _some(left_out))
 
@@ -89,7 +89,7 @@ def _export_events(
     kept = sum(len(exported_artifacts(store, run, rank)) for rank in ranks)
     left_out = {
         "artifacts": len(store.artifacts(run.id)) - kept,
-        "profiler windows": len(store.windows(run.id)),
+        "profiler windows": len(store.windows(run.id, rows=False)),
     }
     size = sum(target.stat().st_size for target in targets.values())
     return ExportedRun(folder, size, count, len(series), _some(left_out))

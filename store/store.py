@@ -205,10 +205,13 @@ class Store(RunVerbs):
             ).fetchall()
         return [Histogram(step, when, *decode_counts(bytes(payload)), *rest) for step, when, payload, *rest in rows]
 
-    def windows(self, run_id: int, rank: int | None = None) -> list[ProfilerWindow]:
-        """Profiler windows of a run with their rows, in order of step; `window_tables` has what else they found."""
+    def windows(self, run_id: int, rank: int | None = None, *, rows: bool = True) -> list[ProfilerWindow]:
+        """Profiler windows of a run in order of step, with their rows unless these are not wanted.
+
+        `window_tables` has what else they found.
+        """
         with self._engine.reading() as connection:
-            return windows_of(connection, run_id, rank)
+            return windows_of(connection, run_id, rank, rows=rows)
 
     def request_profile(self, run_id: int, steps: int) -> ProfileRequest:
         """Ask the process that records a run for a profiler window over its next so many steps."""

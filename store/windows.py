@@ -32,8 +32,8 @@ def put_window(connection: Connection, run_id: int, rank: int, window: ProfilerW
     )
 
 
-def windows_of(connection: Connection, run_id: int, rank: int | None) -> list[ProfilerWindow]:
-    """Windows with their rows and without their tables, in order of step."""
+def windows_of(connection: Connection, run_id: int, rank: int | None, *, rows: bool) -> list[ProfilerWindow]:
+    """Windows without their tables, in order of step."""
     heads = connection.execute(
         f"SELECT id, {_HEAD} FROM profiler_windows WHERE run_id = ? AND rank = coalesce(?, rank) AND rewound = 0 "
         "ORDER BY step, rank",
@@ -46,7 +46,7 @@ def windows_of(connection: Connection, run_id: int, rank: int | None) -> list[Pr
             step_count=step_count,
             wall_seconds=wall_seconds,
             facts=json.loads(facts),
-            rows=_rows_of(connection, window_id),
+            rows=_rows_of(connection, window_id) if rows else (),
             id=window_id,
             rank=window_rank,
         )

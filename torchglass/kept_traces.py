@@ -35,7 +35,11 @@ def _trace(options: argparse.Namespace) -> int:
 
     with open_store(options.store, read_only=True) as store:
         run = store.run(options.run)
-        kept = [each for each in store.windows(run.id, options.rank) if isinstance(each.facts.get("trace_file"), str)]
+        kept = [
+            each
+            for each in store.windows(run.id, options.rank, rows=False)
+            if isinstance(each.facts.get("trace_file"), str)
+        ]
         folder = store.location.folder / FOLDER
     if not kept:
         remedy = "attach with profile=every(500, steps=3, keep_traces=True)"

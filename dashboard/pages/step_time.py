@@ -36,7 +36,7 @@ def show(store: Store, run: Run) -> None:
         notices.nothing_recorded("This run timed no phase of its steps.", notices.ATTACH)
         return
     rank = _choose_rank(phases)
-    windows = store.windows(run.id)
+    windows = store.windows(run.id, rows=False)
     wait_for_windows(store.location, run, windows)
     every = REFRESH_SECONDS if run.status == "running" else None
     st.fragment(_summary, run_every=every)(store.location, run.id, rank)

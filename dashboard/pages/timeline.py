@@ -15,7 +15,7 @@ from torchglass.store import Run, Store
 def show(store: Store, run: Run) -> None:
     """Draw the time line of one window."""
     notices.run_heading("Timeline", store, run)
-    windows = store.windows(run.id)
+    windows = store.windows(run.id, rows=False)
     wait_for_windows(store.location, run, windows)
     if not windows:
         notices.nothing_recorded("This run has no profiler window.", notices.PROFILE)

@@ -106,6 +106,9 @@ def test_windows_and_facts_come_back_and_a_later_fact_replaces_an_earlier(store:
     assert (window.step, window.rank, window.step_count, window.wall_seconds) == (8, 1, 3, 1.5)
     assert [row.name for row in window.rows] == ["aten::add", "aten::mm"]
     assert window.rows[1] == rows[0]
+    assert [(each.id, each.facts, each.rows) for each in store.windows(run, rows=False)] == [
+        (window.id, {"slowdown": None}, ())
+    ]
     assert store.windows(run, rank=0) == []
     assert store.facts(run) == [Fact(0, "k", {"b": "inf", "path": "x"}, 2.0), Fact(1, "k", "other rank", 1.0)]
 
