@@ -53,7 +53,7 @@ def step_difference(base: Measured, new: Measured, statistic: Statistic) -> Diff
     """The difference in the time of a step."""
     name = _named(STEP_TIME, statistic)
     if base.whole is None or new.whole is None:
-        return missing(name, "s", statistic, _lacking("no step was timed", base.whole, new.whole))
+        return missing(name, "s", statistic, _no_steps(base, new))
     return sampled(name, "s", statistic, base.whole, new.whole)
 
 
@@ -184,6 +184,16 @@ def _sampling(name: str, statistic: str | None) -> Statistic:
 
 def _unit(base: Measured, new: Measured, key: str) -> str:
     return next((each.series[key].unit for each in (base, new) if key in each.series), "")
+
+
+def _no_steps(base: Measured, new: Measured) -> str:
+    untimed = [letter for letter, each in (("A", base), ("B", new)) if not each.steps.recorded]
+    distorted = [
+        f"none of the {each.steps.recorded} steps of {letter} can be compared"
+        for letter, each in (("A", base), ("B", new))
+        if each.steps.recorded and each.whole is None
+    ]
+    return ", ".join([*([f"no step was timed in {' and '.join(untimed)}"] if untimed else []), *distorted])
 
 
 def _lacking(what: str, first: Resampled | None, second: Resampled | None) -> str:

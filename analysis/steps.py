@@ -22,7 +22,8 @@ PROFILER_REACH = 1
 class Steps(NamedTuple):
     """Seconds of each phase (k, n) and of the whole (n,) at steps (n,), in order.
 
-    `recorded` steps were timed; of these `warm_up` and `profiled` ones are left out.
+    `recorded` steps were timed; of these `warm_up` and `profiled` ones are left out. Where each ran under the profiler,
+    as in an imported trace, none is: `only_profiled`.
     """
 
     numbers: Integers
@@ -32,12 +33,15 @@ class Steps(NamedTuple):
     recorded: int
     warm_up: int
     profiled: int
+    only_profiled: bool = False
 
     @property
     def told(self) -> str:
         """How many steps count, and why not the others."""
         if not self.recorded:
             return "no step was timed"
+        if self.only_profiled:
+            return f"{self.recorded:,} step{'s' if self.recorded > 1 else ''}, timed under the profiler"
         left_out = [f"the first {self.warm_up} are warm-up"] if self.warm_up else []
         left_out += [f"{self.profiled} slowed by the profiler"] if self.profiled else []
         because = f" ({', '.join(left_out)})" if left_out else ""
@@ -76,7 +80,16 @@ def aligned(read: dict[str, Points]) -> Steps:
 
 
 def without_distorted(steps: Steps, windows: Iterable[ProfilerWindow]) -> Steps:
-    """Leave out the first tenth (5 to 100 steps), and every step in a profiler window or next to one."""
+    """Leave out the first tenth (5 to 100 steps), and every step in a profiler window or next to one.
+
+    Where every step lies in a window there is nothing else to compare, and all of them were slowed alike.
+    """
+    windows = list(windows)
+    inside = np.zeros(steps.recorded, np.bool_)
+    for window in windows:
+        inside |= (steps.numbers >= window.step) & (steps.numbers < window.step + window.step_count)
+    if steps.recorded and inside.all():
+        return steps._replace(only_profiled=True)
     warm_up = min(warm_up_count(steps.recorded), steps.recorded)
     keep = np.ones(steps.recorded, np.bool_)
     for window in windows:

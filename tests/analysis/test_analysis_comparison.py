@@ -213,6 +213,28 @@ def test_what_else_differs_is_listed(store: Store) -> None:
     )
 
 
+def test_a_run_whose_every_step_was_profiled_is_compared_by_all_of_them(store: Store) -> None:
+    imported = [window(0, {"aten::mm": (30, 0.1)}, steps=30)]
+    base = record(store, "a", {"forward": np.linspace(0.1, 0.2, 30)}, windows=imported)
+    new = record(store, "b", {"forward": np.linspace(0.3, 0.4, 30)}, windows=imported)
+    comparison = compared(store, base, new)
+    assert comparison.base.steps.told == "30 steps, timed under the profiler"
+    assert [each.recorded for each in (comparison.base.steps, comparison.new.steps)] == [30, 30]
+    assert comparison.step[0].base == pytest.approx(0.15)
+    assert comparison.step[0].change == pytest.approx(0.2)
+
+
+def test_a_window_that_leaves_a_step_out_still_distorts_those_in_it(store: Store) -> None:
+    run = record(store, "a", {"forward": np.ones(30)}, windows=[window(1, {"aten::mm": (30, 0.1)}, steps=29)])
+    steps = measure(store, run).steps
+    assert (len(steps.numbers), steps.warm_up, steps.profiled, steps.only_profiled) == (0, 5, 25, False)
+
+
+def test_steps_that_were_timed_and_cannot_be_compared_are_not_called_untimed(store: Store) -> None:
+    comparison = compared(store, record(store, "a", {}), record(store, "b", {"forward": np.ones(4)}))
+    assert comparison.step[0].reason == "no step was timed in A, none of the 4 steps of B can be compared"
+
+
 def test_runs_that_recorded_nothing_can_be_compared_all_the_same(store: Store) -> None:
     comparison = compared(store, record(store, "a", {}), record(store, "b", {}))
     assert [each.reason for each in comparison.step] == ["no step was timed in A and B"] * 3

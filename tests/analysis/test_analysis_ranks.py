@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compared import Numbers, record
+from compared import Numbers, record, window
 
 from torchglass.analysis.ranks import MAX_STEPS, Ranks, read_ranks
 from torchglass.analysis.stragglers import find_straggler, straggler_text
@@ -119,6 +119,16 @@ def test_ranks_are_read_at_the_steps_that_all_of_them_have(tmp_path: Path) -> No
     assert ranks.own[:, 0].tolist() == [8.0, 9.0]
     assert ranks.whole[:, 0].tolist() == [8.5, 9.0]
     assert ranks.medians.tolist() == [[43.5, 0.5], [44.5, 0.0]]
+
+
+def test_ranks_of_an_imported_trace_have_their_profiled_steps_in_common(tmp_path: Path) -> None:
+    traced = [window(0, {"aten::mm": (3, 0.1)}, steps=3)]
+    with Store(tmp_path / "store.db") as store:
+        run = record(store, "run", {"forward": np.ones(3)}, windows=traced)
+        record(store, "run", {"forward": np.full(3, 2.0)}, windows=traced, run=run, rank=1)
+        ranks = read_ranks(store, run.id)
+    assert ranks.whole.tolist() == [[1.0] * 3, [2.0] * 3]
+    assert straggler_text(ranks, find_straggler(ranks)).startswith("2 ranks with 3 steps in common")
 
 
 def test_only_the_latest_steps_are_read(tmp_path: Path) -> None:
