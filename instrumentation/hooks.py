@@ -25,6 +25,7 @@ from torchglass.instrumentation.outputs import tensors_with_gradient
 STEPS_WITHOUT_CALL = 3  # after these we look no longer for what the loop calls, and say so
 
 is_compiling = torch.compiler.is_compiling
+is_distributed = torch.distributed.is_initialized if torch.distributed.is_available() else bool  # bool() is False
 current_graph_task = torch._C._current_graph_task_id  # -1 unless the autograd engine is at work in this thread
 
 
@@ -169,7 +170,7 @@ class Hooks:
         if self._backward_is_open:
             self._backward_is_open = False
             self._guard.moment(self._events.backward_ends)
-            if _is_distributed():
+            if is_distributed():
                 # DDP queued the end of its exchange during this backward, before us: we are called behind it.
                 _at_end_of_backward(self._tell_synchronized)
 
@@ -232,10 +233,6 @@ def _is_below(frame: FrameType) -> bool:
     while caller is not None and caller is not frame:
         caller = caller.f_back
     return caller is not None
-
-
-def _is_distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 # Public as torch.autograd.graph.queue_callback from torch 2.15; the engine's own entry before that.

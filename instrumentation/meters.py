@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from torch import nn
+from collections.abc import Callable
 
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.cadence import Cadence
@@ -23,10 +20,7 @@ class Meters:
         self.memory = MemoryMeter(attached, cadence, buffer, rank)
         self.memory_history = MemoryHistory(attached, buffer.put, rank)
         self._work = WorkMeter(buffer, rank, clock)
-
-    def forward_begins(self, model: nn.Module, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> None:
-        """The model is called for training."""
-        self._work.forward_began(model, arguments, named)
+        self.forward_begins = self._work.forward_began  # the model is called for training: of every step, so no detour
 
     def step_ended(self, step: int, when: float) -> None:
         """A step is over, at this time in seconds since the epoch."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from torchglass.instrumentation.clock import WallClock
@@ -12,7 +14,7 @@ from torchglass.instrumentation.watched import Watched
 class Readings:
     """Reads gradients and memory before a step, weights behind it; each call tells whether it took any time.
 
-    An optimizer that steps several times within a step of the run is read once.
+    An optimizer that steps several times within a step of the run is read once. Steps before `wakes_at` need no call.
     """
 
     def __init__(self, watched: Watched, clock: WallClock) -> None:
@@ -20,6 +22,7 @@ class Readings:
         self._clock = clock
         self._norms_interval = watched.norms.interval or 0
         self._histograms_interval = watched.histograms.interval or 0
+        self.wakes_at: float = 0
         self._read_in_step: set[int] = set()
         self._under_way = False  # the gradients of the step that an optimizer is making were read
 
@@ -53,10 +56,12 @@ class Readings:
         self._watched.statistics(optimizer).read_weights(step, self._clock(), **self._due(step))
         return True
 
-    def step_ended(self) -> None:
+    def step_ended(self, step: int) -> None:
         """The run's step is over: every optimizer is read anew in the next that is due."""
-        if self._read_in_step:
-            self._read_in_step.clear()
+        self._read_in_step.clear()
+        intervals = [interval for interval in (self._norms_interval, self._histograms_interval) if interval]
+        due = [(step // interval + 1) * interval for interval in intervals]
+        self.wakes_at = min(self._watched.meters.memory.wakes_at, *due, math.inf)
 
     def _is_due(self, step: int) -> bool:
         norms, histograms = self._norms_interval, self._histograms_interval

@@ -71,6 +71,8 @@ class StepWatcher:
     def go_on_at(self, step: int) -> None:
         """Let the step that comes next have this number."""
         self.step, self._step_is_over = step, False
+        if self._readings is not None:
+            self._readings.wakes_at = 0
 
     # Moments, as hooks.StepEvents names them
 
@@ -148,15 +150,16 @@ class StepWatcher:
         self._mark("other", now_ns)
         self._in_optimizer, self._has_closure = True, has_closure
         self._moves = not _is_known_to_skip(optimizer)
-        if self._readings is not None:
+        if self._readings is not None and self.step >= self._readings.wakes_at:
             self._readings.begin(optimizer)
-        if not has_closure:
-            self._read_before_step(optimizer)
+            if not has_closure:
+                self._read_before_step(self._readings, optimizer)
 
     def closure_returned(self, now_ns: int, optimizer: torch.optim.Optimizer | None = None) -> None:
         """The closure of a step returned: its first gradient is the one at the weights that the step began with."""
         self._mark("optimizer", now_ns)
-        self._read_before_step(optimizer)
+        if self._readings is not None and self.step >= self._readings.wakes_at:
+            self._read_before_step(self._readings, optimizer)
 
     def optimizer_ends(self, now_ns: int, optimizer: torch.optim.Optimizer | None = None) -> None:
         """The weights are updated."""
@@ -166,7 +169,8 @@ class StepWatcher:
         self._mark("optimizer", now_ns)
         if not self._moves:
             return  # as with an optimizer that the scaler does not call at all: the step is yet to come
-        if self._readings is not None and self._readings.after(self.step, optimizer):
+        readings = self._readings
+        if readings is not None and self.step >= readings.wakes_at and readings.after(self.step, optimizer):
             self._mark("torchglass", self._guard.now_ns())
         found_inf = getattr(optimizer, "found_inf", None)
         if found_inf is not None:
@@ -218,9 +222,9 @@ class StepWatcher:
 
     # What they record
 
-    def _read_before_step(self, optimizer: torch.optim.Optimizer | None) -> None:
+    def _read_before_step(self, readings: Readings, optimizer: torch.optim.Optimizer | None) -> None:
         # One that will not move has nothing to show.
-        if self._readings is not None and self._moves and self._readings.before(self.step, optimizer):
+        if self._moves and readings.before(self.step, optimizer):
             self._mark("torchglass", self._guard.now_ns())
 
     def _begin_next_step(self) -> None:
@@ -231,8 +235,6 @@ class StepWatcher:
         """Record the step, and pass on whatever has arrived from the device by now."""
         self._step_is_over = True
         micro_steps, self._forwards, self._micro_steps = self._micro_steps, 0, 0
-        if self._readings is not None:
-            self._readings.step_ended()
         when = self._clock.base + now_ns / 1e9
         timeline, watched = self._timeline, self.watched
         passed = timeline.close_step(self.step, when) if timeline is not None else None
@@ -245,6 +247,8 @@ class StepWatcher:
             self._transfer.poll()
         if watched is not None:
             watched.meters.step_ended(self.step, when)
+            if self._readings is not None and self.step >= self._readings.wakes_at:
+                self._readings.step_ended(self.step)
             if self.step >= watched.profiler.wakes_at:
                 self._turn_window(watched, now_ns)
 

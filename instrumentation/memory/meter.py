@@ -27,6 +27,7 @@ from torchglass.instrumentation.memory.warnings import MemoryWarnings
 from torchglass.instrumentation.rows import Layout
 from torchglass.store import Column, Fact
 
+PROCESS_SECONDS = 0.1  # between two readings of the process: each is a call of the system
 AFFORDABLE_NS = 10_000  # that the split may cost a step, on average; one that costs more is taken more seldom
 
 _UNREADABLE = (RuntimeError, AttributeError, KeyError, TypeError, AssertionError)  # an allocator not torch's own
@@ -78,6 +79,7 @@ class MemoryMeter:
         self._now_ns = now_ns
         self.wakes_at: float = 0 if cadence.interval is not None else math.inf
         self._note: Callable[[int, float], None] = self._begin
+        self._notes_from = -math.inf
         self._device = torch.device("cpu")
         self._process: ProcessMemory | None = None
         self._last: Reading | None = None
@@ -98,7 +100,8 @@ class MemoryMeter:
 
     def step_ended(self, step: int, when: float) -> None:
         """Record a step; `when` is in seconds since the epoch."""
-        self._note(step, when)
+        if when >= self._notes_from:
+            self._note(step, when)
         if step >= self.wakes_at:
             if self._found is None:
                 self._measure(has_gradients=False)
@@ -138,14 +141,14 @@ class MemoryMeter:
     def _begin_process(self, when: float) -> Callable[[int, float], None]:
         for name in _ALLOCATOR:
             self._miss(name, NO_ALLOCATOR.format(device=self._device), when)
-        self._process = ProcessMemory(now_ns=self._now_ns)
+        self._process = ProcessMemory()
         limit = host_limit_bytes()
         self._warnings = MemoryWarnings(limit, "the host", self._rank, self._buffer.put)
         self._state(
             {
                 "device": str(self._device),
                 "total_bytes": limit,
-                "steps_between_readings": self._process.steps_between,
+                "seconds_between_readings": PROCESS_SECONDS,
                 "meanings": PROCESS_MEANINGS,
             },
             when,
@@ -171,8 +174,9 @@ class MemoryMeter:
 
     def _note_process(self, step: int, when: float) -> None:
         process = self._process
-        if process is not None and step % process.steps_between == 0:
+        if process is not None:
             resident = process.read()
+            self._notes_from = when + PROCESS_SECONDS
             self._buffer.add((_PROCESS.text, _PROCESS.pack(step, when, resident)), _PROCESS.row_bytes)
             if self._warnings is not None:
                 self._warnings.note(step, when, resident, resident)
@@ -242,6 +246,7 @@ class MemoryMeter:
         """Read where the model is: it may have been moved."""
         if device != self._device:
             self._device, self._last, self._note = device, None, self._begin
+            self._notes_from = -math.inf
 
     def _peak_now(self) -> int | None:
         if self._device.type != "cuda":

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-AFFORDABLE_NS = 10_000  # of a step, on average
-_TRIALS = 3
 _STATM = "/proc/self/statm"
 
 
 class ProcessMemory:
-    """Reads the resident set: what `ps -o rss` prints, in bytes. `steps_between` readings keep them affordable."""
+    """Reads the resident set: what `ps -o rss` prints, in bytes."""
 
-    def __init__(self, statm: str = _STATM, now_ns: Callable[[], int] = time.perf_counter_ns) -> None:
+    def __init__(self, statm: str = _STATM) -> None:
         self._page_bytes = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
         self._file: int | None = None
         self._process = psutil.Process()
         with suppress(OSError):  # no Linux: psutil knows another way, at ten times the cost
             self._file = os.open(statm, os.O_RDONLY)
-        costs = []
-        for _ in range(_TRIALS):
-            began = now_ns()
-            self.read()
-            costs.append(now_ns() - began)
-        self.steps_between = max(1, -(-min(costs) // AFFORDABLE_NS))
 
     def read(self) -> int:
         """Return the bytes that are resident now."""

@@ -226,9 +226,9 @@ def test_other_devices_are_stated_apart() -> None:
 def test_on_the_cpu_the_process_is_measured_and_the_rest_says_why_not() -> None:
     watched, buffer = meter(Attached(seeded()), every(10))
     for step in range(3):
-        watched.step_ended(step, 0.0)
+        watched.step_ended(step, float(step))
     watched.close()
-    watched.step_ended(3, 0.0)
+    watched.step_ended(3, 3.0)
     series, told = recorded(buffer)
     assert list(series["memory/process_bytes"]) == [0, 1, 2]
     assert min(series["memory/process_bytes"].values()) > 10_000_000
@@ -238,13 +238,13 @@ def test_on_the_cpu_the_process_is_measured_and_the_rest_says_why_not() -> None:
     assert "counts no allocations on cpu" in str(told["missing/memory/activations_bytes"])
 
 
-def test_a_costly_reading_of_the_process_is_taken_more_seldom() -> None:
-    watched, buffer = meter(Attached(seeded()), cost_ns=40_000)
+def test_the_process_is_read_ten_times_a_second_at_most() -> None:
+    watched, buffer = meter(Attached(seeded()))
     for step in range(9):
-        watched.step_ended(step, 0.0)
+        watched.step_ended(step, 1000 + step / 32)
     series, told = recorded(buffer)
     assert list(series["memory/process_bytes"]) == [0, 4, 8]
-    assert told["memory"]["steps_between_readings"] == 4  # type: ignore[index]
+    assert told["memory"]["seconds_between_readings"] == 0.1  # type: ignore[index]
 
 
 def test_an_allocator_that_cannot_be_read_is_not_available_and_stops_nothing() -> None:
@@ -269,7 +269,7 @@ def test_a_model_that_moves_is_followed() -> None:
         if step == 2:
             attached.device, attached.model = CUDA, fake_model()
         watched.before_optimizer(step)
-        watched.step_ended(step, 0.0)
+        watched.step_ended(step, float(step))
     watched.close()
     series, _ = recorded(buffer)
     assert list(series["memory/process_bytes"]) == [0, 1]

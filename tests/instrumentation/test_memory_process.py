@@ -1,9 +1,8 @@
-"""The process's memory on the host: equal to what others say of it, bounded by its control groups, affordable."""
+"""The process's memory on the host: equal to what others say of it, bounded by its control groups."""
 
 from __future__ import annotations
 
 import os
-from itertools import count
 from pathlib import Path
 
 import psutil
@@ -34,12 +33,6 @@ def test_a_closed_one_still_answers_and_holds_no_file() -> None:
     memory.close()
     assert psutil.Process().num_fds() == before
     assert memory.read() > 0
-
-
-@pytest.mark.parametrize(("cost_ns", "steps"), [(3_000, 1), (10_000, 1), (10_001, 2), (95_000, 10)])
-def test_a_reading_that_costs_more_is_taken_more_seldom(cost_ns: int, steps: int) -> None:
-    clock = count(0, cost_ns)
-    assert ProcessMemory(now_ns=lambda: next(clock)).steps_between == steps
 
 
 def groups(root: Path, text: str, files: dict[str, str]) -> Path:
