@@ -33,7 +33,8 @@ class Calls:
 
     `rows` are those of the trace; `lane` the thread; `parent` the position of the innermost call around, or `NOBODY`;
     `depth` how many calls are around it; `stop` the position after the last call within it. `marker`s say where the
-    program is (a module, a phase, a step) and are no work of the program's own.
+    program is (a module, a phase, a step) and are no work of the program's own. `asynchronous` ones come last, have
+    nothing around or within them, and no time of their own.
     """
 
     rows: Integers
@@ -46,6 +47,7 @@ class Calls:
     depth: Integers
     stop: Integers
     marker: Truths
+    asynchronous: Truths
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -59,7 +61,7 @@ class Calls:
         """Time of each call that no call directly inside it covers."""
         inside = self.parent != NOBODY
         taken = np.bincount(self.parent[inside], weights=self.duration_ns[inside], minlength=len(self))
-        return self.duration_ns - taken.astype(np.int64)
+        return np.where(self.asynchronous, 0, self.duration_ns - taken.astype(np.int64))
 
     def nearest(self, marked: Truths) -> Integers:
         """For each call, the position of the innermost marked call around it, itself included, or `NOBODY`."""
@@ -97,11 +99,14 @@ def calls_of(trace: Trace) -> Calls:
     is_call = np.isin(trace.kind, (Kind.OPERATOR, Kind.ANNOTATION, Kind.RUNTIME))
     rows = np.flatnonzero(is_call & ~left_out[trace.name]) if len(trace) else np.zeros(0, np.int64)
     lane, start, end = _threads(trace, rows), trace.start_ns[rows], trace.end_ns[rows]
-    order = np.lexsort((-end, start, lane))
-    rows, lane, start, end = rows[order], lane[order], start[order], end[order]
-    parent, depth, stop = _nested(lane, start, end)
-    name = trace.name[rows].astype(np.int64)
-    return Calls(rows, lane, name, trace.kind[rows], start, end, parent, depth, stop, marks[name])
+    alone = np.isin(rows, list(trace.asynchronous))
+    order = np.lexsort((-end, start, lane, alone))
+    rows, lane, start, end, alone = rows[order], lane[order], start[order], end[order], alone[order]
+    parent, depth, stop = _nested(lane[~alone], start[~alone], end[~alone])
+    last = np.flatnonzero(alone)
+    parent, depth = np.append(parent, np.full(len(last), NOBODY)), np.append(depth, np.zeros(len(last), np.int64))
+    stop, name = np.append(stop, last + 1), trace.name[rows].astype(np.int64)
+    return Calls(rows, lane, name, trace.kind[rows], start, end, parent, depth, stop, marks[name], alone)
 
 
 def row_of_operator(trace: Trace, ids: Integers) -> Integers:

@@ -12,6 +12,7 @@ from torchglass.store import Table
 from torchglass.traces.breakdown import Parts, is_communication
 from torchglass.traces.calls import Calls
 from torchglass.traces.grouping import grouped
+from torchglass.traces.kernel_names import HOST_COLLECTIVE
 from torchglass.traces.tables import empty, table
 from torchglass.traces.trace import Integers, Trace
 from torchglass.traces.work import Work
@@ -37,8 +38,6 @@ _WORDS = {
     "sendrecv": "send_recv",
 }
 _OF_KERNEL = re.compile(r"(?:nccl|rccl)\w*?Kernel_(?P<name>[A-Za-z]+)|(?P<other>all_?reduce)", re.IGNORECASE)
-# Collectives of the CPU: their annotation on the host lasts until they are done, NCCL's only until they are launched.
-_ON_HOST = "gloo:"
 
 
 def collective_table(trace: Trace, calls: Calls, work: Work, parts: list[Parts]) -> Table:
@@ -55,7 +54,7 @@ def collective_table(trace: Trace, calls: Calls, work: Work, parts: list[Parts])
         start = work.start_ns[kernels[here]]
         end = start + work.clipped_ns[kernels[here]]
         exposed[here] = end - start - part.compute.within(start, end)
-    on_host = [index for index, name in enumerate(trace.names) if name.startswith(_ON_HOST)]
+    on_host = [index for index, name in enumerate(trace.names) if name.startswith(HOST_COLLECTIVE)]
     host = np.flatnonzero(np.isin(calls.name, on_host))
     rows = np.concatenate((work.rows[kernels], calls.rows[host]))
     if not len(rows):
@@ -96,8 +95,8 @@ def _known_sum(
 def _name(event: str, text: Mapping[str, Any]) -> str:
     """all_reduce, all_gather, ...; the trace's own word where it is none of these."""
     word = str(text.get("Collective name") or "")
-    if not word and event.startswith(_ON_HOST):
-        word = event.removeprefix(_ON_HOST)
+    if not word and event.startswith(HOST_COLLECTIVE):
+        word = event.removeprefix(HOST_COLLECTIVE)
     if not word:
         match = _OF_KERNEL.search(event)
         word = (match["name"] or match["other"]) if match else event.partition("(")[0]

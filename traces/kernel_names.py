@@ -35,6 +35,8 @@ COMMUNICATION = re.compile(
     r"|cross_device_reduce",
     re.IGNORECASE,
 )
+# Collectives of the CPU: their annotation on the host lasts until they are done, NCCL's only until they are launched.
+HOST_COLLECTIVE = "gloo:"
 COMPILED = re.compile(r"^triton_|inductor")
 LAUNCH = re.compile(r"LaunchKernel|LaunchCooperative|ModuleLaunch|GraphLaunch|^(cuda|cu|hip)(Memcpy|Memset)")
 GRAPH_LAUNCH = re.compile(r"GraphLaunch")

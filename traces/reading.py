@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from torchglass.errors import DataError
 from torchglass.store import Table
+from torchglass.traces.kernel_names import HOST_COLLECTIVE
 from torchglass.traces.reading_columns import NO_EVENTS, UNKNOWN, Columns
 from torchglass.traces.reading_json import Events
 from torchglass.traces.reading_links import forward_lanes, ids_link, linked_by_time
@@ -126,6 +127,7 @@ def _trace(columns: Columns, kind: npt.NDArray[np.int8], order: Any, base: int, 
         forward_lane=forward_lanes(lane, sequence, _column(columns.forward)[order]),
         **_details(columns, order, device, facts),
         texts=_texts(columns, order),
+        asynchronous=_asynchronous(columns, order),
         lane_names=columns.lanes.names(),
         rank=_rank(facts),
         facts=facts,
@@ -161,6 +163,12 @@ def _details(
 def _texts(columns: Columns, order: npt.NDArray[np.int64]) -> dict[int, dict[str, Any]]:
     place = {int(row): at for at, row in enumerate(order)} if columns.texts else {}
     return {place[row]: texts for row, texts in columns.texts.items() if row in place}
+
+
+def _asynchronous(columns: Columns, order: npt.NDArray[np.int64]) -> frozenset[int]:
+    """A file does not say which calls another thread ended; of the CPU's collectives it is known."""
+    names = [index for name, index in columns.names.items() if name.startswith(HOST_COLLECTIVE)]
+    return frozenset(np.flatnonzero(np.isin(_column(columns.name)[order], names)).tolist())
 
 
 def _facts(columns: Columns, events: Events) -> dict[str, Any]:

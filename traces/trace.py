@@ -48,6 +48,7 @@ class Trace:
     `bytes_moved` is of copies and fills; `occupancy_percent` is Kineto's estimate of achieved occupancy;
     `blocks_per_sm` is the grid over the number of SMs; `graph_node` tells the kernels of one CUDA graph launch apart.
     `texts` holds, for the few events that need them, arguments by row (a collective's name and sizes).
+    `asynchronous` are the rows of calls that one thread began and another ended: nobody is called within them.
     """
 
     names: tuple[str, ...]
@@ -67,6 +68,7 @@ class Trace:
     occupancy_percent: Floats
     graph_node: Integers
     texts: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    asynchronous: frozenset[int] = frozenset()
     lane_names: Mapping[tuple[int, int], str] = field(default_factory=dict)  # (device, lane) -> what to call it
     rank: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)  # deviceProperties, distributedInfo, the reader's own notes

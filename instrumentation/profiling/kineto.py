@@ -94,6 +94,7 @@ class _Columns:
         self._threads: dict[int, int] = {}  # torch's own number of a thread -> the system's, which is its lane
         self._integers = array("q")
         self._details: dict[int, dict[str, Any]] = {}
+        self._asynchronous: list[int] = []
 
     def add(self, event: Any, activity: str) -> None:
         kind = _KINDS.get(activity)
@@ -108,10 +109,12 @@ class _Columns:
         if kind <= Kind.ANNOTATION:
             if self._ours[known]:
                 kind = Kind.ANNOTATION
-            sequence, forward = event.sequence_nr(), NO_ID
+            sequence, forward, thread = event.sequence_nr(), NO_ID, event.start_thread_id()
             if sequence >= 0:
                 forward = event.fwd_thread_id()
-                self._threads[event.start_thread_id()] = lane
+                self._threads[thread] = lane
+            if event.is_async() or event.end_thread_id() != thread:
+                self._asynchronous.append(len(self._integers) // _WIDTH)
             ids = (HOST, lane, event.correlation_id(), NO_ID, NO_ID, sequence, forward)
         else:
             device = event.device_index() if kind >= Kind.KERNEL else HOST
@@ -174,6 +177,7 @@ class _Columns:
                 for row, details in self._details.items()
                 if names[name[row]].startswith(_COLLECTIVE)
             },
+            asynchronous=frozenset(place[self._asynchronous].tolist()),
             facts={**facts, **{key: value for key, value in notes.items() if value}},
         )
 

@@ -34,6 +34,8 @@ class Event:
             "device_index": 0,
             "device_resource_id": STREAM if on_device else THREAD,
             "start_thread_id": 1,
+            "end_thread_id": 1,
+            "is_async": False,
             "correlation_id": NO_ID,
             "linked_correlation_id": NO_ID,
             "sequence_nr": NO_SEQUENCE,
@@ -123,6 +125,16 @@ def test_arguments_that_are_no_json_are_counted() -> None:
     trace = read_trace([Event("kernel", "k", 0, 1, metadata_json='"broken": "a"b"')])
     assert np.isnan(trace.blocks_per_sm[0])
     assert trace.facts["unreadable_arguments"] == 1
+
+
+def test_what_ends_on_another_thread_than_it_began_on_is_asynchronous() -> None:
+    events = [
+        Event("user_annotation", "gloo:all_reduce", 10, 90, is_async=True),
+        Event("cpu_op", "resumed", 5, 90, end_thread_id=2),
+        Event("cpu_op", "aten::mm", 1, 90),
+    ]
+    trace = read_trace(events)
+    assert sorted(trace.text(row) for row in trace.asynchronous) == ["gloo:all_reduce", "resumed"]
 
 
 def test_an_older_torch_is_read_by_names_and_devices() -> None:

@@ -196,6 +196,12 @@ def test_times_count_from_the_base_that_a_trace_names(tmp_path: Path) -> None:
     assert trace.start_ns.tolist() == [base + 1250]
 
 
+def test_collectives_of_the_cpu_are_asynchronous_in_a_file_too(tmp_path: Path) -> None:
+    exchange = slice_of("user_annotation", "gloo:all_reduce", 1090, 900, BACKWARD_THREAD)
+    trace = read(tmp_path, envelope([*step_events(), exchange])).trace
+    assert [trace.text(row) for row in trace.asynchronous] == ["gloo:all_reduce"]
+
+
 def test_modules_are_annotations_and_other_python_calls_are_left_out(tmp_path: Path) -> None:
     events = [
         slice_of("python_function", "nn.Module: Linear_0", 1, 5),

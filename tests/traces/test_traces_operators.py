@@ -45,6 +45,17 @@ def recurrent() -> Callable[[], torch.Tensor]:
     return lambda: model(torch.randn(6, 2, 4))[0].sum()
 
 
+def forked(values: torch.Tensor) -> torch.Tensor:
+    first, second = torch.jit.fork(torch.relu, values), torch.jit.fork(torch.sin, values)
+    return torch.jit.wait(first) + torch.jit.wait(second)
+
+
+def scripted() -> Callable[[], torch.Tensor]:
+    """An interpreter that another thread may resume: its calls are asynchronous then."""
+    script = torch.jit.script(forked)
+    return lambda: script(torch.randn(4, 4)).sum()
+
+
 def window(make: Callable[[], Callable[[], torch.Tensor]]) -> Any:
     """A window of two whole training steps on the CPU."""
     loss = make()
@@ -72,7 +83,8 @@ def averages(profiler: Any) -> dict[str, tuple[int, float, float]]:
     }
 
 
-@pytest.mark.parametrize("make", [mlp, cnn, transformer, checkpointed, recurrent])
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+@pytest.mark.parametrize("make", [mlp, cnn, transformer, checkpointed, recurrent, scripted])
 def test_operators_equal_key_averages_of_torch_profiler(make: Callable[[], Callable[[], torch.Tensor]]) -> None:
     profiler = window(make)
     table = profile_of(read_trace(profiler.profiler.kineto_results.events())).tables["operators"]
@@ -114,6 +126,16 @@ def test_a_wrapper_around_its_own_name_counts_once_and_one_among_others_does_not
 def test_a_call_that_outlives_its_surroundings_takes_nothing_from_them() -> None:
     made = Making().op("outer", 0, 100).op("late", 90, 20)
     assert lines(operators(made), "name", "self_seconds") == [("outer", 100e-9), ("late", 20e-9)]
+
+
+def test_an_asynchronous_call_has_no_time_of_its_own_and_nobody_is_inside_of_it() -> None:
+    """Gloo's worker ends what another thread began; torch.profiler keeps such calls out of the nesting."""
+    made = Making().op("outer", 0, 100).op("exchange", 10, 200, asynchronous=True).op("inner", 20, 30)
+    assert lines(operators(made), "name", "calls", "self_seconds", "total_seconds") == [
+        ("outer", 1, 70e-9, 100e-9),
+        ("inner", 1, 30e-9, 30e-9),
+        ("exchange", 1, 0.0, 200e-9),
+    ]
 
 
 def test_of_calls_that_begin_together_the_longer_is_around_the_shorter() -> None:

@@ -67,6 +67,7 @@ class Making:
             sequence=column("sequence", NO_SEQUENCE, np.int64),
             **columns,
             texts={row: event["text"] for row, event in enumerate(events) if "text" in event},
+            asynchronous=frozenset(row for row, event in enumerate(events) if event.get("asynchronous")),
             facts=facts or {},
         )
 
