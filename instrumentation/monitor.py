@@ -16,6 +16,7 @@ from torchglass.instrumentation.devices.sharing import share_of
 from torchglass.store import Fact
 
 INTERVAL_SECONDS = 1.0  # NVML's own sampling is about as slow, and faster polling contends for the driver's lock
+PATIENCE_SECONDS = 5.0  # with a reading under way: a driver that recovers from an error may answer late, or never
 
 
 class DeviceMonitor:
@@ -42,9 +43,14 @@ class DeviceMonitor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Read a last time and end the thread; it may finish the reading under way before."""
+        """Read a last time and end the thread; it may finish the reading under way before, within bounds."""
         self._stop.set()
-        self._thread.join(timeout=5.0)
+        self._thread.join(timeout=PATIENCE_SECONDS)
+        if self._thread.is_alive():
+            reason = (
+                f"the driver hangs: a reading of the devices did not return within {PATIENCE_SECONDS:g} s of the end"
+            )
+            self._put(Fact(self._rank, "warnings/devices", reason, self._clock()))
 
     def _work(self) -> None:
         try:

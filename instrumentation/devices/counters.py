@@ -35,6 +35,7 @@ class Counters:
         self._rates = {key: Rate() for key in RATES}
         self._energy = Energy()
         self._integrated = IntegratedPower()
+        self._counts_energy = False
 
     def read(self, handle: Any, watts: float | None) -> Reading:
         """Read them all; `watts`, the power of the moment, stands in for an energy counter that is not there.
@@ -63,8 +64,11 @@ class Counters:
 
     def _joules(self, millijoules: Answer, when: float, watts: float | None) -> Answer:
         if not isinstance(millijoules, RefusedError):
+            self._counts_energy = True
             return self._energy.take(millijoules)
-        return self._integrated.take(when, watts) if watts is not None else millijoules
+        if self._counts_energy or watts is None:  # a counter that fails once goes on from where it was
+            return millijoules
+        return self._integrated.take(when, watts)
 
     def _ask_as_before(self, handle: Any, fields: dict[str, Answer]) -> None:
         """Where a driver has no such field, ask by the call that it replaces (and that CUDA 14 takes away)."""

@@ -8,6 +8,7 @@ from typing import Any
 from torchglass.instrumentation.devices.counters import Counters
 from torchglass.instrumentation.devices.driver import Driver, RefusedError, text
 from torchglass.instrumentation.devices.gpm import Gpm
+from torchglass.instrumentation.devices.memory import detailed_memory, memory_of
 from torchglass.instrumentation.devices.mig import NO_UTILIZATION, UTILIZATION, Divided, is_divided
 from torchglass.instrumentation.devices.reading import Reading, merged
 from torchglass.instrumentation.devices.throttling import PREFIX as THROTTLE
@@ -53,7 +54,7 @@ class Gpu:
         """What does not change; what the driver refuses is None, with its words beside."""
         known: dict[str, Any] = {"index": self.index, "name": self.name or None, "uuid": self.uuid or None}
         for key, ask in (
-            ("memory_total_bytes", lambda: int(self._memory().total)),
+            ("memory_total_bytes", lambda: int(memory_of(self.driver, self.handle).total)),
             ("power_limit_watts", lambda: self._ask("nvmlDeviceGetEnforcedPowerLimit") / 1e3),
             ("mig", lambda: is_divided(self.driver, self.handle)),
         ):
@@ -122,8 +123,8 @@ class Gpu:
             return lambda: (float(self._ask("nvmlDeviceGetTotalEccErrors", *map(self._constant, names))),)
 
         return (
-            (("memory_used_bytes",), lambda: (float(self._memory().used),)),
-            (("memory_reserved_bytes",), lambda: (float(self._second_version_of_memory().reserved),)),
+            (("memory_used_bytes",), lambda: (float(memory_of(self.driver, self.handle).used),)),
+            (("memory_reserved_bytes",), lambda: (float(detailed_memory(self.driver, self.handle).reserved),)),
             (("power_watts",), lambda: (self._ask("nvmlDeviceGetPowerUsage") / 1e3,)),
             (("temperature_celsius",), lambda: (float(self._temperature()),)),
             (("sm_clock_mhz",), clock("SM")),
@@ -134,18 +135,6 @@ class Gpu:
             (("double_bit_errors",), errors("UNCORRECTED")),
             (("pcie_replays",), lambda: (float(self._ask("nvmlDeviceGetPcieReplayCounter")),)),
         )
-
-    def _second_version_of_memory(self) -> Any:
-        """Memory with what the driver keeps for itself apart from what is used, as nvidia-smi prints it."""
-        return self._ask("nvmlDeviceGetMemoryInfo", self._constant("nvmlMemory_v2"))
-
-    def _memory(self) -> Any:
-        try:
-            return self._second_version_of_memory()
-        except RefusedError as refusal:
-            if refusal.is_gone:
-                raise
-            return self._ask("nvmlDeviceGetMemoryInfo")  # a driver before 510, where used includes the reserved
 
     def _protected_memory(self) -> Any:
         return self._ask("nvmlDeviceGetConfComputeProtectedMemoryUsage")

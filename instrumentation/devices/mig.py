@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from torchglass.instrumentation.devices.driver import Driver, RefusedError, text
 from torchglass.instrumentation.devices.gpm import Gpm
+from torchglass.instrumentation.devices.memory import memory_of
 from torchglass.instrumentation.devices.reading import Reading, merged
 
 # Complaint of many: monitors show 0 % here. The driver has no such figure for a divided GPU.
@@ -22,13 +23,12 @@ UTILIZATION = (
 
 
 class Instance(NamedTuple):
-    """One MIG device: its place, by which `nvidia-smi -L` numbers it, handle, UUID, and ids of its two parts."""
+    """One MIG device: its place, by which `nvidia-smi -L` numbers it, handle, UUID, and GPM's name for it."""
 
     place: int
     handle: Any
     uuid: str
     gpu_instance: int
-    compute_instance: int
 
 
 def is_divided(driver: Driver, handle: Any) -> bool:
@@ -55,8 +55,7 @@ def instances(driver: Driver, handle: Any) -> Iterator[Instance]:
         try:
             part = driver.ask("nvmlDeviceGetMigDeviceHandleByIndex", handle, place)
             uuid = text(driver.ask("nvmlDeviceGetUUID", part))
-            ids = (driver.ask(f"nvmlDeviceGet{kind}InstanceId", part) for kind in ("Gpu", "Compute"))
-            yield Instance(place, part, uuid, *ids)
+            yield Instance(place, part, uuid, driver.ask("nvmlDeviceGetGpuInstanceId", part))
         except RefusedError:
             continue  # NVML: "Not Found", an empty place
 
@@ -87,7 +86,7 @@ class Divided:
 
     def _memory(self, instance: Instance) -> Reading:
         try:
-            memory = self._driver.ask("nvmlDeviceGetMemoryInfo", instance.handle)
+            memory = memory_of(self._driver, instance.handle)
         except RefusedError as refusal:
             if refusal.is_gone:
                 raise

@@ -7,6 +7,7 @@
    gpu0.error 15            every call about this GPU fails so
    gpu0.field83 5000        a numbered field; gpu0.field83.type says its value type (3, unsigned 64 bits)
    gpu0.process0.pid 77     a process; gpu0.processes says how many
+   gpu0.power.hang 1        the call does not return until that is out of the file again
    gpu0.mig 1               MIG is on; gpu0.migs 2 places, gpu0.mig1.exists 1, gpu0.mig1.memory_used ...
    gpu0.gpm 1               GPM is there; gpu0.gpm.at 5 a moment, gpu0.gpm2 61500 thousandths of metric 2 since another
    A figure that is not in the file is NVML_ERROR_NOT_SUPPORTED. -DWITHOUT_POWER leaves the power call out, and so on. */
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
 enum { VERSION_MISMATCH = 25, GPUS = 8, PARTS = 8, FIRST_INSTANCE = 11 };
@@ -72,6 +74,9 @@ static int ask(Device *device, const char *what, Number *value)
     int result = failing(device, what);
     if (result)
         return result;
+    snprintf(key, sizeof key, "%s.%s.hang", device->name, what);
+    while (find(key, value))
+        usleep(1000);
     snprintf(key, sizeof key, "%s.%s", device->name, what);
     return find(key, value) ? SUCCESS : NOT_SUPPORTED;
 }

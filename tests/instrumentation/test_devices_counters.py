@@ -119,6 +119,21 @@ def test_without_an_energy_counter_power_is_added_up_and_called_approximate(driv
     assert gpus.read().missing["gpu0/energy_joules"] == "Not Supported"
 
 
+def test_a_counter_of_energy_that_fails_once_is_missing_and_is_not_begun_anew_from_power(driver: Script) -> None:
+    clock = Clock()
+    driver(driver_with(gpu(field83=1_000_000)))
+    gpus = Gpus(clock=clock)
+    gpus.read()
+    clock.now += 1.0
+    driver(driver_with(gpu(field83=1_600_000)) + "gpu0.field83.error 999\n")
+    reading = gpus.read()
+    assert "gpu0/energy_joules" not in reading.values
+    assert reading.missing["gpu0/energy_joules"] == "Unknown Error"
+    clock.now += 1.0
+    driver(driver_with(gpu(field83=1_700_000)))
+    assert gpus.read().values["gpu0/energy_joules"] == 700.0
+
+
 def test_the_sum_of_powers_takes_no_time_twice() -> None:
     power = IntegratedPower()
     assert [power.take(when, 10.0) for when in (0.0, 1.0, 1.0, 4.0)] == [0.0, 10.0, 10.0, 40.0]

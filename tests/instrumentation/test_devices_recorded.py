@@ -160,5 +160,22 @@ def test_a_monitor_that_breaks_states_why_and_harms_nobody(monkeypatch: pytest.M
     assert records == [Fact(0, "warnings/devices", reason, 1.0)]
 
 
+def test_a_driver_that_does_not_return_is_named_in_the_run_and_holds_up_nobody_for_long(
+    driver: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_module, "PATIENCE_SECONDS", 0.05)
+    driver(driver_with(gpu(0)) + "gpu0.power.hang 1\n")
+    records: list[Record] = []
+    monitor = DeviceMonitor(records.append, 0, lambda: 0, lambda: 1.0)
+    monitor.start()
+    wait_until(lambda: records, "the thread began")
+    monitor.stop()
+    said = [each for each in records if isinstance(each, Fact) and each.key == "warnings/devices"]
+    assert said == [Fact(0, "warnings/devices", said[0].value, 1.0)]
+    assert "did not return" in said[0].value
+    driver(driver_with(gpu(0)))
+    wait_until(lambda: any(isinstance(each, ScalarRow) for each in records), "the call returned at last")
+
+
 def test_torch_is_asked_what_it_holds_only_where_it_holds_something() -> None:
     assert held_by_torch(0) is None

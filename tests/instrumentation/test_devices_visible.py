@@ -29,7 +29,9 @@ PARTS = [Known("gpu2-mig0", "MIG-cc04", "A")]
         ("GPU-aa", ()),  # fits two
         ("0,7,1", ("gpu0",)),  # what comes after one that is not there does not count
         ("1,-1,0", ("gpu1",)),
-        ("0,0,1", ("gpu0",)),
+        ("0,1,0", ()),  # one that is named twice hides all of them
+        ("GPU-bb,GPU-bb03", ()),
+        ("+1gpu,2", ("gpu1", "gpu2")),  # what follows a number does not count
         ("MIG-cc04", ("gpu2-mig0",)),
         ("", ()),
         ("none", ()),
@@ -79,8 +81,8 @@ def test_where_every_gpu_is_hidden_the_reason_says_by_what(driver: Script) -> No
 
 
 DIVIDED = gpu(0, mig=1, migs=3, utilization=0) + (
-    "gpu0.mig0.exists 1\ngpu0.mig0.memory_used 111\ngpu0.mig0.memory_total 500\n"
-    "gpu0.mig2.exists 1\ngpu0.mig2.memory_used 222\ngpu0.mig2.memory_total 500\n"
+    "gpu0.mig0.exists 1\ngpu0.mig0.memory_used 111\ngpu0.mig0.memory_total 500\ngpu0.mig0.memory_reserved 40\n"
+    "gpu0.mig2.exists 1\ngpu0.mig2.memory_used 222\ngpu0.mig2.memory_total 500\ngpu0.mig2.memory_reserved 50\n"
     "gpu0.gpm 1\ngpu0.mig2.gpm2 75000\n"
 )
 
