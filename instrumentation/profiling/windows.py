@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 from torch._C._autograd import _profiler_enabled
-from torch.profiler import ProfilerActivity, profile, schedule
+from torch.profiler import ProfilerActivity, schedule
 
 from torchglass.instrumentation.buffer import Deferred, Record
 from torchglass.instrumentation.cadence import Cadence
 from torchglass.instrumentation.profiling.finished import FinishedWindow
+from torchglass.instrumentation.profiling.others import OtherProfilers, claim, is_claimed, make_own
 from torchglass.instrumentation.profiling.scopes import ModuleScopes
 from torchglass.instrumentation.transfer import is_capturing
 from torchglass.store import Fact
@@ -54,6 +55,7 @@ class ProfilerWindows:
         self._model = model
         self._trace_path = trace_path if cadence.keep_traces else None
         self._profiler: Any = None
+        self._others = OtherProfilers()
         self._scopes = ModuleScopes()
         self._no_modules: str | None = None
         self._asked_steps: int | None = None
@@ -89,6 +91,8 @@ class ProfilerWindows:
         if (steps := self._due_steps(step)) and not is_capturing():
             self._open(steps)
         self.wakes_at = self._needed_from(step + 1)
+        if self._asked_steps is not None:
+            self.wakes_at = -math.inf  # asked for by another thread while we looked
         if self.wakes_at > step + 1:
             self._last_step_ns = None
 
@@ -114,18 +118,16 @@ class ProfilerWindows:
 
     def close(self) -> None:
         """Stop a window that is under way and throw it away: it did not see its steps to the end."""
-        self._scopes.close()
         if self._profiler is not None:
-            profiler, self._profiler = self._profiler, None
-            try:
-                profiler.stop()
-            except RuntimeError as error:
-                self._tell(f"a profiler window could not be closed: {error}")
+            self._tell(f"no profiler window: recording ended before the {self._window_steps} steps of one had passed")
+            self._throw_away()
 
     def _open(self, steps: int) -> None:
-        if _profiler_enabled():
-            # Torch would start ours, and end theirs with it.
-            self._tell("no profiler window: another profiler is running")
+        standing = self._others.standing()
+        if _profiler_enabled() or standing != "none":
+            # Torch would start ours and end theirs with it, or raise in the program's loop once theirs is due.
+            doing = "waiting for its turn" if standing == "waiting" else "running"
+            self._tell(f"no profiler window: another profiler is {doing}")
             return
         self._opened_at = self._monotonic()
         profiler = _make_profiler(steps)
@@ -138,22 +140,43 @@ class ProfilerWindows:
         self._profiler, self._steps_seen, self._window_steps = profiler, 0, steps
 
     def _advance(self, step: int) -> None:
+        if self._gives_way():
+            return
         self._steps_seen += 1
         if self._steps_seen == WARMUP_STEPS + self._window_steps:
             self._finish(step)
             return
         if self._steps_seen == WARMUP_STEPS:
-            if _profiler_enabled():
-                self._profiler = None  # dropped, not stopped: that would end theirs
-                self._tell("no profiler window: another profiler was started")
-                return
             began = self._monotonic()
             self._profiler.step()
+            claim()
             self._no_modules = self._scopes.open(self._model())
             self._began_at = self._monotonic()
             self._start_seconds = self._began_at - began
         else:
             self._profiler.step()
+
+    def _gives_way(self) -> bool:
+        """Give the window up for a profiler that the program has started since; tell whether there is one."""
+        is_ours = is_claimed() if self._steps_seen >= WARMUP_STEPS else not _profiler_enabled()
+        standing = self._others.standing()
+        if is_ours and standing == "none":
+            return False
+        if not is_ours or standing == "at work":
+            self._scopes.close()
+            self._profiler = None  # dropped, not stopped: that would end theirs
+        else:
+            self._throw_away()
+        self._tell("no profiler window: another profiler was started")
+        return True
+
+    def _throw_away(self) -> None:
+        self._scopes.close()
+        profiler, self._profiler = self._profiler, None
+        try:
+            profiler.stop()
+        except RuntimeError as error:
+            self._tell(f"a profiler window could not be closed: {error}")
 
     def _finish(self, step: int) -> None:
         ended_at = self._monotonic()
@@ -195,7 +218,7 @@ def _make_profiler(steps: int) -> Any:
     if torch.cuda.is_available():
         activities.append(ProfilerActivity.CUDA)
         options = _device_options()
-    return profile(
+    return make_own(
         activities=activities, schedule=schedule(wait=0, warmup=WARMUP_STEPS, active=steps, repeat=1), **options
     )
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch._dynamo.testing
 from torch._C._autograd import _profiler_enabled
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, schedule
 from training import Small, batches, facts, read, recorded, seeded, train_step
 
 import torchglass
@@ -65,6 +65,8 @@ def test_a_window_that_the_run_does_not_live_to_see_is_thrown_away(tmp_path: Pat
     train(tmp_path / "s.db", 7, profile=every(100, steps=50))
     store, run = read(tmp_path / "s.db")
     assert store.windows(run.id) == []
+    said = "no profiler window: recording ended before the 50 steps of one had passed"
+    assert facts(tmp_path / "s.db")["warnings/profiler"] == said
     train(tmp_path / "t.db", 30, profile=None)
     store, run = read(tmp_path / "t.db")
     assert store.windows(run.id) == []
@@ -95,6 +97,81 @@ def test_a_profiler_that_the_user_starts_during_our_warmup_is_left_alone(tmp_pat
                 theirs.stop()
     assert {row.key: row.count for row in theirs.key_averages()}["aten::linear"] == 8 * 2
     assert "another profiler" in facts(tmp_path / "s.db")["warnings/profiler"]
+
+
+@pytest.mark.usefixtures("no_profiler_left")
+@pytest.mark.parametrize("start", [0, 5, 6, 7, 8])
+@pytest.mark.parametrize("wait", [0, 1, 3, 4, 5, 6])
+def test_a_profiler_with_a_schedule_of_the_users_sees_all_its_steps(tmp_path: Path, wait: int, start: int) -> None:
+    model = seeded()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    seen: list[int] = []
+
+    def note(theirs: Any) -> None:
+        seen.append({row.key: row.count for row in theirs.key_averages()}["aten::linear"])
+
+    theirs = profile(
+        activities=[ProfilerActivity.CPU], schedule=schedule(wait=wait, warmup=1, active=2), on_trace_ready=note
+    )
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, profile=every(100, steps=3)):
+        for step, inputs in enumerate(batches(start + wait + 3)):
+            if step == start:
+                theirs.start()
+            train_step(model, optimizer, inputs)
+            if step >= start:
+                theirs.step()
+    theirs.stop()
+    assert seen == [2 * 2]
+
+
+@pytest.mark.usefixtures("no_profiler_left")
+@pytest.mark.parametrize("kind", [profile, torch.autograd.profiler.profile])
+@pytest.mark.parametrize("last", [6, 12])
+def test_a_window_gives_way_to_a_profiler_that_is_started_during_it(tmp_path: Path, kind: Any, last: int) -> None:
+    model = seeded()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    theirs = kind()
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, profile=every(20, steps=3)):
+        for step, inputs in enumerate(batches(30)):
+            if step == 6:
+                theirs.__enter__()
+            train_step(model, optimizer, inputs)
+            if step == last:
+                theirs.__exit__(None, None, None)
+    assert {row.key: row.count for row in theirs.key_averages()}["aten::linear"] == (last - 5) * 2
+    store, run = read(tmp_path / "s.db")
+    assert [window.step for window in store.windows(run.id)] == [26]
+    assert facts(tmp_path / "s.db")["warnings/profiler"] == "no profiler window: another profiler was started"
+
+
+@pytest.mark.usefixtures("no_profiler_left")
+def test_a_profiler_of_the_users_that_has_done_its_work_keeps_no_window_away(tmp_path: Path) -> None:
+    model = seeded()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    only_once = schedule(wait=0, warmup=1, active=1, repeat=1)
+    with (
+        profile(activities=[ProfilerActivity.CPU], schedule=only_once) as theirs,
+        torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, profile=every(100, steps=2)),
+    ):
+        for inputs in batches(9):
+            train_step(model, optimizer, inputs)
+            theirs.step()
+    store, run = read(tmp_path / "s.db")
+    assert [window.step for window in store.windows(run.id)] == [6]
+
+
+def test_a_window_that_another_thread_asks_for_while_a_step_ends_is_not_forgotten() -> None:
+    windows = ProfilerWindows(Cadence(None), 0, lambda _record: None, lambda: 0.0)
+    look = windows._needed_from
+
+    def asked_meanwhile(step: int) -> float:
+        found = look(step)
+        windows.ask(2)
+        return found
+
+    windows._needed_from = asked_meanwhile  # type: ignore[method-assign]
+    windows.step_ended(0, 0)
+    assert windows.wakes_at == -math.inf
 
 
 def test_between_windows_no_step_is_asked_for_but_those_with_which_the_next_is_compared() -> None:
