@@ -139,18 +139,14 @@ def _threads(trace: Trace, rows: Integers) -> Integers:
 
 def _nested(lane: Integers, start: Integers, end: Integers) -> tuple[Integers, Integers, Integers]:
     """Parent, depth and stop of sorted calls (n,): a loop over events, since each depends on those still open."""
-    if not len(start):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
-    # Threads are laid out one after another in time, so that one stack serves all.
-    shift = np.unique(lane, return_inverse=True)[1] * int(end.max() - start.min() + 1) - int(start.min())
-    starts, ends = (start + shift).tolist(), (end + shift).tolist()
-    count = len(starts)
+    count = len(start)
     parents, depths, stops = [NOBODY] * count, [0] * count, [count] * count
     open_calls: list[int] = []
-    for index, begun in enumerate(starts):
-        over = ends[index]
-        while open_calls and (begun >= ends[open_calls[-1]] or over > ends[open_calls[-1]]):
+    ends, thread = end.tolist(), None
+    for index, (of_thread, begun, over) in enumerate(zip(lane.tolist(), start.tolist(), ends, strict=True)):
+        while open_calls and (of_thread != thread or begun >= ends[open_calls[-1]] or over > ends[open_calls[-1]]):
             stops[open_calls.pop()] = index
+        thread = of_thread
         if open_calls:
             parents[index] = open_calls[-1]
             depths[index] = len(open_calls)

@@ -13,7 +13,7 @@ from torchglass.traces.tables import empty, table, texts
 from torchglass.traces.trace import STEP_PREFIX, Floats, Integers, Kind, Trace
 from torchglass.traces.work import Work
 
-_STEP = re.compile(re.escape(STEP_PREFIX) + r"(\d+)$")
+_STEP = re.compile(re.escape(STEP_PREFIX) + r"(\d{1,18})$")  # what 64 bits hold
 
 
 def step_table(trace: Trace, calls: Calls, work: Work, begin_ns: int) -> Table:

@@ -70,3 +70,9 @@ def test_a_step_that_launched_nothing_has_no_time_on_a_device() -> None:
     table = profile_of(Making().note("ProfilerStep#3", 0, 10).trace()).tables["steps"]
     assert table["number"].tolist() == [3]
     assert math.isnan(table["device_seconds"][0])
+
+
+def test_a_number_too_large_for_a_step_is_none() -> None:
+    made = Making().note("ProfilerStep#7", 0, 10).note(f"ProfilerStep#{10**20}", 10, 10)
+    made.note(f"ProfilerStep#{'9' * 5_000}", 20, 10)
+    assert profile_of(made.trace()).tables["steps"]["number"].tolist() == [7]

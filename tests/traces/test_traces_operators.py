@@ -152,6 +152,15 @@ def test_threads_do_not_nest_in_each_other() -> None:
     assert lines(operators(made), "name", "self_seconds") == [("one", 100e-9), ("other", 50e-9)]
 
 
+def test_threads_centuries_apart_do_not_nest_in_each_other() -> None:
+    """One whose clock begins in 1970 and one whose clock begins with the machine, say."""
+    made = Making()
+    for lane in range(9):
+        begin = -(2 * 10**18) if lane % 2 else 19 * 10**17
+        made.op("outer", begin, 100, lane=lane).op("inner", begin + 10, 30, lane=lane)
+    assert lines(operators(made), "name", "self_seconds") == [("outer", 630e-9), ("inner", 270e-9)]
+
+
 def test_markers_take_time_from_their_surroundings_and_are_no_operators() -> None:
     made = Making().op("outer", 0, 100).note("nn.Module: net.conv", 20, 30).note("torchglass.phase#data", 60, 1)
     assert lines(operators(made), "name", "self_seconds") == [("outer", 69e-9)]
