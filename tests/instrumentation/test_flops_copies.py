@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+import re
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as torch_distributed
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parametrizations, prune
@@ -135,6 +139,161 @@ def test_what_would_move_random_numbers_or_switches_of_all_threads_or_compile_ag
 ) -> None:
     with pytest.raises(OptionError):
         refuse_unrepeatable(nn.Sequential(nn.Linear(2, 2), model))
+
+
+class Inheriting(Jittering):
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return super().forward(values)
+
+
+class Augmentation:
+    def __init__(self, steps: Sequence[Callable[..., Any]] = ()) -> None:
+        self.steps = steps
+
+    def __call__(self, values: torch.Tensor) -> torch.Tensor:
+        for step in self.steps:
+            values = step(values)
+        return values
+
+
+class Augmenting(nn.Module):
+    """Keeps what draws in an object, in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.augment = Augmentation([Augmentation([_jitter])])
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return self.augment(values)
+
+
+_helpers = ModuleType("helpers")
+vars(_helpers)["jitter"] = _jitter
+
+
+class CallingOfAModule(nn.Module):
+    def forward(self, values: torch.Tensor) -> Any:
+        return _helpers.jitter(values)
+
+
+class KeepingCompiled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.helper = _compiled_helper
+
+    def forward(self, values: torch.Tensor) -> Any:
+        return self.helper(values)
+
+
+class Exchanging(nn.Module):
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        torch_distributed.all_reduce(values)
+        return values
+
+
+@pytest.mark.parametrize(
+    "model", [Inheriting(), Augmenting(), CallingOfAModule(), KeepingCompiled(), Exchanging()], ids=repr
+)
+def test_what_a_forward_reaches_by_other_ways_is_looked_at_too(model: nn.Module) -> None:
+    with pytest.raises(OptionError):
+        refuse_unrepeatable(nn.Sequential(nn.Linear(2, 2), model))
+
+
+_collected: list[Any] = []
+_count = 0
+
+
+class Collecting(nn.Module):
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        _collected.append(values)
+        return values
+
+
+class Counting(nn.Module):
+    calls = 0
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        Counting.calls += 1
+        return values
+
+
+class CountingByType(nn.Module):
+    calls = 0
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        type(self).calls += 1
+        return values
+
+
+class CountingGlobally(nn.Module):
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        global _count
+        _count += 1
+        return values
+
+
+class Sharing(nn.Module):
+    seen: ClassVar[dict[str, Any]] = {}
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        self.seen["last"] = values
+        return values
+
+
+def _enclosing() -> nn.Module:
+    kept: list[Any] = []
+
+    class Enclosing(nn.Module):
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            kept[:] = [values]
+            return values
+
+    return Enclosing()
+
+
+@pytest.mark.parametrize(
+    ("model", "changed"),
+    [
+        (Collecting(), "_collected"),
+        (Counting(), "Counting.calls"),
+        (CountingByType(), "type(self).calls"),
+        (CountingGlobally(), "_count"),
+        (Sharing(), "self.seen['last']"),
+        (_enclosing(), "kept[:]"),
+    ],
+    ids=repr,
+)
+def test_a_forward_that_changes_what_outlives_it_is_refused(model: nn.Module, changed: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(f"changes {changed}, which outlives the call")):
+        refuse_unrepeatable(nn.Sequential(nn.Linear(2, 2), model))
+
+
+_scales = {"half": 0.5}
+
+
+class Remembering(nn.Module):
+    """Changes what is its own and goes along with a copy, and reads what is not."""
+
+    kinds: ClassVar[list[str]] = ["half"]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+        self.calls = 0
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        scales = {"last": _scales["half"]}
+        scales["next"] = 1.0
+        self.calls += 1
+        self.seen.append(values)
+        self.kinds = [*self.kinds]
+        return torch.add(values, scales["last"])
+
+
+def test_a_forward_that_changes_its_own_model_is_not_refused() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), Remembering())
+    model.register_forward_hook(lambda *_given: _collected.append(1))
+    refuse_unrepeatable(model)
 
 
 class Initialising(nn.Module):
