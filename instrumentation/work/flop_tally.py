@@ -114,8 +114,10 @@ class Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch's _
         return size
 
     def _dtype_of(self, arguments: Sequence[Any]) -> str:
-        factors = [each.dtype for each in arguments if isinstance(each, torch.Tensor)]
-        found = self.attention or (factors[-1] if factors else "")
+        kinds = [each.dtype for each in arguments if isinstance(each, torch.Tensor)]
+        factors = [kind for kind in kinds if kind.is_floating_point] or kinds
+        # The narrowest: scales and sums that go along have more bits than what is multiplied.
+        found = self.attention or min(factors, key=lambda kind: kind.itemsize, default="")
         return str(found).removeprefix("torch.")
 
     def _whence(self) -> tuple[Pass, int | None]:

@@ -27,7 +27,9 @@ def tf32_is_allowed(kind: Kind) -> bool:
 
 
 def format_of(operator: str, dtype: str, device_type: str) -> str:
-    """Name the format of an operator's products: "bfloat16", "float16", "tf32", "float32", ..."""
+    """Name the format of an operator's products: "float8", "bfloat16", "float16", "tf32", "float32", ..."""
+    if dtype.startswith("float8"):
+        return "float8"  # whatever its bits are for: they run equally fast
     if dtype != "float32" or device_type != "cuda":
         return dtype
     kind: Kind = "convolution" if operator.removeprefix("aten::").lstrip("_").startswith(_CONVOLUTIONS) else "matmul"
