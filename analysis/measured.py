@@ -64,20 +64,13 @@ class Measured:
 
     def seconds_per_step(self, kind: RowKind) -> dict[str, Floats]:
         """Self seconds a step (w,) of each operator or kernel in each profiler window."""
-        return self._per_step(kind, lambda row: row.self_seconds)
-
-    def calls_per_step(self, kind: RowKind) -> dict[str, Floats]:
-        """Calls a step (w,) of each operator or kernel in each profiler window."""
-        return self._per_step(kind, lambda row: row.calls)
-
-    def _per_step(self, kind: RowKind, amount: Callable[[Any], float]) -> dict[str, Floats]:
         found: dict[str, Floats] = {}
         for place, window in enumerate(self.windows):
             for row in window.rows:
                 if row.kind == kind:
                     # A window that saw no call of it measured that it took no time.
                     sums = found.setdefault(row.name, np.zeros(len(self.windows)))
-                    sums[place] += amount(row) / max(window.step_count, 1)
+                    sums[place] += row.self_seconds / max(window.step_count, 1)
         return found
 
 

@@ -100,6 +100,21 @@ def test_a_slow_backward_cannot_be_seen_where_waiting_lies_in_it_and_that_is_sai
     assert "waiting lies in backward" in straggler_text(ranks, straggler)
 
 
+def test_waiting_inside_backward_is_what_a_backward_takes_beyond_the_shortest() -> None:
+    ranks = in_step(slow(2, 0.02), "data", exchange=False)
+    work = sum(BASE.values()) + EXCHANGE
+    assert ranks.own[:, 0].tolist() == pytest.approx([work, work, work + 0.02, work])
+
+
+def test_the_phase_of_a_steady_straggler_is_told_from_the_steps_in_which_it_is_last() -> None:
+    extra = slow(2, 0.02)
+    extra[2, :6], extra[0, :6] = 0.0, 0.9  # a stall of another rank, in the same phase
+    straggler = find_straggler(in_step(extra, "data"))
+    assert straggler is not None
+    assert (straggler.kind, straggler.rank) == ("persistent", 2)
+    assert straggler.phase_seconds == pytest.approx(0.02)
+
+
 def test_the_sentence_has_the_numbers() -> None:
     ranks = in_step(slow(3, 0.05), "data")
     assert straggler_text(ranks, find_straggler(ranks)) == (

@@ -98,6 +98,7 @@ def test_an_improvement_that_was_demanded_and_is_only_noise_is_missing() -> None
     # "Fail unless it is 5 % faster": no change at all would fail, so noise excuses nothing.
     assert is_met("step_time > -5%", difference(new=98e-3, verdict="noise", margin=8e-3))
     assert not is_met("step_time > -5%", difference(new=90e-3, verdict="lower"))
+    assert not is_met("step_time > +0.5%", difference(new=101e-3, verdict="noise", margin=8e-3))
 
 
 def test_a_single_measurement_counts_and_says_that_it_is_one() -> None:

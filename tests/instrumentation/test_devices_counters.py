@@ -131,7 +131,16 @@ def test_a_counter_of_energy_that_fails_once_is_missing_and_is_not_begun_anew_fr
     assert reading.missing["gpu0/energy_joules"] == "Unknown Error"
     clock.now += 1.0
     driver(driver_with(gpu(field83=1_700_000)))
-    assert gpus.read().values["gpu0/energy_joules"] == 700.0
+    counted = gpus.read()
+    assert counted.values["gpu0/energy_joules"] == 700.0
+    assert "gpu0/energy_joules" not in counted.words  # nothing approximate about it
+
+
+def test_a_gpu_that_is_lost_at_the_older_of_two_calls_is_missing_altogether(driver: Script) -> None:
+    driver(driver_with(gpu(without="field74")) + "gpu0.old_power_violation.error 15\n")
+    reading = Gpus().read()
+    assert reading.values == {}
+    assert reading.missing == {"gpu0": "GPU is lost"}
 
 
 def test_the_sum_of_powers_takes_no_time_twice() -> None:
