@@ -88,7 +88,7 @@ def samples_difference(
     first, second = base.samples(key), new.samples(key)
     name, unit = _named(called or key, statistic), _unit(base, new, key)
     if first is None or second is None:
-        return missing(name, unit, statistic, _lacking(f"no {key} was recorded", first, second))
+        return missing(name, unit, statistic, _lacking(f"no finite {key} was recorded", first, second))
     return sampled(name, unit, statistic, first, second)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -82,6 +83,8 @@ def read_threshold(text: str) -> Threshold:
     if unit and unit != "%" and unit not in _UNITS:
         raise OptionError(f"cannot read {shown}: {unit!r} is none of %, {', '.join(_UNITS)}")
     number = float(f"{sign}{found['number']}")
+    if not math.isfinite(number):
+        raise OptionError(f"cannot read {shown}: {found['number']} is too large, and nothing is ever beyond it")
     return Threshold(text.strip(), found["metric"].strip(), found["order"], number, unit, bool(sign))
 
 

@@ -147,7 +147,7 @@ def test_what_each_name_stands_for(store: Store) -> None:
     assert values("backward.p95")[0] == pytest.approx(np.quantile(first.steps.seconds[2], 0.95))
     assert values("phase/step.mean") == values("step_time.mean")
     assert difference_in(first, second, "samples_per_second").reason == (
-        "no work/samples_per_second was recorded in A and B"
+        "no finite work/samples_per_second was recorded in A and B"
     )
 
 
@@ -181,6 +181,14 @@ def test_a_loss_that_ended_as_nan_is_not_compared_by_its_last_finite_value(store
     last, best = compared(store, base, new).results
     assert (last.name, last.verdict, last.reason) == ("loss.last", "unknown", "not a finite number")
     assert (best.name, best.base, best.new) == ("loss.min", 1.0, 2.0)
+
+
+def test_a_series_without_a_finite_value_is_compared_with_nothing(store: Store) -> None:
+    power = ("gpu0/power_watts", "device", "W")
+    base = record(store, "a", {}, series={power: [100.0] * 60})
+    new = record(store, "b", {}, series={power: [float("nan")] * 60})
+    found = difference_in(measure(store, base), measure(store, new), "gpu0/power_watts")
+    assert (found.verdict, found.reason) == ("unknown", "no finite gpu0/power_watts was recorded in B")
 
 
 def test_a_phase_that_most_steps_do_without_is_compared_by_its_mean(store: Store) -> None:

@@ -48,6 +48,7 @@ def test_a_condition_is_read_from_the_right() -> None:
         ("step_time > 5%", "a percentage is a change, so write [+]5%"),
         ("step_time > +5 parsecs", "'parsecs' is none of %"),
         (f"{'x' * 600} > 5", "write METRIC"),
+        ("loss > +1e400", "nothing is ever beyond"),
     ],
 )
 def test_what_is_no_condition_is_refused(text: str, complaint: str) -> None:

@@ -182,6 +182,19 @@ def test_activity_of_the_multiprocessors_needs_two_samples_more_than_a_tenth_of_
     gpus.close()
 
 
+def test_a_metric_that_this_gpu_does_not_have_is_missing_and_not_zero(driver: Script) -> None:
+    clock = Clock()
+    driver(driver_with(gpu(without="gpm5", **GPM, gpm__at=1)))
+    gpus = Gpus(clock=clock)
+    gpus.read()
+    clock.now += 1.0
+    driver(driver_with(gpu(without="gpm5", **GPM, gpm__at=2)))
+    reading = gpus.read()
+    assert "gpu0/tensor_activity_percent" not in reading.values
+    assert reading.missing == {"gpu0/tensor_activity_percent": "Not Supported"}
+    assert reading.values["gpu0/sm_activity_percent"] == 61.5
+
+
 def test_a_sample_that_failed_is_compared_with_nothing(driver: Script) -> None:
     clock = Clock()
     driver(driver_with(gpu(**GPM, gpm__at=1)))
