@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 import torchglass
+from torchglass.charts.series_titles import series_title
 from torchglass.dashboard import slices, source, wire
 from torchglass.dashboard.token import HEADER, is_token
 from torchglass.errors import RunNotFoundError, StoreError, TorchglassError
@@ -146,6 +147,7 @@ def _describe_series(series: Series) -> dict[str, object]:
     return {
         "id": series.id,
         "key": series.key,
+        "title": series_title(series.kind, series.key),
         "kind": series.kind,
         "unit": series.unit,
         "rank": series.rank,

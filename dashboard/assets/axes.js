@@ -4,7 +4,7 @@ export const X_AXES = { step: "Step", relative: "Time since start", wall: "Time 
 
 const Y_AXES = {
   "%": { ticksuffix: " %", rangemode: "tozero" },
-  B: { tickformat: "~s", ticksuffix: "B", hoverformat: ".4~s" },
+  B: { tickformat: "~s", ticksuffix: "B", hoverformat: ".4~s", rangemode: "tozero" },
   "B/s": { tickformat: "~s", ticksuffix: "B/s", hoverformat: ".4~s", rangemode: "tozero" },
   J: { tickformat: "~s", ticksuffix: "J", hoverformat: ".4~s", rangemode: "tozero" },
   s: { tickformat: "~s", ticksuffix: "s", hoverformat: ".4~s" },
@@ -14,6 +14,10 @@ const Y_AXES = {
   "1/s": { ticksuffix: " /s", rangemode: "tozero" },
   MHz: { ticksuffix: " MHz" },
 };
+
+// There is no half a byte: such an axis reaches up to a kilobyte at least.
+const BYTES = ["B", "B/s"];
+const LEAST_BYTES = 1000;
 
 // Places of points on the chosen axis. Plotly shows dates as UTC, so they are moved to read as local time.
 export function places(points, axis, startedAt) {
@@ -34,7 +38,12 @@ export function xAxis(axis) {
 
 export function yAxis(unit, isLog) {
   const known = Object.hasOwn(Y_AXES, unit) ? Y_AXES[unit] : {};
-  return { hoverformat: ".6~g", ...known, type: isLog ? "log" : "linear" };
+  return { hoverformat: ".6~g", ...known, type: isLog ? "log" : "linear", autorangeoptions: { include: leastOf(unit, isLog) } };
+}
+
+// What a vertical axis shows in any case.
+export function leastOf(unit, isLog) {
+  return BYTES.includes(unit) && !isLog ? LEAST_BYTES : null;
 }
 
 function localOffset(time) {

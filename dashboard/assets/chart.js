@@ -1,6 +1,6 @@
 // One plot of one key: a raw line and a smoothed one for each rank, and red marks where a value was not finite.
 
-import { limit, places, xAxis, yAxis } from "./axes.js";
+import { leastOf, limit, places, xAxis, yAxis } from "./axes.js";
 import { Line, lowerBound, upperBound, withGaps } from "./line.js";
 import { Smoother } from "./smoothing.js";
 import { ALARM, themeLayout } from "./theme.js";
@@ -93,7 +93,9 @@ export class Chart {
   }
 
   changeScale() {
-    return this.relayout({ "yaxis.type": this.view.isLog ? "log" : "linear", "yaxis.autorange": true });
+    const { isLog } = this.view;
+    const least = leastOf(this.lines[0].series.unit, isLog);
+    return this.relayout({ "yaxis.type": isLog ? "log" : "linear", "yaxis.autorangeoptions.include": least, "yaxis.autorange": true });
   }
 
   async changeTheme() {

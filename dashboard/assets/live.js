@@ -162,7 +162,7 @@ class LivePage {
       const frame = element("figure", isStacked ? "tg-chart tg-wide" : "tg-chart");
       frame.dataset.key = key;
       const plot = element("div", "tg-plot");
-      if (!isStacked) frame.append(element("figcaption", "tg-caption", key));
+      if (!isStacked) frame.append(captionOf(series));
       frame.append(plot);
       const grid = this.gridOf(isStacked ? series.key : key);
       if (isLoss(key)) grid.insertBefore(frame, [...grid.children].find((other) => !isLoss(other.dataset.key)) ?? null);
@@ -173,6 +173,7 @@ class LivePage {
         : new Chart(plot, this.view, async (id, ...window) => (await askWindows([id], ...window))[0] ?? null);
       if (isStacked) chart.mark(this.data.windows);
       chart.frame = frame;
+      chart.title = isStacked ? titleOf(STACKED) : series.title;
       this.charts.set(key, chart);
     }
     return this.charts.get(key);
@@ -196,7 +197,7 @@ class LivePage {
   }
 
   arrange() {
-    const matching = [...this.charts].filter(([key]) => key.toLowerCase().includes(this.filter));
+    const matching = [...this.charts].filter(([key, chart]) => [key, chart.title].some((name) => name.toLowerCase().includes(this.filter)));
     const drawn = new Set(matching.slice(0, this.shown).map(([key]) => key));
     for (const [key, chart] of this.charts) chart.frame.hidden = !drawn.has(key);
     for (const { section, grid } of this.groups.values()) {
@@ -237,6 +238,13 @@ class LivePage {
     this.pause.hidden = state === "ended";
     if (!this.charts.size && state === "ended") this.note.textContent = this.data.ended;
   }
+}
+
+// Its key, too, where the title is not the key: that is what another program reads it by.
+function captionOf({ title, key }) {
+  const caption = element("figcaption", "tg-caption", title);
+  if (title !== key) caption.title = key;
+  return caption;
 }
 
 // What a reader looks for first stands first, whatever was logged before it.
