@@ -12,7 +12,7 @@ from torchglass.charts.columns import in_columns, largest_of_each
 from torchglass.charts.records import Recorded, packed, packed_steps, read_series
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import ALARM, NEUTRAL, PALETTE, empty_figure, new_figure
-from torchglass.charts.units import quantity, scale_of
+from torchglass.charts.units import largest_magnitude, quantity, scale_of
 from torchglass.store.records import Floats, Integers, Points
 from torchglass.store.store import Store
 
@@ -30,6 +30,7 @@ WORDS = {
     "process": "this process",
 }
 LINES = {"allocated": "solid", "reserved": "dash", "peak": "dot", "process": "solid"}
+_DWARFED = 20  # times what the parts hold: above it, the process's line leaves nothing of them to see
 _LIMIT_FROM = 0.5  # of the limit that the highest line reaches: below that, drawing it would squash all others
 _NO_MEMORY = "No memory was measured: attach with the model and its optimizer."
 
@@ -54,6 +55,18 @@ class MemoryData(NamedTuple):
     last_bytes: Floats
     lines: tuple[MemoryLine, ...]
     limit_bytes: float | None
+
+
+def apart(data: MemoryData) -> tuple[MemoryData, MemoryData | None]:
+    """One figure, and the process's line for another where it would squash the parts of a small model."""
+    others = tuple(line for line in data.lines if line.name != "process")
+    process = tuple(line for line in data.lines if line.name == "process")
+    held = float(data.last_bytes.sum())
+    highest = max((largest_magnitude(line.sizes) or 0.0 for line in process), default=0.0)
+    if not held or highest <= _DWARFED * held:
+        return data, None
+    alone = MemoryData((), np.empty(0, np.int64), np.empty((0, 0)), np.empty(0), process, data.limit_bytes)
+    return data._replace(lines=others), alone
 
 
 def read_memory(store: Store, run_id: int, rank: int = 0) -> list[Recorded]:

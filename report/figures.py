@@ -27,7 +27,7 @@ from torchglass.charts import (
     variants_figure,
 )
 from torchglass.charts.icicle import ROOTS
-from torchglass.charts.memory import memory_figure, memory_split_figure
+from torchglass.charts.memory import apart, memory_figure, memory_split_figure
 from torchglass.charts.roofline import roofline_figure
 from torchglass.charts.theme import template
 from torchglass.report.contents import Contents
@@ -87,14 +87,17 @@ def _histograms(contents: Contents) -> Iterator[Drawing]:
 
 
 def _ranks(contents: Contents) -> Iterator[Drawing]:
-    if contents.ranks is not None:
+    if contents.ranks is not None and contents.ranks.phases:
         yield Drawing("ranks", "Median time of each phase in each rank", ranks_figure(contents.ranks))
         yield Drawing("ranks", "Each rank's own work over the steps", own_work_figure(contents.ranks))
 
 
 def _memory(contents: Contents) -> Iterator[Drawing]:
+    together, process = apart(contents.memory)
     if contents.memory.lines:
-        yield Drawing("memory", "Memory over the steps", memory_figure(contents.memory))
+        yield Drawing("memory", "Memory over the steps", memory_figure(together))
+    if process is not None:
+        yield Drawing("memory", "Memory of the whole process", memory_figure(process))
     if contents.memory.parts:
         yield Drawing("memory", "Who holds it", memory_split_figure(contents.memory))
 

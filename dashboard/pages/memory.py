@@ -7,8 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from torchglass.charts.memory import PREFIX, memory_data, memory_figure, memory_split_figure, read_memory
+from torchglass.charts.memory import PREFIX, apart, memory_data, memory_figure, memory_split_figure, read_memory
 from torchglass.charts.memory_peak import KIND, PeakData, peak_data, peak_figure
+from torchglass.charts.series_titles import series_title
 from torchglass.charts.text import markdown_text, plain_text
 from torchglass.charts.units import quantity
 from torchglass.dashboard import notices
@@ -30,6 +31,7 @@ ACTIVATIONS = (
 )
 TABLE_ROWS = 50
 REASON_CHARACTERS = 400
+FEWEST_COLUMNS = 4  # one tile alone would be as wide as the page
 _TILES = (
     ("Peak", "peak_bytes", "The most that tensors held at a time, as torch.cuda.max_memory_allocated() counts."),
     ("Allocated", "allocated_bytes", "What tensors held at the end of the last step."),
@@ -53,7 +55,7 @@ def show(store: Store, run: Run) -> None:
     limit = _limit(facts)
     _alarms(facts)
     if series:
-        _tiles({one.key: one for one in series if one.rank == rank}, facts)
+        _tiles({one.key: one for one in series if one.rank == rank})
         _split(store, run, rank, limit, facts)
     _peaks(store, [peak for peak in peaks if peak.rank == rank], facts)
     _reasons(facts)
@@ -92,17 +94,14 @@ def _alarms(facts: Mapping[str, Any]) -> None:
             st.text(plain_text(facts[key], REASON_CHARACTERS))
 
 
-def _tiles(series: Mapping[str, Series], facts: Mapping[str, Any]) -> None:
-    shown = [tile for tile in _TILES if _key(tile[1]) in series or f"{MISSING}{_key(tile[1])}" in facts]
+def _tiles(series: Mapping[str, Series]) -> None:
+    """Show what was measured; why the rest was not stands below, once for all of it."""
+    shown = [(title, series[_key(name)], meaning) for title, name, meaning in _TILES if _key(name) in series]
     if not shown:
         return
-    tiles = st.grid(len(shown), min_column_width=TILE_PIXELS)
-    for title, name, meaning in shown:
-        found = series.get(_key(name))
-        reason = facts.get(f"{MISSING}{_key(name)}")
-        why = "" if found else f" Not measured: {markdown_text(reason, REASON_CHARACTERS)}."
-        value = quantity(found.last, "B") if found else "N/A"
-        tiles.metric(title, value, border=True, help=f"{meaning}{why}")
+    tiles = st.grid(max(len(shown), FEWEST_COLUMNS), min_column_width=TILE_PIXELS)
+    for title, found, meaning in shown:
+        tiles.metric(title, quantity(found.last, "B"), border=True, help=meaning)
 
 
 def _split(store: Store, run: Run, rank: int, limit: float | None, facts: Mapping[str, Any]) -> None:
@@ -110,7 +109,8 @@ def _split(store: Store, run: Run, rank: int, limit: float | None, facts: Mappin
     if not data.parts:
         return
     draw(lambda dark: memory_split_figure(data, dark=dark), "memory_split", "What each part of the model holds")
-    draw(lambda dark: memory_figure(data, dark=dark), "memory_steps", "Memory of each part over the steps, stacked")
+    together, _ = apart(data)
+    draw(lambda dark: memory_figure(together, dark=dark), "memory_steps", "Memory of each part over the steps, stacked")
     st.caption(SPLIT + (ACTIVATIONS if "activations" in data.parts else ""))
     plan = facts.get("memory/split")
     if isinstance(plan, Mapping):
@@ -183,21 +183,17 @@ def _told(meta: Mapping[str, Any]) -> str:
 
 
 def _reasons(facts: Mapping[str, Any]) -> None:
-    reasons = {
-        key.removeprefix(MISSING).removeprefix(PREFIX): reason
-        for key, reason in facts.items()
-        if key.startswith(f"{MISSING}{PREFIX}")
-    }
+    reasons: dict[str, list[str]] = {}
+    for key, reason in facts.items():
+        if key.startswith(f"{MISSING}{PREFIX}"):
+            figure = series_title("memory", key.removeprefix(MISSING))
+            reasons.setdefault(plain_text(reason, REASON_CHARACTERS), []).append(plain_text(figure))
     others = facts.get("memory/other devices")
     if not reasons and not others:
         return
     with st.expander("What was not measured here, and why"):
-        if reasons:
-            st.dataframe(
-                {"Figure": list(reasons), "Reason": [plain_text(each, REASON_CHARACTERS) for each in reasons.values()]},
-                hide_index=True,
-                width="stretch",
-            )
+        for reason, figures in reasons.items():
+            st.text(f"{', '.join(figures)}: {reason}")
         if isinstance(others, Mapping):
             for device, parts in others.items():
                 st.text(plain_text(f"On {device}: {_parts_text(parts)}", REASON_CHARACTERS))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from torchglass.charts.memory import memory_data, memory_figure, memory_split_figure, read_memory
+from torchglass.charts.memory import apart, memory_data, memory_figure, memory_split_figure, read_memory
 from torchglass.charts.memory_peak import own_frame, peak_data, peak_figure
 from torchglass.charts.theme import ALARM
 from torchglass.store import Batch, RowBlock, Store
@@ -88,6 +88,19 @@ def test_on_the_cpu_the_process_is_the_line_and_what_was_not_measured_has_no_lay
         data = memory_data(read_memory(store, run_id))
     assert data.parts == ("parameters",)
     assert [trace.name for trace in memory_figure(data).data] == ["parameters", "this process"]
+
+
+def test_a_process_that_would_squash_a_small_models_parts_is_drawn_apart(tmp_path: Path) -> None:
+    sizes = {"parameters": 0.5, "optimizer": 0.5}
+    for process, is_apart in ((20.0, False), (21.0, True)):
+        blocks = [block(name, [0, 1], [size] * 2) for name, size in sizes.items()]
+        (tmp_path / str(process)).mkdir()
+        store, run = store_with(tmp_path / str(process), *blocks, block("process", [0, 1], [process] * 2))
+        with store:
+            together, alone = apart(memory_data(read_memory(store, run)))
+        assert [line.name for line in together.lines] == ([] if is_apart else ["process"])
+        assert together.parts == tuple(sizes)
+        assert [line.name for line in (alone.lines if alone else ())] == (["process"] if is_apart else [])
 
 
 def test_a_gap_in_a_parts_measurements_holds_what_was_measured_before(tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def test_a_run_on_a_gpu_shows_its_split_its_lines_and_what_filled_its_peak(
         visit(f"{server.url}/memory?run=memory")
         wait_until(page, f"{NAMES}.includes('parameters 100 MB,gradients 100 MB,optimizer state 200 MB')", "the split")
         wait_until(page, f"{NAMES}.includes('activations and other,allocated,reserved,peak')", "stack and lines")
-        wait_until(page, f"{CAPTIONS}.includes('memory/peak_bytes')", "the live charts")
+        wait_until(page, f"{CAPTIONS}.includes('Activations and other')", "the live charts")
+        assert page.locator('.tg-chart[data-key="memory/peak_bytes"] .tg-caption').inner_text() == "Peak"
         page.locator(".tg-plot .main-svg").first.wait_for()
         page.get_by_text("cuda:0 · 150 GB in all").wait_for()
         page.get_by_text("Memory is running out.").wait_for()
@@ -98,6 +99,7 @@ def test_a_run_on_the_cpu_shows_the_process_and_why_the_rest_is_missing(
             facts={
                 "memory": {"device": "cpu", "total_bytes": 2.4e10},
                 "missing/memory/peak_bytes": reason,
+                "missing/memory/allocated_bytes": reason,
                 "memory/split": {"every": 600, "asked": 100, "cost_seconds": 0.006},
                 "missing/memory_peak": "torch records the history of allocations on CUDA devices alone",
             },
@@ -107,10 +109,12 @@ def test_a_run_on_the_cpu_shows_the_process_and_why_the_rest_is_missing(
         store.end_run(run.id, "finished")
         visit(f"{server.url}/memory?run=memory")
         wait_until(page, f"{NAMES}.includes('this process')", "the process")
-        page.get_by_text("N/A").first.wait_for()
+        assert page.get_by_test_id("stMetric").count() == 1
+        assert page.get_by_text("N/A").count() == 0
         page.get_by_text("torch records the history of allocations on CUDA devices alone").wait_for()
         page.locator("code", has_text="run.record_memory(steps=3)").wait_for()
-        page.get_by_text("What was not measured here, and why").wait_for()
+        page.get_by_text("What was not measured here, and why").click()
+        page.get_by_text(f"Allocated, Peak: {reason}").wait_for()
         page.get_by_text("Measured every 600 steps: it takes 6 ms").wait_for()
         assert page.get_by_text("Recording", exact=True).count() == 0
     assert watched.errors == []
