@@ -9,6 +9,7 @@ import numpy as np
 
 from torchglass.store.records import Floats
 
+MISSING = "–"
 MINUTE, HOUR = 60.0, 3600.0
 
 
@@ -45,7 +46,7 @@ def largest_magnitude(values: Floats) -> float | None:
 def quantity(value: float | None, unit: str = "") -> str:
     """A value with its unit to four significant digits: "12.5 ms", "9.5 GB", "71 %"; "–" for a missing one."""
     if value is None:
-        return "–"
+        return MISSING
     scale = scale_of(unit, value)
     return f"{number(value * scale.factor)} {scale.unit}".rstrip()
 

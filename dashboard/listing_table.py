@@ -8,7 +8,7 @@ import streamlit as st
 
 from torchglass.charts.listings import Field, Listing
 from torchglass.charts.text import plain_text
-from torchglass.charts.units import number, scale_of
+from torchglass.charts.units import MISSING, number, scale_of
 
 MOST_NAME_CHARACTERS = 400
 _LADDERS = {"s": "s", "B": "B", "B/s": "B"}
@@ -20,7 +20,7 @@ def show_listing(listing: Listing, key: str) -> None:
     for field in listing.fields:
         title, values, look = _column(field)
         columns[title], looks[title] = values, look
-    st.dataframe(columns, hide_index=True, width="stretch", key=key, column_config=looks)
+    st.dataframe(columns, hide_index=True, width="stretch", key=key, column_config=looks, placeholder=MISSING)
     notes = []
     if listing.left_out:
         notes.append(f"{number(listing.left_out)} more rows are not listed.")

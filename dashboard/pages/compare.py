@@ -10,7 +10,7 @@ import streamlit as st
 from torchglass.analysis.comparison import Comparison, compare
 from torchglass.analysis.differences import Difference
 from torchglass.analysis.measured import measure
-from torchglass.analysis.wording import NOISE_NOTE, amount, interval, verdict
+from torchglass.analysis.wording import MISSING, NOISE_NOTE, amount, interval, verdict
 from torchglass.charts import (
     contributions_data,
     contributions_figure,
@@ -99,6 +99,10 @@ def _circumstances(comparison: Comparison) -> None:
 
 def _steps(comparison: Comparison) -> None:
     st.subheader("Step time", anchor=False)
+    if comparison.base.whole is None or comparison.new.whole is None:
+        st.info("There are not steps in both runs that can be compared.", icon=":material/info:")
+        st.text(comparison.step[0].reason or "")
+        return
     _table(comparison.step)
     distributions = distributions_data(comparison)
     alt = "Share of steps by step time, of both runs"
@@ -147,6 +151,7 @@ def _table(differences: Sequence[Difference]) -> None:
         columns,
         hide_index=True,
         width="stretch",
+        placeholder=MISSING,
         column_config={
             "Name": st.column_config.Column(width="medium"),
             "%": st.column_config.NumberColumn(format="%+.1f"),

@@ -81,8 +81,9 @@ def test_the_only_run_and_runs_that_recorded_nothing_say_what_to_do(
         assert_calm(page, watched)
         store.end_run(store.start_run("barer", {}, host="here", pid=1).id, "finished")
     visit(f"{server.url}/compare?run=bare")
-    page.get_by_text("no step was timed").first.wait_for()
-    page.get_by_text("Nothing recorded").first.wait_for()
+    page.get_by_text("no step was timed in A and B").wait_for()
+    assert page.get_by_text("There are not steps in both runs that can be compared.").count() == 1
+    assert page.locator(".stPlotlyChart").count() == 0
     assert_calm(page, watched)
 
 
