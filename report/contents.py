@@ -30,6 +30,7 @@ from torchglass.charts.gradient_flow import LayerQuantity
 from torchglass.charts.memory import MemoryData, memory_data, read_memory
 from torchglass.charts.ranks import RanksData, ranks_data
 from torchglass.charts.variants import ARTIFACT_KIND, Mode, VariantsData, variants_data
+from torchglass.charts.work_done import work_notes
 from torchglass.report.profiled import Profiled, read_profile
 from torchglass.store import Artifact, Run, Series, Store
 
@@ -80,6 +81,7 @@ class Contents:
     device_facts: Mapping[str, Any]
     gpus: tuple[Mapping[str, Any], ...]
     missing_devices: tuple[tuple[str, str], ...]
+    work_notes: tuple[str, ...]
     memory: MemoryData
     ranks: RanksData | None
     straggler: str
@@ -123,6 +125,7 @@ def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
         device_facts=_mapping(facts.get("devices/host")),
         gpus=tuple(_mapping(gpu) for gpu in _mapping(facts.get("devices/gpu")).get("gpus") or ()),
         missing_devices=_missing(facts),
+        work_notes=tuple(work_notes(facts)),
         memory=memory_data(read_memory(store, run.id), limit_bytes=_memory_limit(facts)),
         ranks=ranks_data(ranks) if len(ranks.ranks) > 1 else None,
         straggler=straggler_text(ranks, find_straggler(ranks)) if len(ranks.ranks) > 1 else "",

@@ -117,6 +117,7 @@ def _notes(contents: Contents) -> dict[str, list[str]]:
     for key, reason in contents.missing_devices:
         notes["devices"].append(f"{plain_text(key)}: {plain_text(reason, 300).rstrip('.')}.")
     notes["kernels"] += _profile_notes(contents)
+    notes["phases"] += contents.work_notes
     if contents.phase_facts.get("note"):
         notes["phases"].append(plain_text(contents.phase_facts["note"], 300))
     return notes

@@ -27,6 +27,7 @@ from torchglass.charts.roofline import roofline_data, roofline_figure
 from torchglass.charts.text import plain_text
 from torchglass.charts.units import quantity
 from torchglass.charts.windows import missing_reasons, read_tables, size_of
+from torchglass.charts.work_done import work_notes
 from torchglass.dashboard import notices
 from torchglass.dashboard.figures import TILE_PIXELS, draw
 from torchglass.dashboard.listing_table import show_listing
@@ -138,7 +139,9 @@ def _tops(found: Found) -> None:
     if not kinds:
         st.info("The profiler ran, and saw no operator.", icon=":material/info:")
         return
-    kind = st.segmented_control("Kind", kinds, default=kinds[0], required=True, format_func=KINDS.__getitem__)
+    kind = kinds[0]
+    if len(kinds) > 1:
+        kind = st.segmented_control("Kind", kinds, default=kind, required=True, format_func=KINDS.__getitem__)
     table = found.tables.get(f"{kind}s")
     data = kernels_data(table, kind, found.windows)
     draw(lambda dark: kernels_figure(data, dark=dark), "kernels", f"{KINDS[kind]} by their own time a step")
@@ -148,15 +151,17 @@ def _tops(found: Found) -> None:
 
 def _roofline(store: Store, run: Run, found: Found) -> None:
     """Show how near operators come to the device's peaks, where their work was counted."""
-    rank = found.windows[0].rank
-    work = next((fact.value for fact in store.facts(run.id) if fact.key == "work" and fact.rank == rank), None)
+    facts = {fact.key: fact.value for fact in store.facts(run.id) if fact.rank == found.windows[0].rank}
+    work = facts.get("work")
     operators = found.tables.get("operators")
-    if not isinstance(work, Mapping) or operators is None or "device_total_seconds" not in operators:
-        return
-    data = roofline_data(operators, work)
-    if data.operators:
-        st.subheader("How near to the device's peak", anchor=False)
-        draw(lambda dark: roofline_figure(data, dark=dark), "roofline", "Operations a second over operations a byte")
+    if isinstance(work, Mapping) and operators is not None and "device_total_seconds" in operators:
+        data = roofline_data(operators, work)
+        if data.operators:
+            st.subheader("How near to the device's peak", anchor=False)
+            alt = "Operations a second over operations a byte"
+            draw(lambda dark: roofline_figure(data, dark=dark), "roofline", alt)
+    for note in work_notes(facts):
+        st.text(note)
 
 
 def _idle(found: Found) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from torchglass.analysis.energy import StepEnergy, read_step_energy
 from torchglass.analysis.ranks import read_ranks
 from torchglass.analysis.stragglers import find_straggler, straggler_text
 from torchglass.charts.phases import PREFIX, WHOLE, name_of, phase_shares_figure, shares_data
@@ -14,6 +15,7 @@ from torchglass.charts.ranks import own_work_figure, ranks_data, ranks_figure
 from torchglass.charts.text import markdown_text, plain_text
 from torchglass.charts.units import quantity
 from torchglass.charts.variants import ARTIFACT_KIND, Mode, VariantsData, variants_data, variants_figure
+from torchglass.charts.work_done import work_notes
 from torchglass.dashboard import notices
 from torchglass.dashboard.figures import TILE_PIXELS, draw
 from torchglass.dashboard.live import live_charts
@@ -73,21 +75,26 @@ def _summary(location: Location, run_id: int, rank: int) -> None:
                 *store.series_of(run_id, kind="work", rank=rank),
             ]
             facts = {fact.key: fact.value for fact in store.facts(run_id) if fact.rank == rank}
+            energy = read_step_energy(store, run_id, rank)
     except StoreError:
         st.rerun()
-    shares = shares_data(found)
-    if shares.phases:
-        _tiles({one.key: one for one in found}, facts)
+    shares, series = shares_data(found), {one.key: one for one in found}
+    if not shares.phases:
+        if f"{PREFIX}{WHOLE}" in series:  # a trace that was imported names steps, and not always their phases
+            st.metric("Mean step", quantity(series[f"{PREFIX}{WHOLE}"].mean, "s"), border=True, width="content")
+    else:
+        _tiles(series, facts, energy)
         draw(lambda dark: phase_shares_figure(shares, dark=dark), "phase_shares", "Share of each phase in the time")
 
 
-def _tiles(series: Mapping[str, Series], facts: Mapping[str, Any]) -> None:
+def _tiles(series: Mapping[str, Series], facts: Mapping[str, Any], energy: StepEnergy | None) -> None:
     step = series.get(f"{PREFIX}{WHOLE}")
     phases = {key: one for key, one in series.items() if key.startswith(PREFIX) and key != f"{PREFIX}{WHOLE}"}
     total = sum(_total(one) for one in phases.values())
     longest = max(phases, key=lambda key: _total(phases[key]))
     share = f"{100 * _total(phases[longest]) / total:.0f} %" if total > 0 else "–"
-    tiles = st.grid(2 + len(_WORK), min_column_width=TILE_PIXELS)
+    joules = _energy_tiles(energy)
+    tiles = st.grid(2 + len(_WORK) + len(joules), min_column_width=TILE_PIXELS)
     tiles.metric("Mean step", quantity(step.mean if step else None, "s"), border=True)
     tiles.metric(f"Most: {markdown_text(name_of(longest.removeprefix(PREFIX)), 24)}", share, border=True)
     for title, key, unit, meaning in _WORK:
@@ -96,6 +103,21 @@ def _tiles(series: Mapping[str, Series], facts: Mapping[str, Any]) -> None:
         why = plain_text(reason, 200) if reason else "nothing was recorded under it"
         help_text = meaning if found else f"{meaning} Not measured: {markdown_text(why, 200)}."
         tiles.metric(title, quantity(_rounded(found.mean), unit) if found else "N/A", border=True, help=help_text)
+    for title, value, meaning in joules:
+        tiles.metric(title, value, border=True, help=meaning)
+
+
+def _energy_tiles(energy: StepEnergy | None) -> list[tuple[str, str, str]]:
+    """Title, value and meaning of what was measured of energy; nothing without a GPU that tells it."""
+    if energy is None:
+        return []
+    gpus = f"{energy.gpus} GPUs used together, idle ones included" if energy.gpus > 1 else "the GPU used"
+    meaning = f"What {gpus}; mean over the run."
+    tiles = [("Energy a step", quantity(_rounded(energy.step_joules), "J"), meaning)]
+    if energy.sample_joules is not None:
+        meaning = f"The energy of a step over its {quantity(_rounded(energy.samples))} samples, the mean of late steps."
+        tiles.append(("Energy a sample", quantity(_rounded(energy.sample_joules), "J"), meaning))
+    return tiles
 
 
 _WORK = (
@@ -116,6 +138,8 @@ def _ranks(store: Store, run: Run) -> None:
     data = ranks_data(ranks)
     st.subheader("Ranks side by side", anchor=False)
     st.text(straggler_text(ranks, find_straggler(ranks)))
+    if not data.phases:
+        return
     draw(lambda dark: ranks_figure(data, dark=dark), "ranks", "Median seconds of each phase in each rank")
     draw(lambda dark: own_work_figure(data, dark=dark), "own_work", "Seconds of each rank's own work over the steps")
 
@@ -139,7 +163,10 @@ def _total(series: Series) -> float:
 
 
 def _notes(store: Store, run: Run, rank: int) -> None:
-    fact = next((fact.value for fact in store.facts(run.id) if fact.key == "phases" and fact.rank == rank), None)
+    facts = {fact.key: fact.value for fact in store.facts(run.id) if fact.rank == rank}
+    for note in work_notes(facts):
+        st.text(note)
+    fact = facts.get("phases")
     if not isinstance(fact, Mapping):
         return
     if fact.get("clock") == "host" and str(fact.get("device", "")).startswith("cuda"):

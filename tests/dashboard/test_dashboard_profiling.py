@@ -11,7 +11,7 @@ from browsing import Watched
 from driving import wait_until
 from profiled import cpu_window, gpu_window, long_window, record_profiled_run
 
-from torchglass.store import Batch, ProfilerRow, ProfilerWindow, RowBlock, Run, Store
+from torchglass.store import Batch, Fact, ProfilerRow, ProfilerWindow, RowBlock, Run, Store
 
 if TYPE_CHECKING:
     from driving import Server
@@ -261,3 +261,57 @@ def hostile_window() -> ProfilerWindow:
     }
     rows = tuple(row._replace(name=HOSTILE) for row in window.rows)
     return ProfilerWindow(5, 0.0, 3, 1.0, window.facts, rows, tables=tables)
+
+
+def test_energy_has_tiles_where_a_gpu_told_it(server: Server, page: Page, visit: Visit, watched: Watched) -> None:
+    at, times = np.arange(20), 1.7e9 + np.arange(20.0)
+    series = {"phase/forward": 0.5, "phase/step": 0.5, "work/samples_per_second": 64.0}
+    units = {"phase": "s", "work": "1/s"}
+    with server.fresh_store() as store:
+        for name, joules in (("thirsty", 16.0), ("untold", None)):
+            run = store.start_run(name, {}, host="here", pid=1)
+            rows: list[RowBlock] = []
+            for key, value in series.items():
+                kind: Any = key.partition("/")[0]
+                rows.append(RowBlock.of_series(key, kind, units[kind], at, times, np.full(20, value)))
+            if joules:
+                key = "gpu0/energy_per_step_joules"
+                rows.append(RowBlock.of_series(key, "device", "J", at, times, np.full(20, joules)))
+            store.write(run.id, 0, Batch(rows=rows))
+            store.end_run(run.id, "finished")
+    visit(f"{server.url}/step_time?run=thirsty")
+    tiles = "[...document.querySelectorAll('[data-testid=stMetric]')].map(one => one.innerText.replace(/\\s+/g, ' '))"
+    wait_until(page, f"{tiles}.includes('Energy a step 16 J')")
+    assert "Energy a sample 500 mJ" in page.evaluate(tiles)
+    visit(f"{server.url}/step_time?run=untold")
+    wait_until(page, f"{tiles}.some(tile => tile.startsWith('Mean step'))")
+    assert page.get_by_text("Energy").count() == 0
+    assert watched.errors == []
+
+
+def test_a_trace_that_names_steps_and_no_phases_has_their_mean_and_no_empty_figures(
+    server: Server, page: Page, visit: Visit, watched: Watched
+) -> None:
+    at, times = np.arange(10, 13), 1.7e9 + np.arange(3.0)
+    with server.fresh_store() as store:
+        run = store.start_run("imported", {}, host="here", pid=1)
+        for rank in (0, 1):
+            row = RowBlock.of_series("phase/step", "phase", "s", at, times, np.full(3, 0.25 * (rank + 1)))
+            store.write(run.id, rank, Batch(rows=[row], windows=[gpu_window(10)]))
+        store.end_run(run.id, "finished")
+    visit(f"{server.url}/step_time?run=imported")
+    wait_until(page, "document.querySelector('[data-testid=stMetric]')?.innerText.includes('250 ms')")
+    page.get_by_text("2 ranks with 3 steps in common: too few to compare them.").wait_for()
+    assert page.get_by_text("Nothing recorded").count() == 0
+    assert watched.errors == []
+
+
+def test_a_count_of_operations_that_failed_says_why(server: Server, page: Page, visit: Visit, watched: Watched) -> None:
+    with server.fresh_store() as store:
+        run = record_profiled_run(store, "uncounted", windows=[cpu_window(10)])
+        store.write(run.id, 0, Batch(facts=[Fact(0, "missing/work/flops", f"odd {HOSTILE}", 0.0)]))
+    for address in ("kernels", "step_time"):
+        visit(f"{server.url}/{address}?run=uncounted")
+        page.get_by_text("The operations of some step were not counted: odd").wait_for()
+        assert page.locator("img[src='x']").count() == 0
+    assert watched.errors == []

@@ -1,0 +1,32 @@
+"""What a run says of the operations it counted: why there is no count, and what a count lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torchglass.charts.text import plain_text
+from torchglass.charts.units import number
+
+NOT_COUNTED = "missing/work/flops"
+MOST_OPERATORS = 8
+REASON_CHARACTERS = 300
+
+
+def work_notes(facts: Mapping[str, Any]) -> list[str]:
+    """Sentences from the facts of one rank; none where everything was counted, or nothing was to be."""
+    notes = []
+    if facts.get(NOT_COUNTED):
+        reason = plain_text(facts[NOT_COUNTED], REASON_CHARACTERS).rstrip(".")
+        notes.append(f"The operations of some step were not counted: {reason}.")
+    work = facts.get("work")
+    unsupported = work.get("unsupported") if isinstance(work, Mapping) else None
+    if isinstance(unsupported, Mapping) and unsupported:
+        named = [f"{plain_text(name, 80)} ({plain_text(_calls(calls), 40)})" for name, calls in unsupported.items()]
+        more = f" and {number(len(named) - MOST_OPERATORS)} more" if len(named) > MOST_OPERATORS else ""
+        notes.append(f"Not in the count, for want of a formula: {', '.join(named[:MOST_OPERATORS])}{more}.")
+    return notes
+
+
+def _calls(count: object) -> str:
+    return f"{count} call{'' if count == 1 else 's'}"
