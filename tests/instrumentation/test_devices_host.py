@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import psutil
@@ -123,6 +124,15 @@ def test_what_a_container_hides_is_missing_with_its_reason_and_the_rest_goes_on(
     assert "Permission denied" in reading.missing["host/network_sent_bytes_per_second"]
     assert reading.missing["host/disk_read_bytes_per_second"] == "the system shows no disk"
     assert reading.values["host/memory_used_bytes"] > 0
+
+
+def test_a_machine_without_swap_says_so_and_not_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(total=0, used=0))
+    reading = Host().read()
+    assert "host/swap_used_bytes" not in reading.values
+    assert reading.missing["host/swap_used_bytes"] == "this machine has no swap"
+    monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(total=8_000, used=3_000))
+    assert Host().read().values["host/swap_used_bytes"] == 3_000.0
 
 
 def test_the_real_host_is_read_in_bytes_and_percent() -> None:
