@@ -90,12 +90,21 @@ def straggler_text(ranks: Ranks, straggler: Straggler | None) -> str:
         )
     else:
         said = f"The ranks keep pace: waiting for the slowest costs {lost} of their time."
+    said += _skew_text(ranks, straggler)
     if ranks.waits_in == BACKWARD:
         said += (
             " The exchange of gradients was not timed by itself: waiting lies in backward, and a rank that is slow "
             "just there cannot be told from those that wait for it."
         )
     return said
+
+
+def _skew_text(ranks: Ranks, straggler: Straggler) -> str:
+    """How far the ranks lie apart in the phases of their own work; nothing where that is little."""
+    least = LEAST_EXCESS * float(np.median(ranks.whole))
+    skews = sorted(zip(straggler.skew_seconds.tolist(), ranks.phases, strict=True), reverse=True)
+    told = [f"{phase} {amount(skew, 's')}" for skew, phase in skews if skew >= least and phase != ranks.waits_in]
+    return f" From the fastest to the slowest rank of a step: {', '.join(told)}." if told else ""
 
 
 def _longest_excess(ranks: Ranks, slowest: Floats, only: Floats | None) -> tuple[str | None, float]:

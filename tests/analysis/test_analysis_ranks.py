@@ -117,9 +117,11 @@ def test_the_phase_of_a_steady_straggler_is_told_from_the_steps_in_which_it_is_l
 
 def test_the_sentence_has_the_numbers() -> None:
     ranks = in_step(slow(3, 0.05), "data")
+    ranks.seconds[0, ranks.phases.index("forward")] += 0.002
     assert straggler_text(ranks, find_straggler(ranks)) == (
         "Rank 3 is the slowest in 100 % of the steps: its own work takes 50 ms longer than that of the others, most of "
-        "it in data (+50 ms). These wait 50 ms a step; 25.5 % of all the ranks' time is lost."
+        "it in data (+50 ms). These wait 50 ms a step; 25.5 % of all the ranks' time is lost. From the fastest to the "
+        "slowest rank of a step: data 50 ms, forward 2 ms."
     )
 
 
