@@ -37,7 +37,7 @@ _WORDS = {
     "alltoall": "all_to_all",
     "sendrecv": "send_recv",
 }
-_OF_KERNEL = re.compile(r"(?:nccl|rccl)\w*?Kernel_(?P<name>[A-Za-z]+)|(?P<other>all_?reduce)", re.IGNORECASE)
+_OF_KERNEL = re.compile(r"(?:nccl|rccl)\w{0,99}?Kernel_(?P<name>[A-Za-z]+)|(?P<other>all_?reduce)", re.IGNORECASE)
 
 
 def collective_table(trace: Trace, calls: Calls, work: Work, parts: list[Parts]) -> Table:

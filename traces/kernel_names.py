@@ -19,14 +19,16 @@ from torchglass.traces.grouping import grouped
 TENSOR_CORE = re.compile(
     r"[hs]884|[his]1688|16816|16832|i?8816|[hibdq]mma|gmma|utcmma|tcgen05|tensor_?op|wmma|nvjet|cutlass3x"
     r"|flash_?(fwd|bwd|attn|attention|decode|mla)|flash::|flashinfer|fmha_cutlass|fmha_v2|fort_native_sdpa"
-    r"|xmma_(gemm|fprop|dgrad|wgrad)|sm(90|100|103|120)a?_.*(gemm|mma|conv|fprop|dgrad|wgrad|attention|sdpa)"
-    r"|deep_?gemm",
+    r"|xmma_(gemm|fprop|dgrad|wgrad)|deep_?gemm",
     re.IGNORECASE,
 )
+# Whatever multiplies on these has a name that says so after the architecture's.
+SINCE_HOPPER = re.compile(r"sm(?:90|100|103|120)a?_", re.IGNORECASE)
+MULTIPLIES = re.compile(r"gemm|mma|conv|fprop|dgrad|wgrad|attention|sdpa", re.IGNORECASE)
 # The plain FP32 and FP64 units, whatever else the name says: `ffma`, SIMT tiles, FP32 in, FP32 through, FP32 out.
-PLAIN_UNITS = re.compile(r"simt|ffma|dfma|xmma_\w*?f32f32_f32f32_f32|implicit_convolve_sgemm", re.IGNORECASE)
+PLAIN_UNITS = re.compile(r"simt|ffma|dfma|xmma_\w{0,99}?f32f32_f32f32_f32|implicit_convolve_sgemm", re.IGNORECASE)
 ELIGIBLE = re.compile(
-    r"(?<!fb)gemm|matmul|conv(?!ert)|winograd|wgrad|dgrad|fprop|fft2d_|attention|sdpa|fmha|triton_tem_\w*mm",
+    r"(?<!fb)gemm|matmul|conv(?!ert)|winograd|wgrad|dgrad|fprop|fft2d_|attention|sdpa|fmha|triton_tem_\w{0,300}mm",
     re.IGNORECASE,
 )
 # HIP's own kernels do not count (some tools take every name that begins with hip for communication).
@@ -44,7 +46,13 @@ GRAPH_LAUNCH = re.compile(r"GraphLaunch")
 
 def uses_tensor_cores(name: str) -> bool:
     """Whether a kernel of this name runs on tensor cores, as far as names tell."""
-    return bool(TENSOR_CORE.search(name)) and not PLAIN_UNITS.search(name)
+    return bool(TENSOR_CORE.search(name) or _multiplies_since_hopper(name)) and not PLAIN_UNITS.search(name)
+
+
+def _multiplies_since_hopper(name: str) -> bool:
+    # Two searches: as one pattern, a name that repeats the first of them would take hours.
+    architecture = SINCE_HOPPER.search(name)
+    return architecture is not None and bool(MULTIPLIES.search(name, architecture.end()))
 
 
 def could_use_tensor_cores(name: str) -> bool:

@@ -23,6 +23,8 @@ from torchglass.traces.trace import HOST, MODULE_PREFIX, NO_ID, NO_SEQUENCE, PHA
 
 MOST_EVENTS = 30_000_000  # 100 bytes of memory each
 LONGEST_NAME = 20_000  # characters; templates make names of some thousand
+MOST_NAMES = 500_000  # that differ, 3 kilobytes of memory each; a trace of Kineto has some thousand
+MOST_NAME_CHARACTERS = 200_000_000  # of those names together
 LONGEST_NS = 366 * 24 * 3_600 * 10**9  # of a slice: a year
 NO_EVENTS = "values that are no events"
 UNKNOWN = -1  # the kind of a slice whose category says nothing to us
@@ -40,6 +42,7 @@ class Columns:
         self.left_out: Counter[str] = Counter()
         self.negative_count = 0
         self.names: dict[str, int] = {}
+        self._name_characters = 0
         self.name = array("i")
         self.kind = array("b")
         self.start = array("q")
@@ -113,6 +116,7 @@ class Columns:
         known = names.get(name)
         if known is None:
             known = names.setdefault(clean(name), len(names))
+            self._bound_names(len(name))
         identity = arguments.get("External id")
         if identity is None:
             identity = arguments.get("external id", NO_ID)
@@ -142,6 +146,13 @@ class Columns:
         self.correlation.append(whole(correlation, NO_ID))
         self.sequence.append(whole(sequence, NO_SEQUENCE))
         self.forward.append(whole(forward, NO_ID))
+
+    def _bound_names(self, more: int) -> None:
+        self._name_characters += more
+        if len(self.names) > MOST_NAMES or self._name_characters > MOST_NAME_CHARACTERS:
+            raise DataError(
+                f"{self.file_name} has more names than memory holds, {len(self.names):,} so far: that is no trace"
+            )
 
     def _kind(self, event: dict[str, Any], name: str) -> int | None:
         """What an event is; None where it is none of ours."""

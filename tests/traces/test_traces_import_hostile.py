@@ -18,6 +18,7 @@ from torchglass.store import Store
 from torchglass.traces import reading, reading_columns, reading_json, reading_text
 from torchglass.traces.importing import import_traces
 from torchglass.traces.reading import read_trace
+from torchglass.traces.reading_columns import LONGEST_NAME
 
 WHOLE = json.dumps(envelope(step_events()), indent=1)
 EVENT = '{"ph": "X", "cat": "cpu_op", "name": "a", "pid": 1, "tid": 1, "ts": 1, "dur": 1'
@@ -105,6 +106,25 @@ def test_more_events_than_memory_holds_are_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(reading_columns, "MOST_EVENTS", 5)
     with pytest.raises(DataError, match="more than 5 events"):
         read_trace(write(tmp_path / "t.json", WHOLE))
+
+
+@pytest.mark.parametrize("bound", ["MOST_NAMES", "MOST_NAME_CHARACTERS"])
+def test_more_names_than_memory_holds_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    monkeypatch.setattr(reading_columns, bound, 5)
+    with pytest.raises(DataError, match="more names than memory holds"):
+        read_trace(write(tmp_path / "t.json", WHOLE))
+
+
+@pytest.mark.parametrize("word", ["sm90_", "hmma_xmma_", "nccl", "triton_tem_", "Memcpy ", "sm90_xmma_nccl"])
+def test_names_that_repeat_a_word_of_kernels_are_read_in_time_that_grows_with_their_length(
+    tmp_path: Path, word: str
+) -> None:
+    """Where it grew with the square, each name took seconds, and each of these files minutes."""
+    begin = {"ph": "X", "cat": "kernel", "pid": 0, "tid": 7, "dur": 1}
+    names = [f"{word * (LONGEST_NAME // len(word) - 1)}{number}" for number in range(20)]
+    events = [{**begin, "name": name, "ts": number} for number, name in enumerate(names * 10)]
+    imported = import_traces([write(tmp_path / "t.json", envelope(events))], store=tmp_path / "s.db")
+    assert imported.traces[0].device_event_count == 200
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
