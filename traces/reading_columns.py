@@ -112,11 +112,9 @@ class Columns:
         arguments = event.get("args")
         if type(arguments) is not dict:
             arguments = _NOTHING
-        names = self.names
-        known = names.get(name)
+        known = self.names.get(name)
         if known is None:
-            known = names.setdefault(clean(name), len(names))
-            self._bound_names(len(name))
+            known = self._number(clean(name))
         identity = arguments.get("External id")
         if identity is None:
             identity = arguments.get("external id", NO_ID)
@@ -147,12 +145,17 @@ class Columns:
         self.sequence.append(whole(sequence, NO_SEQUENCE))
         self.forward.append(whole(forward, NO_ID))
 
-    def _bound_names(self, more: int) -> None:
-        self._name_characters += more
+    def _number(self, name: str) -> int:
+        """The number of a name that may be a new one."""
+        if name in self.names:
+            return self.names[name]
+        self.names[name] = known = len(self.names)
+        self._name_characters += len(name)
         if len(self.names) > MOST_NAMES or self._name_characters > MOST_NAME_CHARACTERS:
             raise DataError(
                 f"{self.file_name} has more names than memory holds, {len(self.names):,} so far: that is no trace"
             )
+        return known
 
     def _kind(self, event: dict[str, Any], name: str) -> int | None:
         """What an event is; None where it is none of ours."""

@@ -11,8 +11,12 @@ by name. What differs, each with a test of its own or allowed for by name below:
   launch had ended. A launch that began before and ended after that end is the host's for us alone; what a launch that
   came too late needed to reach the device is "launch latency" for us, and the host's for HTA.
 - HTA's limit for "kernel wait" is documented as 30 ns and compared with microseconds: it is 30 microseconds, as ours.
-- HTA compares a kernel with the one that began before it, we with the one that ended last before it; on a stream whose
-  work does not overlap these are the same. None of the traces here has work that overlaps on a stream.
+- HTA compares a kernel with the one that began before it, we with the one that ended last before it: where work
+  overlaps on a stream (programmatic dependent launch) HTA takes the overlap off the idle time, and we do not. There HTA
+  counts the overlap under both kernels' names, we under the later one's.
+- HTA leaves out, of several profiler steps, work whose launch the trace does not have or has after the last step; we
+  keep it.
+- HTA takes all devices of a process for one, we tell them apart.
 """
 
 from __future__ import annotations
@@ -200,6 +204,45 @@ def test_the_kernels_are_those_of_hta(case: Case) -> None:
             assert kernels["shortest_seconds"][at] == pytest.approx(row["min (us)"] * MICROSECOND, abs=1e-9)
         copied = of_rank[of_rank["kernel_type"] == "MEMORY"]["sum (us)"].sum()
         assert profile.tables["copies"]["seconds"].sum() == pytest.approx(copied * MICROSECOND, abs=1e-9)
+
+
+def idle_us(path: Path) -> tuple[float, float]:
+    """Idle microseconds of all streams, by HTA and by us."""
+    told = theirs([path]).get_idle_time_breakdown(ranks=[0], visualize=False)[0]
+    return told["idle_time"].sum(), 1e6 * ours(path)[1].tables["idle"]["seconds"].sum()
+
+
+def test_hta_takes_overlaps_on_a_stream_off_its_idle_time_and_counts_them_twice_by_name(tmp_path: Path) -> None:
+    first = launched("kernel", "first", (0, 5), (10, 40), 1, operator=1)
+    second = launched("kernel", "second", (6, 5), (44, 16), 2, operator=1)  # begins 6 before the first has ended
+    third = launched("kernel", "third", (70, 5), (80, 10), 3, operator=1)
+    path = write(tmp_path / "pdl.json", envelope([*first, *second, *third]))
+    assert idle_us(path) == pytest.approx((20 - 6, 20))
+    _, told = theirs([path]).get_gpu_kernel_breakdown(visualize=False, num_kernels=9, duration_ratio=1.0)
+    assert told["sum (us)"].sum() == 40 + 16 + 10
+    profile = ours(path)[1]
+    assert profile.tables["kernels"]["seconds"].sum() == pytest.approx(60e-6)
+    assert profile.facts["quality"]["clipped"] == 1
+    busy = profile.tables["breakdown"]["total_ns"] - profile.tables["breakdown"]["idle_ns"]
+    assert busy.tolist() == [60_000]
+    assert temporal(path)["compute_time(us)"] == 60
+
+
+def test_hta_leaves_out_work_whose_launch_the_trace_does_not_have(tmp_path: Path) -> None:
+    _, orphan = launched("kernel", "launched before the window", (0, 1), (1200, 25), 900, operator=0)
+    path = write(tmp_path / "orphan.json", envelope([*step_events(), *step_events(1300, 6, 500), orphan]))
+    assert temporal(path)["compute_time(us)"] == 2 * 70
+    profile = ours(path)[1]
+    assert profile.tables["breakdown"]["compute_ns"].tolist() == [165_000]
+    assert profile.facts["quality"]["unlinked_kernels"] == 1
+
+
+def test_hta_takes_several_devices_for_one(tmp_path: Path) -> None:
+    first = launched("kernel", "same", (0, 5), (10, 40), 1, operator=1)
+    other = launched("kernel", "same", (5, 5), (20, 60), 2, operator=1, device=1)
+    path = write(tmp_path / "devices.json", envelope([*first, *other]))
+    assert temporal(path)["compute_time(us)"] == 70
+    assert ours(path)[1].tables["breakdown"]["compute_ns"].tolist() == [40_000, 60_000]
 
 
 def temporal(path: Path) -> Any:
