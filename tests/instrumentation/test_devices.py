@@ -298,6 +298,9 @@ def test_processes_of_one_launch_share_the_gpus_of_their_machine(driver: Script)
         reading = Gpus(share=Share(place, 2)).read()
         read_by[place] = {key.split("/")[0] for key in reading.values}
     assert read_by == {0: {"gpu0", "gpu2", "gpu4"}, 1: {"gpu1", "gpu3"}}
+    each = Gpus(share=Share(3, 5))  # as many processes as GPUs
+    assert {key.split("/")[0] for key in each.read().values} == {"gpu3"}
+    assert [Share(place, 2).has_host for place in range(2)] == [True, False]
     own = Gpus(share=Share(3, 4), environment={"CUDA_VISIBLE_DEVICES": "3"})  # as Slurm gives each task its own
     assert {key.split("/")[0] for key in own.read().values} == {"gpu3"}
 

@@ -124,6 +124,16 @@ def test_formats_that_mix_are_weighed_by_the_time_that_each_takes_at_its_peak() 
     assert bench.written()[0]["work/mfu_percent"][1] == pytest.approx(100 * at_peak / 1e-6)
 
 
+def test_a_format_that_the_device_has_no_peak_for_has_no_mfu_and_is_named() -> None:
+    bench, model, batch = Bench("Tesla T4"), perceptron().bfloat16(), torch.zeros(7, 10, dtype=torch.bfloat16)
+    on_gpu(bench, model, batch)
+    bench.step(0, 0.0, model, batch)
+    bench.step(1, 1.0, model, batch)
+    series, facts = bench.written()
+    assert "work/mfu_percent" not in series
+    assert facts["missing/work/mfu_percent"] == ["no peak is known for bfloat16 on T4"]
+
+
 def test_an_unknown_device_has_operations_but_no_mfu_and_says_why() -> None:
     for name, reason in ((H200, "CPU"), ("NVIDIA Quantum 9000", "NVIDIA Quantum 9000")):
         bench, model, batch = Bench(name), perceptron(), torch.zeros(7, 10)
@@ -282,8 +292,24 @@ def test_the_fact_tells_operators_modules_parameters_and_what_is_uncertain() -> 
     )
     assert told["shapes"][0]["call"] == "(2, 3, 16) float32"
     assert told["parameters"] == sum(each.numel() for each in model.parameters())
-    assert any("causal" in each for each in told["warnings"])
+    weights, products = 2 * 6 * (16 * 48 + 16 * 16 + 2 * 16 * 32), 2 * (2 * 2 * 3 * 3 * 16)
+    whole = 3 * weights - 2 * 6 * 16 * 48 + 3 * products  # the input needs no gradient
+    assert any(each.startswith(f"attention, {300 * products / whole:.0f} %") for each in told["warnings"])
     assert np.isfinite([each["bytes"] for each in told["operators"]]).all()
+
+
+def test_what_was_not_counted_is_warned_of() -> None:
+    class Transformed(nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return torch.fft.rfft(inputs @ inputs.T).abs()
+
+    bench, model = Bench(), Transformed()
+    bench.step(0, 0.0, model, torch.zeros(4, 8))
+    told = bench.written()[1]["work"][0]
+    assert told["warnings"] == [
+        "not counted, for want of a formula: aten::_fft_r2c",
+        "no result of the model needs a gradient: nothing is counted of a backward pass",
+    ]
 
 
 def test_making_a_row_twice_as_a_writer_does_that_tries_again_gives_the_same() -> None:
