@@ -83,7 +83,11 @@ class ProfilerWindows:
         # Nothing happens during a capture: a window opens and closes by waiting for the device, which would end it.
         if self._profiler is not None:
             if not is_capturing():
-                self._advance(step)
+                try:
+                    self._advance(step)
+                except RuntimeError as error:  # torch could not start or stop it: nothing else is the worse for that
+                    self._throw_away()
+                    self._tell(f"no profiler window: {error}")
             return
         if self._last_step_ns is not None:
             self._ordinary_ns.append(now_ns - self._last_step_ns)
@@ -174,7 +178,8 @@ class ProfilerWindows:
         self._scopes.close()
         profiler, self._profiler = self._profiler, None
         try:
-            profiler.stop()
+            if profiler is not None:
+                profiler.stop()
         except RuntimeError as error:
             self._tell(f"a profiler window could not be closed: {error}")
 

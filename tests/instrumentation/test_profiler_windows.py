@@ -160,6 +160,33 @@ def test_a_profiler_of_the_users_that_has_done_its_work_keeps_no_window_away(tmp
     assert [window.step for window in store.windows(run.id)] == [6]
 
 
+@pytest.mark.usefixtures("no_profiler_left")
+@pytest.mark.parametrize("refused", ["_enable_profiler", "_disable_profiler"])
+def test_a_profiler_that_torch_refuses_to_start_or_to_stop_costs_its_window_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    act = getattr(torch.autograd.profiler, refused)
+
+    def refuse(*given: Any) -> Any:
+        monkeypatch.setattr(torch.autograd.profiler, refused, act)
+        if refused == "_disable_profiler":
+            act(*given)
+        raise RuntimeError("CUPTI is taken")
+
+    monkeypatch.setattr(torch.autograd.profiler, refused, refuse)
+    model = seeded()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with torchglass.attach(model, optimizer, store=tmp_path / "s.db", devices=False, profile=every(10, steps=2)):
+        for step, inputs in enumerate(batches(20)):
+            train_step(model, optimizer, inputs)
+            if 8 <= step < 15:  # between the window that was refused and the next
+                assert not any(module._forward_hooks for module in model.children())
+    store, run = read(tmp_path / "s.db")
+    assert [window.step for window in store.windows(run.id)] == [16]
+    assert facts(tmp_path / "s.db")["warnings/profiler"] == "no profiler window: CUPTI is taken"
+    assert "warnings/hooks" not in facts(tmp_path / "s.db")
+
+
 def test_a_window_that_another_thread_asks_for_while_a_step_ends_is_not_forgotten() -> None:
     windows = ProfilerWindows(Cadence(None), 0, lambda _record: None, lambda: 0.0)
     look = windows._needed_from
