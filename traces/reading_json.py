@@ -20,7 +20,8 @@ _BETWEEN = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")  # of old writers, some left a 
 _END_OF_EVENT = re.compile(r'\}(?=\s*(?:,\s*\{\s*"(?:ph|name|cat|args|pid|tid|ts|dur|id|s)"\s*:|\]))')
 _BARE = re.compile(r"(?<=[:\[,])(\s*)(?:N/A|-?nan(?:\(\w*\))?|-?inf(?:inity)?|None)(?=\s*[,}\]])", re.IGNORECASE)
 # Names were once written as they came: with quotes and backslashes of their own.
-_NAME = re.compile(r'("name"\s*:\s*")(.*?)("\s*(?:,\s*"(?:ph|cat|args|pid|tid|ts|dur|id|bp|s)"\s*:|\}))', re.DOTALL)
+_NAME = re.compile(r'"name"\s*:\s*"')
+_END_OF_NAME = re.compile(r'"\s*(?:,\s*"(?:ph|cat|args|pid|tid|ts|dur|id|bp|s)"\s*:|\})')
 _LOOSE = re.compile(r'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})|(?<!\\)"')
 
 
@@ -138,9 +139,8 @@ class Events:
         if found is None:
             return None
         piece = _BARE.sub(r"\1null", self._text[self._at : found.end()])
-        piece = _NAME.sub(lambda part: part[1] + _LOOSE.sub(r"\\\g<0>", part[2]) + part[3], piece)
         try:
-            event, _ = scan(piece, 0)
+            event, _ = scan(_with_names_escaped(piece), 0)
         except (StopIteration, ValueError, RecursionError):
             return None
         self._at = found.end()
@@ -193,3 +193,13 @@ class Events:
     def _fail(self, what: str, remedy: str) -> NoReturn:
         where = f" (character {self._dropped + self._at + 1:,})" if self._dropped + self._at else ""
         raise DataError(f"{self._name} {what}{where}: {remedy}")
+
+
+def _with_names_escaped(text: str) -> str:
+    # Beginning and end are sought by turns: one pattern for both would, of beginnings alone, take hours.
+    parts: list[str] = []
+    at = 0
+    while (begin := _NAME.search(text, at)) and (end := _END_OF_NAME.search(text, begin.end())):
+        parts += text[at : begin.end()], _LOOSE.sub(r"\\\g<0>", text[begin.end() : end.start()])
+        at = end.start()
+    return "".join((*parts, text[at:]))

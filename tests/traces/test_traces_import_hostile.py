@@ -66,6 +66,15 @@ def test_a_sentence_names_the_place(tmp_path: Path) -> None:
         read_trace(path)
 
 
+def test_a_broken_event_of_many_names_without_an_end_is_refused_in_time_that_grows_with_its_length(
+    tmp_path: Path,
+) -> None:
+    """Where it grew with the square, this took an hour."""
+    text = '{"traceEvents": [{"ph": "X", oops, "args": {' + '"name": "x ' * 150_000 + "}}]}"
+    with pytest.raises(DataError, match="is not valid JSON"):
+        read_trace(write(tmp_path / "t.json", text))
+
+
 @pytest.mark.parametrize("kept", [3, 12, 100, -9, -1])
 def test_a_torn_gzip_file_is_refused(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "t.json.gz"
