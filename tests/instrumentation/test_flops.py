@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from torchglass.errors import OptionError
 from torchglass.instrumentation.work.call_shapes import plan_of
-from torchglass.instrumentation.work.facts import formats_of
 from torchglass.instrumentation.work.flops import Work, count_work
 from torchglass.instrumentation.work.meta_copies import meta_copy
 
@@ -178,36 +177,6 @@ def test_autocast_lowers_products_in_both_passes_and_the_bytes_that_they_move(de
     moved = [sum(each.bytes for each in work.operations if each.flops) for work in (full, lowered)]
     assert moved[0] == 2 * moved[1]
     assert not torch.is_autocast_enabled("cpu")
-
-
-def in_eight_bits(one: Tensor, other: Tensor) -> Tensor:
-    scale = torch.ones((), device=one.device)
-    factors = one.contiguous().to(torch.float8_e4m3fn), other.t().contiguous().to(torch.float8_e4m3fn).t()
-    return torch._scaled_mm(*factors, scale_a=scale, scale_b=scale, out_dtype=torch.bfloat16)
-
-
-class EightBits(torch.autograd.Function):
-    """A product in float8, both ways, as libraries for training in float8 write it."""
-
-    @staticmethod
-    def forward(context: Any, inputs: Tensor, weight: Tensor) -> Tensor:
-        context.save_for_backward(inputs, weight)
-        return in_eight_bits(inputs, weight.t())
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        inputs, weight = context.saved_tensors
-        return in_eight_bits(gradients[0], weight), in_eight_bits(gradients[0].t(), inputs)
-
-
-def test_scaled_products_run_in_the_format_of_their_factors_not_of_their_scales() -> None:
-    class Layer(nn.Linear):
-        def forward(self, inputs: Tensor) -> Tensor:
-            result: Tensor = EightBits.apply(inputs, self.weight)  # type: ignore[no-untyped-call]
-            return result
-
-    work = count(Layer(64, 32, bias=False), torch.zeros(16, 64))
-    assert formats_of(work, "cuda") == {"float8": 3 * 2 * 16 * 64 * 32}
 
 
 def test_autocast_that_the_model_itself_switches_is_followed() -> None:
