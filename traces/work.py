@@ -59,7 +59,7 @@ def work_of(trace: Trace) -> Work:
     rows = rows[order]
     device, stream = trace.device[rows].astype(np.int64), trace.lane[rows]
     start, end = trace.start_ns[rows], trace.end_ns[rows]
-    launch = launches_of(trace, trace.correlation[rows])
+    launch = _launches(trace, trace.correlation[rows], start)
     return Work(
         rows=rows,
         device=device,
@@ -75,11 +75,20 @@ def work_of(trace: Trace) -> Work:
     )
 
 
-def launches_of(trace: Trace, correlations: Integers) -> Integers:
-    """Row of the runtime call with each correlation id (m,), or `NOBODY`."""
+def _launches(trace: Trace, correlations: Integers, starts: Integers) -> Integers:
+    """Row of the runtime call with the correlation id of each work (m,), or `NOBODY`.
+
+    Processes that share a file count from the same number: of several calls, the latest that began before the work did.
+    """
     known = np.flatnonzero((trace.kind == Kind.RUNTIME) & (trace.correlation != NO_ID))
     known = known[np.argsort(trace.correlation[known], kind="stable")]
-    return looked_up(trace.correlation[known], known, correlations)
+    ids, moments = trace.correlation[known], trace.start_ns[known]
+    found = looked_up(ids, known, correlations)
+    first, stop = (np.searchsorted(ids, correlations, side) for side in ("left", "right"))
+    for work in np.flatnonzero(stop - first > 1).tolist():
+        begun = int(np.searchsorted(moments[first[work] : stop[work]], starts[work], side="right"))
+        found[work] = known[first[work] + max(begun - 1, 0)]
+    return found
 
 
 def _same_stream(device: Integers, stream: Integers) -> npt.NDArray[np.bool_]:

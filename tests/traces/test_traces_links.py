@@ -57,6 +57,18 @@ def test_an_external_id_that_names_an_operator_elsewhere_is_not_believed() -> No
     assert ("other", "(no module)", "aten::relu", "relu") in paths(made)
 
 
+def test_of_launches_that_share_a_number_the_latest_before_the_work_is_its_own() -> None:
+    """As in a file that several processes, or several windows, were put into."""
+    made = Making().kernel("early", 30, 5, correlation=9).kernel("late", 130, 5, correlation=9, device=1)
+    for begin, name, lane in ((0, "aten::mm", 1), (100, "aten::add", 2)):
+        made.op(name, begin, 20, lane=lane, operator_id=lane).call(
+            begin + 5, 5, correlation=9, external=lane, lane=lane
+        )
+    table = profile_of(made.trace()).tables["links"]
+    linked = {kernel: operator for operator, kernel in lines(table, "operator", "kernel") if kernel}
+    assert linked == {"early": "aten::mm", "late": "aten::add"}
+
+
 def test_without_a_recorded_launch_the_external_id_alone_links() -> None:
     made = Making().op("aten::relu", 20, 30, operator_id=4).kernel("relu", 60, 7, correlation=9, external=4)
     assert ("other", "(no module)", "aten::relu", "relu") in paths(made)
