@@ -97,7 +97,7 @@ def devices_figure(panel: DevicePanel, *, titled: bool = True, dark: bool = Fals
     figure = scalars_figure(panel.lines, title=panel.title if titled else "", dark=dark)
     figure.update_layout(showlegend=True)
     if panel.lines.unit == "%":
-        figure.update_yaxes(range=[0, 102])
+        figure.update_yaxes(range=[0, 102], rangemode=None)
     else:
         figure.update_yaxes(rangemode="tozero" if panel.title in FROM_ZERO else "normal")
     return figure

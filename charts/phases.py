@@ -37,8 +37,8 @@ _NO_PHASES = "No phase was timed: attach with the model and its optimizer, and f
 class PhasesData(NamedTuple):
     """Seconds (k, n) of k phases at n steps, and each phase's total seconds (k,) and share (k,) of their sum.
 
-    `step_seconds` (n,) is the whole step, NaN where it was not timed; `step_count` steps were timed in all. With
-    `steps_per_column` over 1 a value is the mean of its steps.
+    `step_seconds` (n,) is the whole step, NaN where it was not timed; `step_count` steps were timed in all, `mean_step`
+    seconds each. With `steps_per_column` over 1 a value is the mean of its steps.
     """
 
     phases: tuple[str, ...]
@@ -49,6 +49,7 @@ class PhasesData(NamedTuple):
     shares: Floats
     step_count: int
     steps_per_column: int
+    mean_step: float | None
 
 
 def phases_data(records: Sequence[Recorded]) -> PhasesData:
@@ -58,6 +59,9 @@ def phases_data(records: Sequence[Recorded]) -> PhasesData:
     whole = [found[WHOLE]] if WHOLE in found else []
     columns = in_columns([*(found[name] for name in parts), *whole], mean_of_each)
     totals = np.array([float(np.nansum(found[name].values)) for name in parts])
+    count = max((len(points.steps) for points in found.values()), default=0)
+    timed = whole[0].values[np.isfinite(whole[0].values)] if whole else np.empty(0)
+    parts_mean = float(totals.sum()) / count if count and parts else None
     return PhasesData(
         phases=parts,
         steps=columns.steps,
@@ -65,8 +69,9 @@ def phases_data(records: Sequence[Recorded]) -> PhasesData:
         step_seconds=columns.values[-1] if whole else np.full(len(columns.steps), np.nan),
         totals=totals,
         shares=_shares(totals),
-        step_count=max((len(points.steps) for points in found.values()), default=0),
+        step_count=count,
         steps_per_column=columns.width,
+        mean_step=float(timed.mean()) if timed.size else parts_mean,
     )
 
 

@@ -19,6 +19,7 @@ from torchglass.charts.units import number, quantity
 from torchglass.store.records import Floats, Table
 
 TOP = 20
+_MARGIN = 0.2  # decades between the outermost point and the edge, at least
 HEIGHT = 380  # px; points of several decades in both directions
 SMALLEST, LARGEST = 7, 30  # px across a point, by its share of the time
 # What attention's one backward operator is called where a kernel does it; in the fact it has no name of its own.
@@ -130,8 +131,12 @@ def roofline_figure(data: RooflineData, *, title: str = "", dark: bool = False, 
         hovertext=[_hover(data, index) for index in range(len(data.operators))],
         hovertemplate="%{hovertext}<extra></extra>",
     )
-    figure.update_xaxes(type="log", title_text="operations a byte", exponentformat="SI", dtick=1)
-    figure.update_yaxes(type="log", title_text="operations a second", exponentformat="SI", dtick=1)
+    xs, ys = ([each[axis] for each in figure.data] for axis in ("x", "y"))
+    for update, title, places in (
+        (figure.update_xaxes, "operations a byte", xs),
+        (figure.update_yaxes, "operations a second", ys),
+    ):
+        update(type="log", title_text=title, exponentformat="SI", dtick=1, range=_decades(np.concatenate(places)))
     if data.reason:
         figure.add_annotation(
             text=plot_text(data.reason, 200),
@@ -190,6 +195,12 @@ def _add_roof(figure: go.Figure, data: RooflineData, ceiling: Ceiling, dash: str
         name=f"{plot_text(data.device)}, {plot_text(ceiling.number_format)}",
         hoverinfo="skip",
     )
+
+
+def _decades(values: Floats) -> list[float]:
+    """The range of a logarithmic axis in whole decades: ticks at both ends, and room for what is written at points."""
+    exponents = np.log10(values[np.isfinite(values) & (values > 0)])
+    return [float(np.floor(exponents.min() - _MARGIN)), float(np.ceil(exponents.max() + _MARGIN))]
 
 
 def _hover(data: RooflineData, index: int) -> str:

@@ -132,7 +132,11 @@ def scalars_figure(
         _draw(figure, line, index)
     _shade_stretches(figure, data)
     figure.update_xaxes(title_text=data.x_title, type="date" if data.x_is_date else "linear")
-    figure.update_yaxes(title_text=plot_text(data.unit, 24) or None, type="log" if log_y else "linear")
+    # plotly draws what never changes one unit to either side, where 0.001 and 0 look alike.
+    rangemode = "tozero" if _is_flat(data) and not log_y else None
+    figure.update_yaxes(
+        title_text=plot_text(data.unit, 24) or None, type="log" if log_y else "linear", rangemode=rangemode
+    )
     if log_y:
         figure.update_yaxes(exponentformat="power")
     for note, offset in _notes(data, log_y=log_y):
@@ -140,6 +144,12 @@ def scalars_figure(
             text=note, x=1, y=offset, xref="paper", yref="paper", xanchor="right", yanchor="bottom", showarrow=False
         )
     return figure
+
+
+def _is_flat(data: ScalarsData) -> bool:
+    values = [line.values[np.isfinite(line.values)] for line in data.lines]
+    known = [each for each in values if each.size]
+    return bool(known) and min(each.min() for each in known) == max(each.max() for each in known)
 
 
 def _draw(figure: go.Figure, line: Line, index: int) -> None:

@@ -130,9 +130,8 @@ def tiles(contents: Contents) -> list[tuple[str, str]]:
     found = [("Duration", duration(contents.duration_seconds))]
     if contents.step is not None:
         found.append(("Last step", number(contents.step)))
-    steps = contents.phases.step_count
-    if steps:
-        found.append(("Mean step", quantity(float(contents.phases.totals.sum()) / steps, "s")))
+    if contents.phases.mean_step is not None:
+        found.append(("Mean step", quantity(contents.phases.mean_step, "s")))
     last = {series.key: series for series in contents.summaries if series.last is not None}
     for key in [key for key in last if "loss" in key.lower()][:1] + [key for key in last if "acc" in key.lower()][:1]:
         found.append((f"Last {plain_text(key, 40)}", _with_unit(last[key], last[key].last)))

@@ -36,11 +36,13 @@ export class Chart {
 
   // Take answers by series id and show them; a plain append leaves everything else of the plot as it is.
   async update(answers) {
+    const wasFlat = this.isFlat();
     const outcomes = this.lines.map((line) => {
       const answer = answers.get(line.series.id);
       return answer ? [line.take(answer), answer] : ["unchanged", null];
     });
     if (!this.isDrawn) return this.draw();
+    if (wasFlat && !this.isFlat()) await this.relayout({ "yaxis.rangemode": this.rangeMode() });
     const isGrown = outcomes.some(([outcome]) => outcome === "appended");
     const isReplaced = outcomes.some(([outcome]) => outcome === "replaced");
     // Where samples may be missing, a gap is seen only with the points before it.
@@ -196,9 +198,19 @@ export class Chart {
       hoverlabel: { bgcolor: theme.background, font: { color: theme.text } },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: theme.grid, activecolor: theme.text },
       xaxis: { ...axis, ...xAxis(this.view.axis), ...zoomOf(kept?.xaxis) },
-      yaxis: { ...axis, ...yAxis(unit, this.view.isLog), ...zoomOf(kept?.yaxis) },
+      yaxis: { ...axis, ...yAxis(unit, this.view.isLog), rangemode: this.rangeMode(), ...zoomOf(kept?.yaxis) },
       yaxis2: { overlaying: "y", range: [0, 1], fixedrange: true, visible: false },
     };
+  }
+
+  // Plotly draws what never changes one unit to either side, where 0.001 and 0 look alike.
+  rangeMode() {
+    return this.isFlat() ? "tozero" : yAxis(this.lines[0].series.unit, false).rangemode ?? "normal";
+  }
+
+  isFlat() {
+    const known = this.lines.flatMap((line) => Array.from(line.held.values.filter(Number.isFinite)));
+    return known.every((value) => value === known[0]);
   }
 
   color(index) {

@@ -28,6 +28,14 @@ def test_shares_are_of_the_time_of_all_steps_not_the_mean_of_shares() -> None:
     assert data.step_seconds == pytest.approx([0.2, 0.8])
 
 
+def test_the_mean_step_is_of_whole_steps_else_of_what_phases_add_up_to() -> None:
+    parts = [phase("forward", [0.1, 0.7]), phase("data", [0.1, 0.1])]
+    assert phases_data([phase("step", [0.25, 0.35, float("nan")])]).mean_step == pytest.approx(0.3)
+    assert phases_data([*parts, phase("step", [0.2, 0.9])]).mean_step == pytest.approx(0.55)
+    assert phases_data(parts).mean_step == pytest.approx(0.5)
+    assert phases_data([]).mean_step is None
+
+
 def test_stacked_phases_add_up_to_the_step_after_averaging() -> None:
     generator = np.random.default_rng(0)
     size = 3 * MAX_COLUMNS + 7

@@ -103,3 +103,11 @@ def test_on_a_host_its_own_time_counts_and_no_device_peak_is_drawn() -> None:
 def test_a_window_without_counted_operators_says_so() -> None:
     figure = roofline_figure(roofline_data(table(("CompiledFunction", 6, 0.5, 0.5)), work()))
     assert "uncompiled" in figure.layout.annotations[0].text
+
+
+def test_both_axes_reach_from_a_decade_to_a_decade_with_room_around_the_points() -> None:
+    operators = [{"name": "aten::mm", "pass": "forward", "format": "float32", "calls": 1, "flops": 900, "bytes": 100}]
+    data = roofline_data(table(("aten::mm", 1, 1e-6, 1e-6), device=False), work(operators=operators))
+    layout = roofline_figure(data).layout
+    assert tuple(layout.xaxis.range) == (0, 2)  # 9 operations a byte, too near to 10 for what is written there
+    assert tuple(layout.yaxis.range) == (8, 10)  # 900 operations in a microsecond

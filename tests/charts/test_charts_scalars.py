@@ -130,3 +130,10 @@ def test_light_and_dark_differ_in_the_template_alone(dark: bool) -> None:
     other = scalars_figure(data, dark=dark).to_plotly_json()
     assert (light["layout"].pop("template") == other["layout"].pop("template")) == (not dark)
     assert str(light) == str(other)
+
+
+def test_a_value_that_never_changes_is_told_from_zero() -> None:
+    flat = scalars_figure(scalars_data([Curve("lr", points([0.001, 0.001])), Curve("b", points([np.nan, 0.001]))]))
+    assert flat.layout.yaxis.rangemode == "tozero"
+    assert scalars_figure(scalars_data([Curve("lr", points([0.001, 0.002]))])).layout.yaxis.rangemode is None
+    assert scalars_figure(scalars_data([Curve("lr", points([np.nan]))])).layout.yaxis.rangemode is None

@@ -38,6 +38,18 @@ def write(store: Store, run: Run, key: str, steps: list[int], values: list[float
     store.write(run.id, 0, Batch(rows=[block(key, steps, values)]))
 
 
+def test_a_value_that_never_changes_is_told_from_zero_until_it_does(server: Server, page: Page, visit: Visit) -> None:
+    lowest = f"document.querySelector('{LOSS}')._fullLayout?.yaxis.range[0]"
+    with server.fresh_store() as store:
+        run = store.start_run("live", {}, host="here", pid=1)
+        write(store, run, "loss", [1, 2], [5.0, 5.0])
+        visit(f"{server.url}/training?run=live")
+        wait_until(page, f"{DRAWN} === 2")
+        assert page.evaluate(lowest) == 0
+        write(store, run, "loss", [3], [5.5])
+        wait_until(page, f"{DRAWN} === 3 && {lowest} > 4", "an axis of its values alone")
+
+
 @contextmanager
 def training_in_the_background(path: Any, run: Run, first_step: int) -> Iterator[None]:
     """Another connection appends a point to the loss again and again."""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from profiled import cpu_window, record_profiled_run
+from profiled import cpu_window, gpu_window, record_profiled_run
 from recorded import NO_GPU, PHASE_SECONDS, SPIKE_STEP, record_example_run
 
 from torchglass.report import contents as reported
 from torchglass.report import profiled
 from torchglass.report.contents import Contents, read_contents
+from torchglass.report.figures import drawings
 from torchglass.report.html import render
 from torchglass.report.tables import listing_table, phase_rows, scalar_rows, setting_rows, tiles
 from torchglass.store import ArtifactBlock, Batch, ProfilerWindow, RowBlock, Store
@@ -101,6 +102,19 @@ def test_phase_table_adds_up_to_the_measured_time(contents: Contents) -> None:
     shares = [float(row.cells[1].removesuffix(" %")) for row in rows]
     assert sum(shares) == pytest.approx(100, abs=0.3)
     assert float(np.sum(contents.phases.totals)) == pytest.approx(float(np.sum(contents.phases.step_seconds)))
+
+
+def test_steps_of_an_imported_trace_have_their_mean_without_phases(store: Store) -> None:
+    run = store.start_run("imported", {}, host="h", pid=1)
+    at = np.arange(2)
+    for rank in (0, 1):
+        row = RowBlock.of_series("phase/step", "phase", "s", at, START + at.astype(np.float64), np.array([0.2, 0.4]))
+        store.write(run.id, rank, Batch(rows=[row], windows=[gpu_window(0)]))
+    read = read_contents(store, run, written_at=START)
+    text = render(read)
+    assert ("Mean step", "300 ms") in tiles(read)
+    assert "Steps were timed as a whole: nothing recorded of their phases." in text
+    assert not [drawing for drawing in drawings(read) if drawing.section in ("phases", "ranks")]
 
 
 def test_operator_times_are_a_step(contents: Contents) -> None:
