@@ -14,6 +14,8 @@ from torch.profiler.profiler import PROFILER_STEP_NAME
 HORIZON = 1000  # steps: a schedule that has nothing to do for so long keeps no window away
 _OURS = 1  # as true as the True that torch sets when a profiler starts, and no True
 
+_own: weakref.WeakSet[profile] = weakref.WeakSet()  # one that was dropped still reads as at work
+
 Standing = Literal["none", "waiting", "at work"]
 
 
@@ -27,7 +29,8 @@ class OtherProfilers:
         """Tell whether one of them is at work, which warming up is part of, or waits for its turn by its schedule."""
         if _was_made():
             # By their type, for `isinstance` asks objects that only pretend.
-            self._known = [weakref.ref(each) for each in gc.get_objects() if issubclass(type(each), profile)]
+            found = (each for each in gc.get_objects() if issubclass(type(each), profile))
+            self._known = [weakref.ref(each) for each in found if each not in _own]
         started = [each for known in self._known if (each := known()) is not None and _has_started(each)]
         if any(each.current_action is not ProfilerAction.NONE for each in started):
             return "at work"
@@ -37,6 +40,7 @@ class OtherProfilers:
 def make_own(**options: Any) -> Any:
     """Make a profiler that does not count as the program's."""
     made = profile(**options)
+    _own.add(made)
     _was_made()
     return made
 
