@@ -31,6 +31,7 @@ from torchglass.store import Fact, RunStatus, Series, Store
 from torchglass.store import Run as StoredRun
 
 FINISH_SECONDS = 10.0  # how long `finish` may wait for the store before it says what was lost
+MAX_ASKED_STEPS = 100  # of one window: some ten thousand events a step stay in memory until it is over
 CLOSING_SECONDS = 1.0  # of that, for each of its own last two transactions
 
 
@@ -124,10 +125,10 @@ class Run(Recorder):
         """Open a profiler window over the next so many steps, whatever its cadence; of any thread.
 
         Raises:
-            OptionError: the run watches no model, or `steps` is no number of steps.
+            OptionError: the run watches no model, or `steps` is no number of steps from 1 to 100.
         """
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise OptionError(f"profile_now({steps!r}): give a number of steps")
+        if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= MAX_ASKED_STEPS:
+            raise OptionError(f"profile_now({steps!r}): give a number of steps from 1 to {MAX_ASKED_STEPS}")
         if self._watcher.watched is None:
             raise OptionError("profile_now() needs steps to profile: attach the model and its optimizer")
         self._watcher.watched.profiler.ask(steps)
@@ -151,7 +152,7 @@ class Run(Recorder):
         if request.number != self._requests_seen:
             self._requests_seen = request.number
             if self._watcher.watched is not None:
-                self._watcher.watched.profiler.ask(request.steps)
+                self._watcher.watched.profiler.ask(min(request.steps, MAX_ASKED_STEPS))
 
     def _trace_path(self, step: int) -> Path:
         return (

@@ -318,7 +318,7 @@ def test_a_window_is_had_for_the_asking(tmp_path: Path) -> None:
             if step == 20:
                 run.profile_now(steps=4)
             train_step(model, optimizer, inputs)
-        for wrong in (0, -1, 1.5, True):
+        for wrong in (0, -1, 101, 1.5, True):
             with pytest.raises(OptionError, match="number of steps"):
                 run.profile_now(wrong)  # type: ignore[arg-type]
     store, stored = read(tmp_path / "s.db")
