@@ -30,7 +30,8 @@ class Comparison:
     """What run B (`new`) does differently from run A (`base`).
 
     `step` are the median, mean and 95th percentile of the time of a step; `phases` the median of each (the mean of one
-    that most steps do without), and `contributions` their means, whose changes add up to the change of the mean step.
+    that most steps do without), and `contributions` their means, whose changes add up to the change of the mean step:
+    none where one of the runs told no phases, as imported traces do.
     `operators` and `kernels` are their own seconds a step in the profiler windows, the largest change first.
     """
 
@@ -49,13 +50,14 @@ class Comparison:
 def compare(base: Measured, new: Measured) -> Comparison:
     """Compare run A, the base, with run B, the new one."""
     phases = [name for name in in_order([*base.steps.phases, *new.steps.phases]) if _takes_time(base, new, name)]
+    have_phases = all(each.steps.phases for each in (base, new))
     rates = [SAMPLES_PER_SECOND] if RATE_KEY in base.series or RATE_KEY in new.series else []
     return Comparison(
         base=base,
         new=new,
         step=tuple(step_difference(base, new, statistic) for statistic in STATISTICS),
         phases=tuple(phase_difference(base, new, name, usual_statistic(base, new, name)) for name in phases),
-        contributions=tuple(phase_difference(base, new, name, "mean") for name in phases),
+        contributions=tuple(phase_difference(base, new, name, "mean") for name in phases) if have_phases else (),
         operators=row_differences(base, new, "operator"),
         kernels=row_differences(base, new, "kernel"),
         resources=(*(difference_in(base, new, name) for name in rates), peak_difference(base, new)),

@@ -198,7 +198,7 @@ def contributions_figure(
     )
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1})
     figure.update_xaxes(
-        title_text=f"B - A, {scale.unit} of the mean step · grey: within noise, or not measured in both"
+        title_text=f"B - A, {scale.unit} of the mean step<br>grey: within noise, or not measured in both"
     )
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return figure

@@ -30,6 +30,7 @@ WORDS = {
     "process": "this process",
 }
 LINES = {"allocated": "solid", "reserved": "dash", "peak": "dot", "process": "solid"}
+SPLIT_HEIGHT = 220  # px; on a phone the legend has a row for each part
 _DWARFED = 20  # times what the parts hold: above it, the process's line leaves nothing of them to see
 _LIMIT_FROM = 0.5  # of the limit that the highest line reaches: below that, drawing it would squash all others
 _NO_MEMORY = "No memory was measured: attach with the model and its optimizer."
@@ -145,12 +146,15 @@ def memory_split_figure(
     if not data.parts:
         return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
     scale = scale_of("B", float(data.last_bytes.sum()))
-    figure = new_figure(dark=dark, title=plot_text(title), height=150, barmode="stack", legend_traceorder="normal")
+    figure = new_figure(
+        dark=dark, title=plot_text(title), height=SPLIT_HEIGHT, barmode="stack", legend_traceorder="normal"
+    )
     for name, size in zip(data.parts, data.last_bytes.tolist(), strict=True):
         figure.add_bar(
             x=np.array([size * scale.factor]),
             y=np.array([0], np.int32),
             orientation="h",
+            width=0.6,
             name=f"{WORDS.get(name, name)} {quantity(size, 'B')}",
             marker={"color": PARTS[name]},
             hovertemplate=f"%{{x:.4g}} {scale.unit}",

@@ -82,6 +82,13 @@ def kernel_name(name: object) -> str:
     return text
 
 
+def sentence(text: object, limit: int = MAX_CHARACTERS) -> str:
+    """A reason as a sentence of its own: it begins with a capital, unless its first word is a name from code."""
+    line = plain_text(text, limit)
+    first = line.partition(" ")[0]
+    return f"{line[:1].upper()}{line[1:]}" if first.strip(",:;").isalpha() else line
+
+
 def wrapped(text: str, width: int) -> str:
     """Text that has passed `plot_text`, broken into lines of about `width` characters for plotly, which breaks none."""
     lines = [""]

@@ -120,8 +120,9 @@ def _rows(comparison: Comparison, *, show_all: bool) -> Iterator[Row]:
 
     step = comparison.step
     yield from (_row(each, each.name, step[1].change if place == 0 else None) for place, each in enumerate(step))
-    for each, mean in zip(comparison.phases, comparison.contributions, strict=True):
-        yield _row(each, f"  {each.name}", contribution(mean))
+    contributions = {each.name.removesuffix(".mean"): contribution(each) for each in comparison.contributions}
+    for each in comparison.phases:
+        yield _row(each, f"  {each.name}", contributions.get(each.name.removesuffix(".mean")))
     groups = (("operators", comparison.operators), ("kernels", comparison.kernels))
     for title, differences in groups:
         shown = differences if show_all else differences[:MOST_ROWS]

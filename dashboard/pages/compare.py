@@ -19,7 +19,7 @@ from torchglass.charts import (
     phase_pairs_data,
     phase_pairs_figure,
 )
-from torchglass.charts.text import plain_text
+from torchglass.charts.text import plain_text, sentence
 from torchglass.dashboard import notices
 from torchglass.dashboard.figures import draw
 from torchglass.store import Run, Store
@@ -101,7 +101,7 @@ def _steps(comparison: Comparison) -> None:
     st.subheader("Step time", anchor=False)
     if comparison.base.whole is None or comparison.new.whole is None:
         st.info("There are not steps in both runs that can be compared.", icon=":material/info:")
-        st.text(comparison.step[0].reason or "")
+        st.text(sentence(comparison.step[0].reason or ""))
         return
     _table(comparison.step)
     distributions = distributions_data(comparison)
@@ -109,10 +109,11 @@ def _steps(comparison: Comparison) -> None:
     draw(lambda dark: distributions_figure(distributions, dark=dark), "distributions", alt)
     if not comparison.phases:
         return
-    st.subheader("Where the difference comes from", anchor=False)
-    contributions = contributions_data(comparison)
-    alt = "Waterfall of what each phase adds to the difference of the mean steps"
-    draw(lambda dark: contributions_figure(contributions, dark=dark), "contributions", alt)
+    if comparison.contributions:
+        st.subheader("Where the difference comes from", anchor=False)
+        contributions = contributions_data(comparison)
+        alt = "Waterfall of what each phase adds to the difference of the mean steps"
+        draw(lambda dark: contributions_figure(contributions, dark=dark), "contributions", alt)
     st.subheader("Phases", anchor=False)
     pairs = phase_pairs_data(comparison)
     alt = "Seconds of each phase in both runs"

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from torchglass.charts import device_values, read_throttling, throttling_figure
-from torchglass.charts.text import plain_text
+from torchglass.charts.text import plain_text, sentence
 from torchglass.charts.throttling import ThrottlingData
 from torchglass.charts.units import quantity
 from torchglass.dashboard import notices
@@ -79,7 +79,7 @@ def _gpus(facts: Sequence[Fact]) -> None:
         st.info("No GPU was measured.", icon=":material/info:")
     reasons = [str(value["reason"]) for value in told if value.get("reason")]
     if reasons or not gpus:
-        st.text(plain_text(reasons[0] if reasons else "The run gave no reason.", 500))
+        st.text(sentence(reasons[0] if reasons else "The run gave no reason.", 500))
     for note in dict.fromkeys(str(value["order_note"]) for value in told if value.get("order_note")):
         st.caption(plain_text(note, REASON_CHARACTERS))
 

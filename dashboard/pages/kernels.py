@@ -24,7 +24,7 @@ from torchglass.charts.listings import (
     tensor_core_percent,
 )
 from torchglass.charts.roofline import roofline_data, roofline_figure
-from torchglass.charts.text import plain_text
+from torchglass.charts.text import plain_text, sentence
 from torchglass.charts.units import quantity
 from torchglass.charts.windows import missing_reasons, read_tables, size_of
 from torchglass.charts.work_done import work_notes
@@ -204,11 +204,11 @@ def _not_here(found: Found, names: Mapping[str, str]) -> None:
             by_reason.setdefault(reason, []).append(title.lower())
     for reason, titles in by_reason.items():
         st.caption(f"Not in this window: {', '.join(titles)}.")
-        st.text(plain_text(reason, 300))
+        st.text(sentence(reason, 300))
 
 
-def _absent(found: Found, name: str, sentence: str) -> None:
+def _absent(found: Found, name: str, what: str) -> None:
     """Say that something is missing, in our words, and why, in the window's."""
-    st.info(sentence, icon=":material/info:")
+    st.info(what, icon=":material/info:")
     if name in found.missing:
-        st.text(plain_text(found.missing[name], 300))
+        st.text(sentence(found.missing[name], 300))

@@ -10,7 +10,7 @@ import streamlit as st
 from torchglass.charts.memory import PREFIX, apart, memory_data, memory_figure, memory_split_figure, read_memory
 from torchglass.charts.memory_peak import KIND, PeakData, peak_data, peak_figure
 from torchglass.charts.series_titles import series_title
-from torchglass.charts.text import markdown_text, plain_text
+from torchglass.charts.text import markdown_text, plain_text, sentence
 from torchglass.charts.units import quantity
 from torchglass.dashboard import notices
 from torchglass.dashboard.figures import TILE_PIXELS, draw
@@ -125,7 +125,7 @@ def _peaks(store: Store, peaks: Sequence[Artifact], facts: Mapping[str, Any]) ->
         notices.nothing_recorded(
             "No history of allocations was recorded in this run: ask for one in the loop, on a CUDA device.",
             RECORD,
-            plain_text(reason, REASON_CHARACTERS) if reason else None,
+            sentence(reason, REASON_CHARACTERS) if reason else None,
         )
         return
     chosen = peaks[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from torchglass.charts.text import plain_text
+from torchglass.charts.text import sentence
 from torchglass.charts.windows import missing_reasons, size_of
 from torchglass.dashboard import notices
 from torchglass.dashboard.timeline import Mark, timeline
@@ -26,7 +26,7 @@ def show(store: Store, run: Run) -> None:
         st.info("This window kept no slices.", icon=":material/info:")
         reason = missing_reasons([window]).get("slices")
         if reason:
-            st.text(plain_text(reason, 300))
+            st.text(sentence(reason, 300))
         return
     steps = tables.get("steps")
     marks = [] if steps is None else list(map(Mark, steps["number"].tolist(), steps["start_ns"].tolist()))

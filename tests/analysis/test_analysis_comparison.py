@@ -242,6 +242,14 @@ def test_a_window_that_leaves_a_step_out_still_distorts_those_in_it(store: Store
     assert (len(steps.numbers), steps.warm_up, steps.profiled, steps.only_profiled) == (0, 5, 25, False)
 
 
+def test_a_run_without_phases_takes_no_part_in_what_phases_contribute(store: Store) -> None:
+    imported = record(store, "a", {}, series={("phase/step", "phase", "s"): [0.5] * 300})
+    comparison = compared(store, imported, two_runs(store)[1])
+    assert comparison.step[0].base == 0.5
+    assert comparison.contributions == ()
+    assert {each.reason for each in comparison.phases} == {"not measured in A"}
+
+
 def test_steps_that_were_timed_and_cannot_be_compared_are_not_called_untimed(store: Store) -> None:
     comparison = compared(store, record(store, "a", {}), record(store, "b", {"forward": np.ones(4)}))
     assert comparison.step[0].reason == "no step was timed in A, none of the 4 steps of B can be compared"

@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 
 from torchglass.charts.records import packed, packed_steps
-from torchglass.charts.text import file_name, kernel_name, markdown_text, plain_text, plot_text, short_label
+from torchglass.charts.text import file_name, kernel_name, markdown_text, plain_text, plot_text, sentence, short_label
 from torchglass.charts.units import duration, number, quantity, scale_of
 
 
 def test_plot_text_escapes_markup_and_leaves_quotes() -> None:
     assert plot_text("<a href='x'>&\"") == "&lt;a href='x'&gt;&amp;\""
+
+
+def test_a_reason_begins_with_a_capital_unless_it_begins_with_code() -> None:
+    assert sentence("no step was timed in A") == "No step was timed in A"
+    assert sentence("torch.fx saw \u202eit") == "torch.fx saw it"
+    assert sentence("") == ""
 
 
 def test_plot_text_is_cut_before_it_is_escaped() -> None:
