@@ -139,3 +139,17 @@ def test_a_run_that_is_not_there_is_refused(compare: Say) -> None:
     code, lines, complaint = compare("base", "gone")
     assert (code, lines) == (2, [])
     assert "gone" in complaint
+
+
+def test_an_imported_trace_without_phases_is_compared_by_its_profiled_steps(compare: Say, path: Path) -> None:
+    at = np.arange(30)
+    with Store(path) as store:
+        run = store.start_run("imported", {}, host="here", pid=1)
+        row = RowBlock.of_series("phase/step", "phase", "s", at, 1.7e9 + at.astype(np.float64), np.full(30, 0.25))
+        store.write(run.id, 0, Batch(rows=[row], windows=[ProfilerWindow(0, 1.7e9, 30, 1.0, {}, ())]))
+        store.end_run(run.id, "finished")
+    code, lines, _ = compare("imported", "slow")
+    assert code == 0
+    assert "A = imported: finished, 30 steps, timed under the profiler" in lines
+    (backward,) = [line for line in lines if line.startswith("  backward ")]
+    assert backward.endswith("not measured in A")
