@@ -175,5 +175,5 @@ def _title(trace: Trace, device: int, lane: int) -> str:
     if device == HOST:
         return named or f"thread {lane}"
     if lane in _NO_STREAM:
-        return f"device {device}, all streams"
-    return f"device {device}, {named or f'stream {lane}'}"
+        return f"GPU {device}, all streams"
+    return f"GPU {device}, {named or f'stream {lane}'}"

@@ -42,8 +42,8 @@ def test_lanes_are_phases_then_the_training_thread_then_the_busiest_then_streams
         "thread 9",
         "thread 4",
         "thread 3",
-        "device 0, stream 7",
-        "device 0, stream 20",
+        "GPU 0, stream 7",
+        "GPU 0, stream 20",
         "device 1, stream 7",
     ]
     assert "torchglass.phase#forward" not in profile.tables["slice_names"]["name"]
@@ -86,8 +86,8 @@ def test_waits_and_overhead_are_drawn_and_spans_of_annotations_on_a_device_are_n
     )
     assert drawn(profile_of(made.trace())) == [
         ("thread 1", "Buffer Flush", 0, 0, 30),
-        ("device 0, stream 7", "k", 0, 0, 50),
-        ("device 0, stream 7", "Stream Wait Event", 1, 10, 20),
+        ("GPU 0, stream 7", "k", 0, 0, 50),
+        ("GPU 0, stream 7", "Stream Wait Event", 1, 10, 20),
     ]
 
 
