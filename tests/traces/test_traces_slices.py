@@ -44,7 +44,7 @@ def test_lanes_are_phases_then_the_training_thread_then_the_busiest_then_streams
         "thread 3",
         "GPU 0, stream 7",
         "GPU 0, stream 20",
-        "device 1, stream 7",
+        "GPU 1, stream 7",
     ]
     assert "torchglass.phase#forward" not in profile.tables["slice_names"]["name"]
     assert drawn(profile)[:2] == [("phases", "forward", 0, 10, 40), ("thread 9", "aten::add", 0, 10, 20)]
