@@ -39,7 +39,9 @@ class Host:
         """What does not change."""
         return {
             "name": platform.node(),
-            "system": platform.platform(),
+            # Not platform.platform(), which may ask a child process for the processor: started beside a loop that forks
+            # loader workers, its pipe would stay open in them, and this thread wait for as long as they live.
+            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
             "cpu_count": psutil.cpu_count(),
             "memory_total_bytes": psutil.virtual_memory().total,
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -148,3 +150,15 @@ def test_the_real_host_is_read_in_bytes_and_percent() -> None:
 
 def test_a_process_that_is_not_the_first_of_its_machine_reads_itself_alone() -> None:
     assert list(Host(only_own=True).read().values) == ["host/process_memory_bytes"]
+
+
+def test_what_does_not_change_is_known_without_a_child_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise AssertionError("a child was started beside the training loop")
+
+    monkeypatch.setattr(platform, "_uname_cache", None)
+    monkeypatch.setattr(platform, "_platform_cache", {})
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    told = Host().facts()
+    assert platform.release() in told["system"]
+    assert told["cpu_count"] == psutil.cpu_count()
