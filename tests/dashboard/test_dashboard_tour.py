@@ -40,7 +40,7 @@ PAGES = (
     "export",
 )
 SCREENSHOTS = ROOT / "docs" / "images"
-DOCUMENTED = ("training", "explain")
+DOCUMENTED = ("training", "step_time", "kernels", "explain")
 
 
 class Tour:
