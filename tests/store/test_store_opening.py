@@ -10,12 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import numpy as np
 import pytest
 from blocks import one, series_id, start
 
 from torchglass.errors import StoreError
-from torchglass.store import Column, Store, open_store
+from torchglass.store import Batch, Column, ProfilerRow, ProfilerWindow, Store, open_store
 from torchglass.store.schema import SCHEMA_VERSION
+
+GAPS = np.array([3, 7])
 
 
 def sqlite_database(path: Path) -> None:
@@ -189,3 +192,27 @@ def test_threads_that_come_and_go_leave_no_connections_behind(tmp_path: Path) ->
     assert open_files() <= 30
     store.close()
     assert open_files() == 0
+
+
+@pytest.mark.parametrize("read_only", [False, True], ids=["to write", "to read"])
+def test_a_store_of_schema_2_opens_with_its_windows_and_takes_tables_from_then_on(
+    tmp_path: Path, read_only: bool
+) -> None:
+    path = tmp_path / "s.db"
+    rows = (ProfilerRow("operator", "aten::mm", 4, 0.25, 0.5),)
+    with Store(path) as store:
+        run = start(store)
+        store.write(run, 0, Batch(windows=[ProfilerWindow(8, 2.5, 3, 1.5, {}, rows)]))
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE profiler_tables")
+        connection.execute("PRAGMA user_version=2")
+    with open_store(path, read_only=read_only) as store:
+        (window,) = store.windows(run)
+        assert window.rows == rows
+        assert store.window_tables(window.id) == {}
+    with Store(path) as store:
+        store.write(run, 0, Batch(windows=[ProfilerWindow(9, 3.5, 3, 1.5, {}, (), tables={"idle": {"gaps": GAPS}})]))
+        (_, newer) = store.windows(run)
+        assert store.window_tables(newer.id)["idle"]["gaps"].tolist() == GAPS.tolist()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
