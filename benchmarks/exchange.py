@@ -6,21 +6,17 @@ given. `--quick` takes a hundredth of the points and keeps no result.
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from contenders import ROUNDS, Figure, in_turns, is_quick
 from machine import machine
-from reading_process import peak_memory_mb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto import event_pb2, summary_pb2
@@ -32,16 +28,6 @@ from torchglass.store import open_store
 RESULTS = Path(__file__).parent / "results"
 LOADED_BEFORE = (event_file, importing, parquet_file)  # the room itself loads them on use
 SERIES = 10
-ROUNDS = 3
-
-
-class Figure(NamedTuple):
-    """What one process took."""
-
-    points: int
-    seconds: float
-    processor_seconds: float
-    peak_mb: float
 
 
 def make_log(folder: Path, points: int) -> None:
@@ -97,20 +83,6 @@ CONTENDERS: dict[str, Callable[[Path], int]] = {
 }
 
 
-def measure(name: str, folder: Path) -> Figure:
-    """Run one contender in a fresh process."""
-    command = [sys.executable, __file__, "--one", name, "--folder", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return Figure(**json.loads(done.stdout))
-
-
-def measure_here(name: str, folder: Path) -> Figure:
-    """Run one contender in this process."""
-    began, worked = time.perf_counter(), time.process_time()
-    points = CONTENDERS[name](folder)
-    return Figure(points, time.perf_counter() - began, time.process_time() - worked, peak_memory_mb())
-
-
 def page(points: int, figures: dict[str, list[Figure]], log_mb: float, store_mb: float) -> str:
     """Write the results as a Markdown page."""
     lines = [
@@ -137,27 +109,16 @@ def page(points: int, figures: dict[str, list[Figure]], log_mb: float, store_mb:
 
 def main() -> None:
     """Make a log, let each contender have it in turn, print the table and keep it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a hundredth of the points; nothing is kept")
-    parser.add_argument("--one", choices=CONTENDERS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.one:
-        print(json.dumps(measure_here(options.one, options.folder)._asdict()))
-        return
-    points = 10_000 if options.quick else 1_000_000
+    quick = is_quick(CONTENDERS, __doc__, "a hundredth of the points; nothing is kept")
+    points = 10_000 if quick else 1_000_000
     with tempfile.TemporaryDirectory(prefix="exchange-") as name:
         folder = Path(name)
         make_log(folder / "log", points)
-        figures: dict[str, list[Figure]] = {each: [] for each in CONTENDERS}
-        for _ in range(ROUNDS):
-            for each, found in figures.items():
-                found.append(measure(each, folder))
-                print(each, found[-1], flush=True)
+        figures = in_turns(__file__, CONTENDERS, folder)
         log_bytes = sum(path.stat().st_size for path in (folder / "log").iterdir())
         text = page(points, figures, log_bytes / 1e6, (folder / "runs.db").stat().st_size / 1e6)
     print(text)
-    if not options.quick:
+    if not quick:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "exchange-cpu.md").write_text(text, encoding="utf-8")
 

@@ -6,21 +6,18 @@ given. `--quick` takes a twentieth of the events and keeps no result.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import gzip
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from contenders import ROUNDS, Figure, in_turns, is_quick
 from machine import machine
-from reading_process import peak_memory_mb
 
 from torchglass.traces.importing import import_traces
 from torchglass.traces.reading import read_trace
@@ -28,16 +25,6 @@ from torchglass.traces.reading import read_trace
 RESULTS = Path(__file__).parent / "results"
 BYTES = 100_000_000
 KERNELS_PER_STEP = 500
-ROUNDS = 3
-
-
-class Figure(NamedTuple):
-    """What one process took."""
-
-    events: int
-    seconds: float
-    processor_seconds: float
-    peak_mb: float
 
 
 def events(steps: int) -> Iterator[dict[str, Any]]:
@@ -128,23 +115,9 @@ CONTENDERS: dict[str, Callable[[Path], int]] = {
 }
 
 
-def measure(name: str, folder: Path) -> Figure:
-    """Run one contender in a fresh process."""
-    command = [sys.executable, __file__, "--one", name, "--folder", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return Figure(**json.loads(done.stdout))
-
-
-def measure_here(name: str, folder: Path) -> Figure:
-    """Run one contender in this process."""
-    began, worked = time.perf_counter(), time.process_time()
-    count = CONTENDERS[name](folder)
-    return Figure(count, time.perf_counter() - began, time.process_time() - worked, peak_memory_mb())
-
-
 def page(figures: dict[str, list[Figure]], plain_mb: float, packed_mb: float, store_mb: float) -> str:
     """Write the results as a Markdown page."""
-    count = next(iter(figures.values()))[0].events
+    count = next(iter(figures.values()))[0].count
     lines = [
         "# Traces in",
         "",
@@ -166,26 +139,15 @@ def page(figures: dict[str, list[Figure]], plain_mb: float, packed_mb: float, st
 
 def main() -> None:
     """Make a trace, let each contender have it in turn, print the table and keep it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a twentieth of the events; nothing is kept")
-    parser.add_argument("--one", choices=CONTENDERS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.one:
-        print(json.dumps(measure_here(options.one, options.folder)._asdict()))
-        return
+    quick = is_quick(CONTENDERS, __doc__, "a twentieth of the events; nothing is kept")
     with tempfile.TemporaryDirectory(prefix="trace-import-") as name:
         folder = Path(name)
-        make_trace(folder / "trace.json", BYTES // 20 if options.quick else BYTES)
-        figures: dict[str, list[Figure]] = {each: [] for each in CONTENDERS}
-        for _ in range(ROUNDS):
-            for each, found in figures.items():
-                found.append(measure(each, folder))
-                print(each, found[-1], flush=True)
+        make_trace(folder / "trace.json", BYTES // 20 if quick else BYTES)
+        figures = in_turns(__file__, CONTENDERS, folder)
         sizes = [(folder / file).stat().st_size / 1e6 for file in ("trace.json", "trace.json.gz", "runs.db")]
         text = page(figures, *sizes)
     print(text)
-    if not options.quick:
+    if not quick:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "trace-import-cpu.md").write_text(text, encoding="utf-8")
 
