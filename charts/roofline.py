@@ -46,8 +46,8 @@ class RooflineData(NamedTuple):
     """Operators with counted work, those with the longest time first, and what their device can do at most.
 
     `intensities` (k,) are operations a byte, `achieved` (k,) operations a second, `seconds` (k,) of the window, of the
-    device where it has its own; `shares` (k,) are of all operators' time, of which `rest_share` is in operators without
-    counted work. `roofs` (k,) are the most that each could achieve, NaN where the peak is unknown, for the `reason`.
+    device where it has its own; `shares` (k,) are of all operators' time. `roofs` (k,) are the most that
+    each could achieve, NaN where the peak is unknown, for the `reason`.
     """
 
     operators: tuple[str, ...]
@@ -57,7 +57,6 @@ class RooflineData(NamedTuple):
     seconds: Floats
     shares: Floats
     roofs: Floats
-    rest_share: float
     ceilings: tuple[Ceiling, ...]
     memory_bytes_per_second: float | None
     device: str
@@ -99,7 +98,6 @@ def roofline_data(operators: Table, work: Mapping[str, Any], *, top: int = TOP) 
         seconds=values[:top, 2],
         shares=shares[:top],
         roofs=roofs[:top],
-        rest_share=max(0.0, 1 - float(np.nansum(shares))),
         ceilings=ceilings,
         memory_bytes_per_second=bandwidth,
         device=str(work.get("device", "")),

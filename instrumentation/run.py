@@ -31,8 +31,8 @@ from torchglass.store import Fact, RunStatus, Series, Store
 from torchglass.store import Run as StoredRun
 
 FINISH_SECONDS = 10.0  # how long `finish` may wait for the store before it says what was lost
-MAX_ASKED_STEPS = 100  # of one window: some ten thousand events a step stay in memory until it is over
 CLOSING_SECONDS = 1.0  # of that, for each of its own last two transactions
+MAX_ASKED_STEPS = 100  # of one window: some ten thousand events a step stay in memory until it is over
 
 
 class Run(Recorder):
@@ -148,11 +148,13 @@ class Run(Recorder):
 
     def _look_for_requests(self) -> None:
         """Open a window that the page has asked for since we last looked; on the writer's thread."""
+        watched = self._watcher.watched
+        if watched is None:
+            return
         request = self._store.profile_request(self.id)
         if request.number != self._requests_seen:
             self._requests_seen = request.number
-            if self._watcher.watched is not None:
-                self._watcher.watched.profiler.ask(min(request.steps, MAX_ASKED_STEPS))
+            watched.profiler.ask(min(request.steps, MAX_ASKED_STEPS))
 
     def _trace_path(self, step: int) -> Path:
         return (

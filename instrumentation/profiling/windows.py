@@ -33,7 +33,8 @@ class ProfilerWindows:
     """Opens a window when its cadence is due or one is asked for, and closes it some steps later.
 
     `step_ended` is called once a step, from step `wakes_at` on. A profiler that will not start (another one is running,
-    say) is stated as a fact, and training goes on. `model` names the modules; `folder` is where whole traces are kept.
+    say) is stated as a fact, and training goes on. `model` names the modules; `trace_path(step)` says where the whole
+    trace of the window that begins there is kept.
     """
 
     def __init__(

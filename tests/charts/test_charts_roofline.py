@@ -63,7 +63,6 @@ def test_each_operator_has_the_work_of_its_calls_over_the_time_of_all_that_it_ca
     assert data.intensities == pytest.approx([0.1, 2000, 60])
     assert data.achieved == pytest.approx([2 * 100 / 0.04, 12 * 2_000_000 / 0.03, 2 * 6_000 / 0.01])
     assert data.shares == pytest.approx([0.4, 0.3, 0.1])
-    assert data.rest_share == pytest.approx(0.2)
 
 
 def test_the_roof_is_the_lower_of_memory_and_of_the_peak_of_the_format_that_ran() -> None:

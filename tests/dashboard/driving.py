@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 15
 ROOT = Path(__file__).parents[2]
+RUN_PAGES = (
+    "training",
+    "step_time",
+    "kernels",
+    "timeline",
+    "devices",
+    "memory",
+    "distributions",
+    "compare",
+    "explain",
+    "export",
+)
 START_SECONDS = 90
 READY = "torchglass is at "
 SETTLED = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]'

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browsing import Watched
-from driving import Server, wait_until
+from driving import RUN_PAGES, Server, wait_until
 from recorded import record_example_run
 
 from torchglass.store import ArtifactBlock, Batch, Fact, RowBlock, Store
@@ -19,18 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-RUN_PAGES = (
-    "training",
-    "step_time",
-    "kernels",
-    "timeline",
-    "devices",
-    "memory",
-    "distributions",
-    "compare",
-    "explain",
-    "export",
-)
 ADDRESSES = ("", *RUN_PAGES)
 CHECKPOINT_META = {"model": "lenet5", "dataset": "digits", "seed": 0, "test_accuracy": 0.99}
 Visit = Callable[[str], None]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browsing import Watched
-from driving import ROOT, free_port, wait_until
+from driving import ROOT, RUN_PAGES, free_port, wait_until
 
 from torchglass.store import open_store
 
@@ -26,19 +26,7 @@ pytestmark = pytest.mark.browser
 
 LOSS = '.tg-chart[data-key="loss"] .tg-plot'
 LOSS_POINTS = f"document.querySelector('{LOSS}')?.data?.[0]?.x.length"
-PAGES = (
-    "",
-    "training",
-    "step_time",
-    "kernels",
-    "timeline",
-    "devices",
-    "memory",
-    "distributions",
-    "compare",
-    "explain",
-    "export",
-)
+PAGES = ("", *RUN_PAGES)
 SCREENSHOTS = ROOT / "docs" / "images"
 DOCUMENTED = ("training", "step_time", "kernels", "explain")
 
