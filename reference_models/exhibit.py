@@ -1,72 +1,91 @@
-"""What a reference model is: a builder, its data, its recipe, what to explain and the accuracy that it must reach."""
+"""What a reference model is: a builder, its data, its recipes, what to explain and the quality that it must reach."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from torchglass.errors import OptionError
+from torchglass.reference_models.data.form import DataForm
+from torchglass.reference_models.data.request import DataRequest, Load
+from torchglass.reference_models.recipe import Recipe
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-    from torchglass.reference_models.split import Split
-
-
-class LoadSplit(Protocol):
-    """Load a data set as a Split; `progress` draws bars for what has to be downloaded."""
-
-    def __call__(self, *, seed: int, cache: Path | None, progress: bool) -> Split: ...
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train on one data set: AdamW, its learning rate up to `learning_rate` and down to zero (schedule.py).
-
-    `augment` jitters each training batch by small random affine maps (augmentation.py says how small).
-    `cpu_threads` is how many threads share an operation when the CPU trains, None for torch's own choice: for a small
-    model it is 1, because threads that share a millisecond wait for each other longer than they compute as soon as
-    another program, such as the page that watches, wants a core.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    augment: bool
-    cpu_threads: int | None
+    from torchglass.reference_models.data.samples import Split
+    from torchglass.reference_models.lesson import Lesson, Setup
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set that a model can be trained on, and the recipe that reaches the model's quality bar on it."""
+    """A data set that a model can be trained on, and the recipe that reaches the model's quality bar on it.
+
+    `needs` says what must be at hand: "" nothing, "network" a download at the first time, "file" a file of the user's.
+    """
 
     name: str
-    load: LoadSplit
+    load: Load
     recipe: Recipe
+    needs: str = ""
+
+
+@dataclass(frozen=True)
+class QualityBar:
+    """The value that a score of the test set, such as "test/accuracy", must reach on the default data set."""
+
+    metric: str
+    at_least: float
+
+
+@dataclass(frozen=True)
+class ExplainTarget:
+    """What of a model is explained, and how.
+
+    `methods` are names that `torchglass.explainers` knows, best first. `layer` is the module whose map
+    class-activation methods read (None: it is searched). `baseline` stands for "nothing there". `scorer` wraps the
+    trained model as one that maps samples to scores (N, K); None where the model does that itself.
+    """
+
+    methods: tuple[str, ...]
+    layer: str | None = None
+    baseline: float = 0.0
+    scorer: Callable[[nn.Module], nn.Module] | None = None
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What a builder builds for: the data, the dropout rate where the model has one, and a folder of a user's model."""
+
+    form: DataForm
+    dropout: float | None = None
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
 class ReferenceModel:
-    """One exhibit. Everything here reads without torch; `build` and `load_data` import it on use.
+    """One exhibit. Everything here reads without torch; `builder`, `loss` and `lesson` import it on use.
 
-    `input_shape` is (C, H, W); images are 0..1 and `explain_baseline` is the value that stands for "nothing there".
-    `explain_layer` names the module whose feature map class-activation methods read, None where there is none.
-    `quality_bar` is the test accuracy, 0..1, that the default recipe must reach.
+    `loss` replaces the task's own: (outputs, targets) to a mean over the batch, 0-d. `lesson` prepares a training loop
+    of the model's own; None is the supervised one. `switches` names the recipe's fields (and "amp", "compile", "ddp")
+    that such a loop honours; None is all of them. `dropout` is the builder's own rate, None where it has no dropout.
+    `needs_path` says that the model itself is read from a folder of the user's.
     """
 
     name: str
     title: str
     summary: str
-    input_shape: tuple[int, int, int]
-    class_names: tuple[str, ...]
-    builder: Callable[[], nn.Module]
+    builder: Callable[[Blueprint], nn.Module]
     sources: tuple[DataSource, ...]
-    quality_bar: float
-    explain_layer: str | None
-    explain_baseline: float
+    bar: QualityBar
+    explain: ExplainTarget
+    dropout: float | None = None
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
+    lesson: Callable[[Setup], Lesson] | None = None
+    switches: frozenset[str] | None = None
+    needs_path: bool = False
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -89,19 +108,21 @@ class ReferenceModel:
                 return source
         raise OptionError(f"{self.name} has no data set {dataset!r}: choose one of {', '.join(self.datasets)}")
 
-    def build(self) -> nn.Module:
+    def honours(self, switch: str) -> bool:
+        """Tell whether training this model heeds a switch of the recipe, or "amp", "compile", "ddp"."""
+        if switch == "dropout":
+            return self.dropout is not None
+        return self.switches is None or switch in self.switches
+
+    def build(self, form: DataForm, dropout: float | None = None, path: Path | None = None) -> nn.Module:
         """Build the model with fresh weights, drawn from torch's global generator."""
-        return self.builder()
+        return self.builder(Blueprint(form, self.dropout if dropout is None else dropout, path))
 
-    def load_data(
-        self, dataset: str = "digits", seed: int = 0, cache: Path | None = None, *, progress: bool = False
-    ) -> Split:
-        """Load a data set, split into training and test images.
-
-        `seed` fixes the split where the data set does not come with one; `cache` is the folder for downloads.
+    def load_data(self, dataset: str | None = None, request: DataRequest | None = None) -> Split:
+        """Load a data set (None: the default one), split into training and test samples.
 
         Raises:
             OptionError: when the model has no such data set.
             DataError: when its files are missing or damaged.
         """
-        return self.source(dataset).load(seed=seed, cache=cache, progress=progress)
+        return self.source(dataset or self.datasets[0]).load(request or DataRequest())

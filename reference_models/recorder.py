@@ -1,6 +1,7 @@
 """The part of an attached run that training code talks to: of what `torchglass.attach` gives, what is used here."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy.typing as npt
@@ -11,6 +12,16 @@ T = TypeVar("T")
 
 class Recorder(Protocol):
     """Records a run. Nothing here waits for the device or for the store."""
+
+    @property
+    def name(self) -> str:
+        """The run's name, which may differ from the one asked for."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """Where files that belong to the run are kept."""
+        ...
 
     @property
     def current_step(self) -> int:

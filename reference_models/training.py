@@ -1,186 +1,230 @@
-"""Train a reference model from end to end, watched by torchglass: the only file here that attaches."""
+"""The training loop: plain PyTorch, as its reader would write it, with three calls to the run that records it."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import clip_grad_norm_
 
-from torchglass.instrumentation import Run, attach, every
-from torchglass.instrumentation.disabled import DisabledRun
-from torchglass.reference_models.exhibit import Recipe
-from torchglass.reference_models.loop import Epoch, Lesson, fit, prepare
-from torchglass.reference_models.options import TrainingOptions
-from torchglass.reference_models.precision import Precision, choose_device, choose_precision
+from torchglass.errors import OptionError
+from torchglass.reference_models.data.samples import Samples
+from torchglass.reference_models.gallery import gallery_of
+from torchglass.reference_models.learning.augmentation import Jitter
+from torchglass.reference_models.learning.averaging import averaged
+from torchglass.reference_models.learning.batches import Batch, Batches, held_out
+from torchglass.reference_models.learning.checkpointing import checkpointed
+from torchglass.reference_models.learning.optimizers import optimizer_for
+from torchglass.reference_models.learning.processes import from_first, shared
+from torchglass.reference_models.learning.schedule import scheduled
+from torchglass.reference_models.learning.seeding import reseed
+from torchglass.reference_models.learning.stopping import EarlyStopping
+from torchglass.reference_models.lesson import Epoch, Gallery, Setup
+from torchglass.reference_models.progress import Bar, bar
 from torchglass.reference_models.recorder import Recorder
-from torchglass.reference_models.samples import save_samples
-from torchglass.reference_models.threads import cpu_threads
-from torchglass.reference_models.weights import save_weights, state_arrays, weights_path
+from torchglass.reference_models.tasks.choosing import task_for
+from torchglass.reference_models.tasks.scores import Scores, Tally
 
-LAYERS_EVERY = 10  # steps between layer statistics: two points an epoch on the digits, a tenth of the cost
-HISTOGRAMS_EVERY = 50
-PROFILE_EVERY, PROFILE_STEPS = 150, 3
-MAX_CHECKPOINTS = 10  # a model's growth in ten pictures; LeNet-5 then takes 2.5 MB of the store
+TEST_BATCH = 256  # no gradients are kept, so a larger batch than the recipe's costs little memory
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingResult:
-    """What came of a training run: the epochs that were completed and the trained model, in eval mode on its device.
+class SupervisedLesson:
+    """Learning from samples and their targets, with every switch of the recipe."""
 
-    `seconds` is wall time from attaching to the last record; `weights` is the file of the final weights, None where
-    training was interrupted or nothing is recorded.
-    """
-
-    run_name: str
-    store: str | None = field(repr=False)  # a database's address may hold its password
-    device: str
-    epochs: tuple[Epoch, ...]
-    seconds: float
-    weights: Path | None
-    interrupted: bool
-    quality_bar: float
-    model: nn.Module
+    def __init__(self, setup: Setup) -> None:
+        recipe, split, device = setup.recipe, setup.split, setup.device
+        self._setup = setup
+        self.form = split.form
+        self.epochs = recipe.epochs
+        self._recipe, self._precision, self._place = recipe, setup.precision, setup.placement
+        self._task = task_for(split, recipe)
+        self._loss = setup.exhibit.loss or self._task.loss
+        learnt, self._validation = held_out(split.train, recipe.validation, setup.seed)
+        self._batches = Batches(
+            learnt,
+            recipe.batch_size,
+            seed=setup.seed,
+            workers=setup.workers,
+            placement=setup.placement,
+            pinned=device.type == "cuda",
+        )
+        self._jitter = Jitter(setup.seed) if recipe.augment else None
+        self._plain = setup.model
+        self._average = averaged(self._plain, recipe.ema)
+        self._stopping = EarlyStopping(recipe.early_stopping) if recipe.early_stopping else None
+        self.model = shared(self._plain, setup.placement, device)
+        if setup.compile:
+            self.model = torch.compile(self.model)  # type: ignore[assignment]
+        self.optimizer = optimizer_for(self._plain.parameters(), recipe)
+        self._schedule = scheduled(self.optimizer, recipe, recipe.epochs * -(-len(self._batches) // recipe.accumulate))
 
     @property
-    def test_accuracy(self) -> float | None:
-        """Return the last epoch's test accuracy, 0..1; None when no epoch was completed."""
-        return self.epochs[-1].test.accuracy if self.epochs else None
+    def trained(self) -> nn.Module:
+        """The module whose weights are tested and kept."""
+        return self._plain if self._average is None else self._average.module
 
-    @property
-    def passed(self) -> bool:
-        """Tell whether the test accuracy reached the model's quality bar."""
-        return self.test_accuracy is not None and self.test_accuracy >= self.quality_bar
+    def fit(self, run: Recorder, *, done: int = 0) -> Iterator[Epoch]:
+        """Train epoch by epoch and yield each one's scores; the device is waited for once an epoch, never within."""
+        show = self._setup.progress
+        with ExitStack() as stack:
+            if self._recipe.checkpointing:
+                stack.enter_context(checkpointed(self._plain))
+            epochs_bar = stack.enter_context(bar("training", self.epochs, "epoch", show=show))
+            epochs_bar.update(done)
+            for number in range(done + 1, self.epochs + 1):
+                with bar(f"epoch {number}", len(self._batches), "batch", show=show, stays=False) as batches_bar:
+                    tally = self.train_epoch(number, run, batches_bar)
+                scores, stops = self._judged(tally, last=number == self.epochs)
+                epoch = Epoch(number, run.current_step, scores)
+                epochs_bar.set_postfix_str(self._headline(scores))
+                epochs_bar.update()
+                yield epoch
+                if stops:
+                    return
+
+    def train_epoch(self, number: int, run: Recorder, batches_bar: Bar) -> Tally:
+        """Take an optimizer step for each group of batches and return the count of the answers, on the device."""
+        device, scaler, accumulate = self._precision.device, self._precision.scaler, self._recipe.accumulate
+        tally = self._task.tally(device, train=True)
+        group = self._batches.batch_size * accumulate
+        seen, last = 0, len(self._batches)
+        reseed(self._setup.seed, number, self._place.rank, device)
+        if self._jitter is not None:
+            self._jitter.begin(number, self._place.rank)
+        self.model.train()
+        for place, batch in enumerate(run.batches(self._batches.of_epoch(number)), start=1):
+            inputs, targets = (tensor.to(device, non_blocking=True) for tensor in batch)
+            if self._jitter is not None:
+                inputs = self._jitter(inputs)
+            is_whole = place % accumulate == 0 or place == last
+            in_group = min(group, self._batches.samples - seen // group * group)
+            with self._gradients_kept_apart(is_whole):
+                with self._precision.autocast():
+                    outputs = self.model(inputs)
+                loss = self._loss(outputs.float(), targets)
+                scaler.scale(loss * (len(targets) / in_group)).backward()  # type: ignore[no-untyped-call]
+            seen += len(targets)
+            if is_whole:
+                self._step(run)
+            tally.add(outputs, targets, loss)
+            run.log({"loss": loss.detach()})
+            batches_bar.update()
+        return tally
+
+    def evaluate(self, samples: Samples) -> Scores:
+        """Score the trained module on samples, in eval mode and without gradients; its mode is restored."""
+        model, device = self.trained, self._precision.device
+        was_training = model.training
+        tally = self._task.tally(device, train=False)
+        model.eval()
+        try:
+            with torch.no_grad():
+                for inputs, targets in _test_batches(samples, device):
+                    with self._precision.autocast():
+                        outputs = model(inputs)
+                    tally.add(outputs, targets, self._loss(outputs.float(), targets))
+        finally:
+            model.train(was_training)
+        return tally.read()
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next epoch depends on."""
+        return {
+            "model": self._plain.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "scaler": self._precision.scaler.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "stopping": None if self._stopping is None else self._stopping.state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go back to where `state` was called."""
+        self._plain.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._precision.scaler.load_state_dict(state["scaler"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        if self._stopping is not None:
+            self._stopping.load_state(state["stopping"])
+
+    def gallery(self) -> Gallery:
+        """Choose the first test samples, and training samples at random for a background."""
+        return gallery_of(self._setup.split, self._setup.seed)
+
+    def _step(self, run: Recorder) -> None:
+        scaler = self._precision.scaler
+        if self._recipe.clip_norm is not None:
+            scaler.unscale_(self.optimizer)
+            norm = clip_grad_norm_(self._plain.parameters(), self._recipe.clip_norm)
+            run.log({"gradient_norm": norm})
+        scaler.step(self.optimizer)
+        scaler.update()
+        self.optimizer.zero_grad()
+        self._schedule.step()
+        if self._average is not None:
+            self._average.update_parameters(self._plain)
+
+    def _gradients_kept_apart(self, is_whole: bool) -> AbstractContextManager[None]:
+        """The processes share gradients once a step: in the last of its batches."""
+        if self._place.is_shared and not is_whole:
+            wrapper: Any = getattr(self.model, "_orig_mod", self.model)
+            context: AbstractContextManager[None] = wrapper.no_sync()
+            return context
+        return nullcontext()
+
+    def _judged(self, tally: Tally, *, last: bool) -> tuple[Scores, bool]:
+        """Score the epoch in the first process and tell all whether it was the last one."""
+        found = self._judge(tally, last=last) if self._place.is_first else None
+        return from_first(found, self._place)
+
+    def _judge(self, tally: Tally, *, last: bool) -> tuple[Scores, bool]:
+        values = tally.read().under("train")
+        stops = last
+        if self._validation is not None:
+            validation = self.evaluate(self._validation).under("validation")
+            values |= validation
+            if self._stopping is not None:
+                headline = self._setup.exhibit.bar.metric.rpartition("/")[2]
+                stops |= self._stopping.judge(validation[f"validation/{headline}"], self.trained)
+                if stops:
+                    self._stopping.restore(self.trained)
+                    values["early_stopping/best_epoch"] = self._stopping.best_epoch
+        test = self.evaluate(self._setup.split.test)
+        return Scores(values | test.under("test"), test.arrays), stops
+
+    def _headline(self, scores: Scores) -> str:
+        metric = self._setup.exhibit.bar.metric
+        return f"{metric.replace('/', ' ')} {scores.values.get(metric, float('nan')):.4g}"
 
 
-def train(options: TrainingOptions) -> TrainingResult:
-    """Train as asked and record the run; Ctrl-C ends it in good order and returns what there is, `interrupted`.
-
-    With the same options on the same device the weights are equal, bit for bit on the CPU, recorded or not.
+def supervised(setup: Setup) -> SupervisedLesson:
+    """Prepare the supervised lesson.
 
     Raises:
-        OptionError: when the machine has no such device, or the device no mixed precision.
-        DataError: when the data set is missing or damaged, or the weights cannot be written.
+        OptionError: a switch has no meaning for these data or this loss.
     """
-    precision = choose_precision(choose_device(options.device), options.amp)
-    lesson = prepare_lesson(options, precision)
-    run_name, store, weights = options.run_name, None, None
-    epochs: list[Epoch] = []
-    interrupted = False
-    started = time.perf_counter()
-    try:
-        with threads_for(precision.device, options.recipe), watch(lesson, options) as run:
-            if not isinstance(run, DisabledRun):
-                run_name, store = run.name, run.store_address
-            save_gallery(lesson, options, run)
-            for epoch in fit(lesson, run, progress=options.progress):
-                epochs.append(epoch)
-                if is_kept(epoch.number, lesson.epochs):
-                    save_checkpoint(lesson.model, epoch, options, run)
-            if store is not None:
-                weights = weights_path(run.folder, run_name)
-                save_weights(lesson.model, weights)
-    except KeyboardInterrupt:
-        interrupted = True
-    return TrainingResult(
-        run_name=run_name,
-        store=store,
-        device=str(precision.device),
-        epochs=tuple(epochs),
-        seconds=time.perf_counter() - started,
-        weights=weights,
-        interrupted=interrupted,
-        quality_bar=options.exhibit.quality_bar,
-        model=lesson.model.eval(),
-    )
+    form, recipe = setup.split.form, setup.recipe
+    if recipe.augment and (form.kind != "pictures" or form.task != "classification"):
+        raise OptionError(f"augment jitters pictures that are classified, and these data are {form.kind}: leave it out")
+    if recipe.label_smoothing and (form.task != "classification" or setup.exhibit.loss is not None):
+        raise OptionError(
+            f"label_smoothing is {recipe.label_smoothing} and {setup.exhibit.name} does not learn by cross entropy "
+            "here: leave it out"
+        )
+    if recipe.early_stopping and not recipe.validation:
+        raise OptionError("early_stopping chooses by a validation part: give validation too, such as 0.1")
+    if recipe.checkpointing and setup.compile:
+        raise OptionError("checkpointing and compile are both on, which is not offered: choose one of them")
+    return SupervisedLesson(setup)
 
 
-def prepare_lesson(options: TrainingOptions, precision: Precision) -> Lesson:
-    """Load the data and build the model that the options name, with initial weights by the seed."""
-    exhibit = options.exhibit
-    split = exhibit.load_data(options.dataset_name, options.seed, options.cache, progress=options.progress)
-    with seeded(options.seed):
-        model = exhibit.build()
-    return prepare(
-        model.to(precision.device),
-        len(exhibit.class_names),
-        split,
-        options.recipe,
-        precision,
-        seed=options.seed,
-        workers=options.workers,
-    )
-
-
-def watch(lesson: Lesson, options: TrainingOptions) -> Run:
-    """Attach torchglass to the lesson with everything that the page can show."""
-    return attach(
-        lesson.model,
-        lesson.optimizer,
-        run=options.run_name,
-        store=options.store,
-        config=describe(lesson, options),
-        every=LAYERS_EVERY,
-        histograms=HISTOGRAMS_EVERY,
-        profile=every(PROFILE_EVERY, steps=PROFILE_STEPS),
-        mode=options.mode,
-    )
-
-
-def threads_for(device: torch.device, recipe: Recipe) -> AbstractContextManager[None]:
-    """Return the context in which the recipe's thread count holds, which speaks of the CPU alone."""
-    return cpu_threads(recipe.cpu_threads if device.type == "cpu" else None)
-
-
-def describe(lesson: Lesson, options: TrainingOptions) -> dict[str, Any]:
-    """Return what a reader must know to train the same model again."""
-    precision = lesson.precision
-    return {
-        "model": options.model,
-        "dataset": options.dataset_name,
-        "seed": options.seed,
-        "device": str(precision.device),
-        "precision": "float32" if precision.dtype is None else str(precision.dtype).removeprefix("torch."),
-        "optimizer": type(lesson.optimizer).__name__,
-        "schedule": "linear rise, cosine fall",
-        "workers": options.workers,
-        "train_images": len(lesson.split.train_labels),
-        "test_images": len(lesson.split.test_labels),
-        **asdict(options.recipe),
-    }
-
-
-def save_gallery(lesson: Lesson, options: TrainingOptions, run: Recorder) -> None:
-    """Keep the first test pictures with the run."""
-    images, labels = lesson.split.test_images, lesson.split.test_labels
-    save_samples(run, options.exhibit, options.dataset_name, options.seed, images, labels)
-
-
-def save_checkpoint(model: nn.Module, epoch: Epoch, options: TrainingOptions, run: Recorder) -> None:
-    """Keep the weights after an epoch with the run, and what `model_from_checkpoint` needs to rebuild the model."""
-    meta = {
-        "model": options.model,
-        "dataset": options.dataset_name,
-        "seed": options.seed,
-        "epoch": epoch.number,
-        "test_accuracy": epoch.test.accuracy,
-    }
-    run.save_arrays("checkpoint", "weights", state_arrays(model), meta, step=epoch.step)
-
-
-def is_kept(number: int, epochs: int) -> bool:
-    """Tell whether the weights after epoch `number` (from 1) are kept: the last one, and evenly spaced ones before."""
-    return number == epochs or number % -(-epochs // MAX_CHECKPOINTS) == 0
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's generator for a while; afterwards it is as it was before."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
+def _test_batches(samples: Samples, device: torch.device) -> Iterator[Batch]:
+    for inputs, targets in zip(
+        torch.split(samples.inputs, TEST_BATCH), torch.split(samples.targets, TEST_BATCH), strict=True
+    ):
+        yield inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)

@@ -14,18 +14,20 @@ from torch import Tensor, nn
 
 from torchglass.errors import DataError
 from torchglass.reference_models.catalogue import get
+from torchglass.reference_models.data.form import DataForm
 
 WEIGHTS_FOLDER = "torchglass-weights"
 MAX_NAME_CHARACTERS = 200  # file systems allow 255 bytes
 
 
-def weights_path(folder: Path, run_name: str) -> Path:
-    """Return where a run's weights lie in the folder of its files: `torchglass-weights/<run name>.pt`.
+def file_stem(run_name: str) -> str:
+    """Return a file name for a run: characters that it should not hold become underscores."""
+    return re.sub(r"[^\w.-]", "_", run_name)[:MAX_NAME_CHARACTERS].lstrip(".") or "_"
 
-    Characters that a file name should not hold become underscores.
-    """
-    stem = re.sub(r"[^\w.-]", "_", run_name)[:MAX_NAME_CHARACTERS].lstrip(".") or "_"
-    return folder / WEIGHTS_FOLDER / f"{stem}.pt"
+
+def weights_path(folder: Path, run_name: str) -> Path:
+    """Return where a run's weights lie in the folder of its files: `torchglass-weights/<run name>.pt`."""
+    return folder / WEIGHTS_FOLDER / f"{file_stem(run_name)}.pt"
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -34,13 +36,21 @@ def save_weights(model: nn.Module, path: Path) -> None:
     Raises:
         DataError: when the file cannot be written.
     """
-    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    write_whole(path, {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()})
+
+
+def write_whole(path: Path, content: object) -> None:
+    """Write what `torch.save` takes, whole or not at all.
+
+    Raises:
+        DataError: when the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:100]}.", suffix=".partial")
         try:
             with os.fdopen(handle, "wb") as file:
-                torch.save(state, file)
+                torch.save(content, file)
             os.replace(name, path)
         finally:
             Path(name).unlink(missing_ok=True)
@@ -71,7 +81,7 @@ def state_arrays(model: nn.Module) -> dict[str, npt.NDArray[Any]]:
 
 
 def model_from_checkpoint(arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]) -> nn.Module:
-    """Rebuild the model `meta["model"]` with the weights of a checkpoint, in eval mode on the CPU.
+    """Rebuild the model of a checkpoint in eval mode on the CPU: its notes say which, and for what data.
 
     torch's random state is as it was before.
 
@@ -79,13 +89,26 @@ def model_from_checkpoint(arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[
         DataError: when the arrays are not that model's weights, or `meta` names no model.
         OptionError: when the model is not in the catalogue.
     """
-    if not isinstance(meta.get("model"), str):
-        raise DataError(f"the checkpoint does not name its model (its notes: {dict(meta)!r}): train the model again")
-    with torch.random.fork_rng(devices=[]):
-        model = get(meta["model"]).build()
+    model = blank_model(meta)
     state = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
     _load_state(model, state, "the checkpoint")
     return model.eval()
+
+
+def blank_model(meta: Mapping[str, Any]) -> nn.Module:
+    """Build the model that a checkpoint's notes name, with fresh weights; torch's random state is as it was before.
+
+    Raises:
+        DataError: when `meta` names no model, or not for what data.
+        OptionError: when the model is not in the catalogue.
+    """
+    if not isinstance(meta.get("model"), str):
+        raise DataError(f"the checkpoint does not name its model (its notes: {dict(meta)!r}): train the model again")
+    path = meta.get("model_path")
+    with torch.random.fork_rng(devices=[]):
+        return get(meta["model"]).build(
+            DataForm.from_json(meta.get("form")), meta.get("dropout"), None if path is None else Path(path)
+        )
 
 
 def _load_state(model: nn.Module, state: object, origin: str) -> None:

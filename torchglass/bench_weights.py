@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchglass.errors import NoStoreError, RunNotFoundError
-from torchglass.reference_models import TrainingOptions, get, load_weights, model_from_checkpoint, train
+from torchglass.reference_models import DataRequest, TrainingOptions, get, load_weights, model_from_checkpoint, train
 from torchglass.store import Artifact, Run, Store, open_store
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def trained_model(wanted: Wanted) -> Trained:
     dataset = wanted.dataset or (found.dataset if found is not None else exhibit.datasets[0])
     exhibit.source(dataset)
     if wanted.weights is not None:
-        model = exhibit.build().eval()
+        model = exhibit.build(exhibit.load_data(dataset, DataRequest(cache=wanted.cache)).form).eval()
         load_weights(wanted.weights, model)
         seed, step, run = (found.seed, found.step, found.run) if found is not None else (0, 0, None)
         return Trained(model, dataset, seed, step, run)
@@ -100,7 +100,7 @@ def _train_quickly(wanted: Wanted, dataset: str) -> Trained:
             dataset=dataset,
             store=wanted.store,
             device=wanted.device,
-            epochs=epochs,
+            changes={"epochs": epochs},
             cache=wanted.cache,
             mode="on" if wanted.record else "disabled",
         )

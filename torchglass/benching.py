@@ -52,8 +52,10 @@ def bench_model(options: argparse.Namespace) -> int:
     """
     from torchglass.bench_table import lines_of
     from torchglass.bench_weights import Wanted, trained_model
+    from torchglass.errors import OptionError
     from torchglass.reference_models.catalogue import get
-    from torchglass.reference_models.precision import choose_device
+    from torchglass.reference_models.data.request import DataRequest
+    from torchglass.reference_models.learning.precision import choose_device
     from torchglass.reference_models.variants.comparing import Terms, compare_variants
     from torchglass.reference_models.variants.registry import get_variants, variant_names
 
@@ -73,11 +75,14 @@ def bench_model(options: argparse.Namespace) -> int:
         )
     )
     recipe = exhibit.source(trained.dataset).recipe
+    split = exhibit.load_data(trained.dataset, DataRequest(trained.seed, options.cache, progress=True))
+    if (split.form.kind, split.form.task) != ("pictures", "classification"):
+        raise OptionError(f"bench-model compares classifiers of pictures, and {exhibit.name} is none: choose lenet5")
     comparison = compare_variants(
         exhibit,
         trained.dataset,
         trained.model.to(device),
-        exhibit.load_data(trained.dataset, trained.seed, options.cache, progress=True),
+        split,
         recipe,
         variants,
         Terms(

@@ -1,4 +1,4 @@
-"""The command `torchglass`: parse, call one room, print. Exit codes: 0 done, 1 below the quality bar, 2 a request that
+"""The command `torchglass`: parse, call one room, print. Exit codes: 0 done, 1 no epoch was completed, 2 a request that
 cannot be met (one sentence on stderr), 130 interrupted."""
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from torchglass.devices import add_devices
 from torchglass.errors import MissingExtraError, OptionError, TorchglassError
 from torchglass.kept_traces import add_trace
 from torchglass.managing import add_verbs
+from torchglass.models import add_models
+from torchglass.training import add_train
 
 RUNS_EPILOG = """\
 A condition compares names with numbers, texts and each other: < <= == != >= > in, is None, and, or, not.
@@ -27,7 +29,7 @@ A name is one of these, in this order; what a run lacks meets no condition:
                                           .min_step .max_step .last_step; the key's last part is enough if clear
   config.lr  series.lr  `val-loss`.min    says which is meant; backquotes take any characters
   'good' in tags and created > '2026-11-01' and status in ('failed', 'lost')"""
-EXIT_BELOW_BAR, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_REFUSED, EXIT_INTERRUPTED = 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,36 +59,6 @@ def _demo(options: argparse.Namespace) -> int:
     from torchglass.demo import run_demo
 
     return run_demo(options.store, options.report, serve=not options.no_ui, port=options.port, device=options.device)
-
-
-def _train(options: argparse.Namespace) -> int:
-    from torchglass.reference_models import TrainingOptions, train
-
-    result = train(
-        TrainingOptions(
-            model=options.model,
-            dataset=options.dataset,
-            store=options.store,
-            run=options.run,
-            device=options.device,
-            amp=options.amp,
-            epochs=options.epochs,
-            batch_size=options.batch_size,
-            learning_rate=options.lr,
-            seed=options.seed,
-            cache=options.cache,
-            workers=options.workers,
-            progress=not options.quiet,
-        )
-    )
-    if result.interrupted:
-        print(f"{result.run_name}: interrupted after {len(result.epochs)} epochs", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    if result.test_accuracy is None:
-        return EXIT_BELOW_BAR
-    print(f"{result.run_name}: test accuracy {result.test_accuracy:.2%} in {result.seconds:.1f} s on {result.device}")
-    print(f"weights: {result.weights}")
-    return 0
 
 
 def _ui(options: argparse.Namespace) -> int:
@@ -189,19 +161,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     demo.add_argument("--report", type=Path, default=Path("torchglass-report.html"), help="where the report goes")
 
-    train = verb("train", _train, "Train a reference model with torchglass attached.")
-    train.add_argument("model", help="name of a reference model, such as lenet5")
-    train.add_argument("--dataset", help="a data set of the model (default: one that needs no download)")
-    train.add_argument("--run", help="name of the run")
-    train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
-    train.add_argument("--amp", action="store_true", help="automatic mixed precision")
-    train.add_argument("--epochs", type=int)
-    train.add_argument("--batch-size", type=int)
-    train.add_argument("--lr", type=float, help="learning rate")
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--workers", type=int, default=0, help="processes that load data")
-    train.add_argument("--cache", type=Path, help="folder of downloaded data sets")
-    train.add_argument("--quiet", action="store_true", help="no progress bars")
+    add_models(verb)
+    add_train(verb)
 
     ui = verb("ui", _ui, "Serve the page.")
     ui.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1: this machine only)")

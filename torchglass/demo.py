@@ -65,8 +65,8 @@ def _finished_run(store: Store) -> Run | None:
 def _train(store: Store, device: str) -> None:
     print(f"Training {MODEL} with torchglass attached ...", flush=True)
     result = train(TrainingOptions(model=MODEL, store=store.location.address, run=RUN_NAME, device=device))
-    if not result.interrupted and result.test_accuracy is not None:
-        print(f"Test accuracy {result.test_accuracy:.2%} in {result.seconds:.1f} s on {result.device}.", flush=True)
+    if not result.interrupted and result.score is not None:
+        print(f"{result.told.capitalize()} in {result.seconds:.1f} s on {result.device}.", flush=True)
 
 
 def _explain(store: Store, run: Run) -> None:

@@ -18,15 +18,17 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from torchglass.reference_models import digits, mnist
-from torchglass.reference_models.exhibit import DataSource, Recipe, ReferenceModel
+from torchglass.reference_models.data.digits import load_digits_split
+from torchglass.reference_models.data.mnist import load_mnist_split
+from torchglass.reference_models.exhibit import Blueprint, DataSource, ExplainTarget, QualityBar, ReferenceModel
+from torchglass.reference_models.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def build_lenet5() -> nn.Module:
-    """Build LeNet-5: (N, 1, 32, 32) pictures in 0..1 to (N, 10) logits, 61,706 parameters.
+def build_lenet5(blueprint: Blueprint) -> nn.Module:
+    """Build LeNet-5: (N, 1, 32, 32) pictures in 0..1 to (N, classes) logits, 61,706 parameters for ten.
 
     Every step is a named module and no ReLU works in place, so hooks and explainers see each activation by name.
     """
@@ -45,7 +47,7 @@ def build_lenet5() -> nn.Module:
             relu3=nn.ReLU(),
             fc2=nn.Linear(120, 84),
             relu4=nn.ReLU(),
-            fc3=nn.Linear(84, 10),
+            fc3=nn.Linear(84, blueprint.form.outputs),
         )
     )
 
@@ -57,14 +59,11 @@ EXHIBIT = ReferenceModel(
     name="lenet5",
     title="LeNet-5",
     summary="The convolutional network that read bank cheques: two convolutions, three linear layers, ten digits.",
-    input_shape=(1, 32, 32),
-    class_names=("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
     builder=build_lenet5,
     sources=(
-        DataSource("digits", digits.load_digits_split, DIGITS_RECIPE),
-        DataSource("mnist", mnist.load_mnist_split, MNIST_RECIPE),
+        DataSource("digits", load_digits_split, DIGITS_RECIPE),
+        DataSource("mnist", load_mnist_split, MNIST_RECIPE, needs="network"),
     ),
-    quality_bar=0.97,
-    explain_layer="relu2",
-    explain_baseline=0.0,
+    bar=QualityBar("test/accuracy", 0.97),
+    explain=ExplainTarget(methods=("gradcam", "shap", "lime"), layer="relu2"),
 )

@@ -40,7 +40,7 @@ def compare_inference(place: Workplace, variants: Sequence[Variant], recall: Rec
     images, _ = place.batches()[0]
     tasks = {name: _task(each.predictor.forward, images) for name, each in ready.items()}
     turns, calls = place.take_turns(tasks, variants[0].name, found)
-    test_images, labels = place.split.test_images, place.split.test_labels
+    test_images, labels = place.split.test.inputs, place.split.test.targets
     original = logits_of(copy.deepcopy(place.model).eval(), test_images, place.batch_size, place.device)
     outcomes: dict[str, Inference | CannotRun] = {}
     for variant in variants:
@@ -77,7 +77,7 @@ def _ready(place: Workplace, variant: Variant) -> Ready | CannotRun:
     if isinstance(prepared, CannotRun):
         return prepared
     try:
-        logits = logits_of(prepared.made.forward, place.split.test_images, place.batch_size, place.device)
+        logits = logits_of(prepared.made.forward, place.split.test.inputs, place.batch_size, place.device)
         size = shipped_size(prepared.made)
     except Exception as error:  # a model that cannot be saved, or fails on other data: of whatever class
         return CannotRun(reason(error))

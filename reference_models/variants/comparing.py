@@ -12,10 +12,11 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
-from torchglass.reference_models.exhibit import Recipe, ReferenceModel
+from torchglass.reference_models.data.samples import Split
+from torchglass.reference_models.exhibit import ReferenceModel
+from torchglass.reference_models.learning.threads import cpu_threads
 from torchglass.reference_models.progress import Bar, bar
-from torchglass.reference_models.split import Split
-from torchglass.reference_models.threads import cpu_threads
+from torchglass.reference_models.recipe import Recipe
 from torchglass.reference_models.variants.answering import compare_inference
 from torchglass.reference_models.variants.devices import device_name, seeded_on
 from torchglass.reference_models.variants.memory import MemoryQuestion, ask_memory, missing, write_question
@@ -66,7 +67,7 @@ def compare_variants(
         TemporaryDirectory(prefix="torchglass-variants-") as folder,
         bar("variants", 2 * len(terms.modes) * len(variants), "", show=progress) as shown,
     ):
-        fresh = exhibit.build().to(device)
+        fresh = exhibit.build(split.form).to(device)
         place = Workplace(
             model=model,
             split=split,
@@ -96,7 +97,7 @@ def compare_variants(
         calls_per_turn={
             mode: found.calls for mode, found in (("train", training), ("infer", inference)) if found is not None
         },
-        test_images=len(split.test_labels),
+        test_images=len(split.test.targets),
         rows=tuple(_row(variant, training, inference) for variant in variants),
         seconds={
             **({f"train/{name}": taken for name, taken in training.seconds.items()} if training else {}),
@@ -136,6 +137,7 @@ def _memory_of(exhibit: ReferenceModel, place: Workplace, folder: Path) -> Calla
         return ask_memory(
             MemoryQuestion(
                 model=exhibit.name,
+                form=place.split.form.to_json(),
                 variant=variant,
                 mode=mode,
                 device=str(place.device),

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from torchglass.reference_models.variants.registry import variant_names
 from torchglass.reference_models.variants.results import Memory
@@ -24,6 +25,7 @@ class MemoryQuestion:
     """What the fresh process does; `folder` holds the weights and a batch of images, labels and calibration images."""
 
     model: str
+    form: dict[str, Any]
     variant: str
     mode: Mode
     device: str

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from torchglass.reference_models.catalogue import get
+from torchglass.reference_models.data.form import DataForm
 from torchglass.reference_models.variants.learning import optimizer_of, train_step
 from torchglass.reference_models.variants.memory import BATCH, WEIGHTS, MemoryQuestion, missing
 from torchglass.reference_models.variants.registry import ORIGINAL, get_variants
@@ -69,7 +70,7 @@ def _work(
 ) -> Callable[[], object]:
     """Load the model, apply a technique, and return one call of what was asked for."""
     variant = get_variants((name,))[-1]
-    model = get(question.model).build()
+    model = get(question.model).build(DataForm.from_json(question.form))
     model.load_state_dict(torch.load(Path(question.folder) / WEIGHTS, weights_only=True))
     model = model.to(images.device).train(question.mode == "train")
     subject = Subject(model, images.device, images, calibration)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import OptionError
-from torchglass.reference_models.exhibit import Recipe
-from torchglass.reference_models.split import Split
+from torchglass.reference_models.data.samples import Split
+from torchglass.reference_models.recipe import Recipe
 from torchglass.reference_models.variants.devices import waiting_for
 from torchglass.reference_models.variants.learning import Batch
 from torchglass.reference_models.variants.results import CannotRun, Floats, Memory
@@ -56,22 +56,22 @@ class Workplace:
     @property
     def calibration(self) -> Tensor:
         """Return training images (n, C, H, W) on the CPU for techniques that must see data."""
-        return self.split.train_images[:CALIBRATION_IMAGES]
+        return self.split.train.inputs[:CALIBRATION_IMAGES]
 
     def batches(self) -> list[Batch]:
         """Return `steps` batches of training images and labels on the device, in an order by the seed.
 
         A small data set begins again, in the same order.
         """
-        count = len(self.split.train_labels)
+        count = len(self.split.train.targets)
         order = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed))
         places = torch.split(order[torch.arange(self.steps * self.batch_size) % count], self.batch_size)
-        images, labels = self.split.train_images, self.split.train_labels
+        images, labels = self.split.train.inputs, self.split.train.targets
         return [(images[place].to(self.device), labels[place].to(self.device)) for place in places]
 
     def subject(self, model: nn.Module, *, training: bool) -> Subject:
         """Return a copy of a model, in the mode asked for, with what a technique may look at."""
-        images = self.split.train_images[torch.arange(self.batch_size) % len(self.split.train_labels)]
+        images = self.split.train.inputs[torch.arange(self.batch_size) % len(self.split.train.targets)]
         return Subject(copy.deepcopy(model).train(training), self.device, images.to(self.device), self.calibration)
 
     def take_turns(

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "instrumentation": {"store", "traces", "errors"},
     "bridges": {"store", "instrumentation", "errors"},
     "explainers": {"errors"},
-    "reference_models": {"errors", "instrumentation"},
+    "reference_models": {"errors", "instrumentation", "store"},
     "charts": {"store", "analysis", "errors"},
     "report": {"store", "charts", "analysis", "errors"},
     "exchange": {"store", "errors"},

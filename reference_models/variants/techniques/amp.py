@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from torchglass.reference_models.precision import Precision, choose_precision
+from torchglass.reference_models.learning.precision import Precision, choose_precision
 from torchglass.reference_models.variants.technique import (
     Forward,
     Learner,
@@ -21,7 +21,7 @@ def predictor(subject: Subject) -> Predictor:
     Raises:
         OptionError: on MPS.
     """
-    precision = choose_precision(subject.device, amp=True)
+    precision = choose_precision(subject.device, amp="auto")
     return Predictor(_autocast(subject.model, precision), saved_weights(subject.model), (_told(precision),))
 
 
@@ -31,7 +31,7 @@ def learner(subject: Subject) -> Learner:
     Raises:
         OptionError: on MPS.
     """
-    precision = choose_precision(subject.device, amp=True)
+    precision = choose_precision(subject.device, amp="auto")
     parameters = tuple(subject.model.parameters())
     return Learner(_autocast(subject.model, precision), parameters, precision.scaler, (_told(precision),))
 

@@ -1,0 +1,1 @@
+"""The networks that are more than a few lines; small ones stand in their exhibit's file."""
