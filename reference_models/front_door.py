@@ -199,7 +199,7 @@ class Before:
 
 def _device_of(options: TrainingOptions, place: Placement) -> torch.device:
     device = choose_device(options.device)
-    if place.is_shared and device.type == "cuda" and device.index is None:
+    if place.is_shared and str(device) == "cuda":
         return torch.device("cuda", place.local_rank)
     return device
 
