@@ -18,6 +18,7 @@ from torchglass.errors import MissingExtraError, OptionError, TorchglassError
 from torchglass.kept_traces import add_trace
 from torchglass.managing import add_verbs
 from torchglass.models import add_models
+from torchglass.sweeping import add_sweep
 from torchglass.training import add_train
 
 RUNS_EPILOG = """\
@@ -163,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_models(verb)
     add_train(verb)
+    add_sweep(verb)
 
     ui = verb("ui", _ui, "Serve the page.")
     ui.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1: this machine only)")

@@ -39,6 +39,7 @@ def add_sweep(verb: Verb) -> None:
     sweep.add_argument("--switches", type=_names, metavar="A,B", help="what is varied (default: all with a span)")
     sweep.add_argument("--dataset", help="a data set of the model (default: its first)")
     sweep.add_argument("--data", type=Path, help="a file or folder of your own, for a data set that needs one")
+    sweep.add_argument("--model-path", type=Path, metavar="DIR", help="folder of a model of yours, for hf_classifier")
     sweep.add_argument("--epochs", type=_count, help="of each trial (default: the recipe's)")
     sweep.add_argument("--timeout", type=float, metavar="SECONDS", help="begin no trial after so long")
     sweep.add_argument("--seed", type=int, default=0, help="of the training and of the search (0)")
@@ -80,6 +81,7 @@ def _sweep(options: argparse.Namespace) -> int:
         seed=options.seed,
         device=options.device,
         data=options.data,
+        model_path=options.model_path,
         cache=options.cache,
         workers=options.workers,
         limit=options.limit,
@@ -126,6 +128,10 @@ def _search(trials: Trials, order: SweepOrder, options: argparse.Namespace) -> N
         try:
             study.optimize(lambda trial: _ended(trial, order, say=not options.quiet), n_trials=1, catch=(_Failed,))
             is_waiting = False
+        except ValueError as error:
+            if not str(error).startswith("Cannot tell a"):
+                raise
+            print("a trial was given up as lost while this machine was held up: another one has it", file=sys.stderr)
         except NoTrialLeft:
             running = _count_running(study)
             if not running:
@@ -154,7 +160,7 @@ def _join(trials: Trials, order: SweepOrder, total: int) -> Any:
     )
     means = {
         "model": order.model,
-        "dataset": order.dataset or order.exhibit.datasets[0],
+        "dataset": order.options({}).dataset_name,
         "metric": order.metric,
         "epochs": epochs,
         "seed": order.seed,
@@ -184,6 +190,7 @@ class _Failed(Exception):
 def _ended(trial: Any, order: SweepOrder, *, say: bool) -> float:
     """Judge a trial, and write down why it ended where that is not by its value."""
     import optuna
+    from optuna.exceptions import UpdateFinishedTrialError
 
     from torchglass.reference_models.sweeping.judging import Pruned, judge
     from torchglass.store.trials import ERROR, INTERRUPTED
@@ -193,6 +200,8 @@ def _ended(trial: Any, order: SweepOrder, *, say: bool) -> float:
     except Pruned:
         _tell(say, order, trial, "pruned")
         raise optuna.TrialPruned from None
+    except UpdateFinishedTrialError:
+        raise  # it was given up as lost; telling its end says so
     except (KeyboardInterrupt, TorchglassError):
         trial.set_user_attr(INTERRUPTED, True)
         raise

@@ -37,16 +37,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dashboard": {"store", "charts", "report", "analysis", "reference_models", "errors"},
 }
 HEAVY_ALLOWED: dict[str, set[str]] = {
-    "store": set(),
+    "store": {"optuna", "sqlalchemy"},
     "instrumentation": {"torch"},
     "bridges": {"torch", "matplotlib", "lightning", "pytorch_lightning", "transformers", "keras", "optuna"},
     "explainers": {"torch", "captum", "shap", "lime", "skimage", "sklearn"},
-    "reference_models": {"torch", "torchvision", "sklearn", "tqdm"},
+    "reference_models": {"torch", "torchvision", "sklearn", "tqdm", "optuna"},
     "charts": {"plotly"},
     "report": {"plotly", "jinja2"},
     "exchange": {"tensorboard", "pyarrow", "tqdm"},
     "traces": set(),
-    "analysis": set(),
+    "analysis": {"optuna"},
     "dashboard": {"streamlit", "starlette", "plotly", "pandas"},
 }
 HEAVY = set().union(*HEAVY_ALLOWED.values())
