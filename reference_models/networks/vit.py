@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-POSITION_SCALE = 0.02  # the usual size of a transformer's initial weights: positions hint, contents speak
 LONGEST_WAVE = 10_000.0  # as in Vaswani et al. 2017, arXiv 1706.03762
 
 
@@ -108,7 +107,7 @@ class VisionTransformer(nn.Module):
         channels, height, width = size
         rows, columns = height // plan.patch, width // plan.patch
         self.patches = _stem(plan, channels)
-        self.positions = nn.Parameter(POSITION_SCALE * waves(rows, columns, plan.dim))
+        self.positions = nn.Parameter(waves(rows, columns, plan.dim))
         self.blocks = nn.Sequential(*(Block(plan, dropout) for _ in range(plan.depth)))
         self.norm = nn.LayerNorm(plan.dim)
         self.maps = Maps(rows, columns)
