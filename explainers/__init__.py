@@ -1,4 +1,4 @@
-"""Explain what a model looks at: any picture classifier in, a frozen Explanation out.
+"""Explain what a model looks at: any model of pictures, text or rows in, a frozen Explanation out.
 
 This file loads neither torch nor captum, shap, lime: the first call of `explain` does, and only what its method needs.
 """

@@ -1,4 +1,4 @@
-"""Hold one explanation of a batch of pictures: what was asked, what came out and how far to trust it."""
+"""Hold one explanation of a batch of inputs: what was asked, what came out and how far to trust it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -8,38 +8,40 @@ import numpy as np
 import numpy.typing as npt
 
 from torchglass.errors import ExplainError
+from torchglass.explainers.kinds import Kind
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
-OutputSpace = Literal["logit", "probability"]
+OutputSpace = Literal["logit", "probability", "value"]
 
 _ARRAYS = ("attributions", "inputs", "targets", "outputs", "base_values", "standard_errors")
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """The attributions of N pictures, signed and on their raw scale, with their provenance and checks.
+    """The attributions of N inputs, signed and on their raw scale, with their provenance and checks.
 
     Arrays are read-only. Scaling for display is the chart's business: two explanations stay comparable here.
     """
 
     attributions: FloatArray
-    """(N, 1 or C, H, W), in input space, in units of the explained score."""
-    inputs: FloatArray
-    """(N, C, H, W), the pictures as the model saw them."""
+    """In input space, in units of the score: (N, 1 or C, H, W) of pictures, (N, T) of text, (N, F) of rows."""
+    inputs: FloatArray | IntArray
+    """(N, C, H, W), (N, T) or (N, F), the inputs as the model saw them; token ids are int64."""
     targets: IntArray
-    """(N,), the explained class of each picture."""
+    """(N,), the explained class of each input; 0 where the model has one output."""
     outputs: FloatArray
     """(N,), the explained score: the model's output for the target."""
     output_space: OutputSpace
-    """"probability" where the model's outputs are a distribution over classes, else "logit" (log-probabilities too)."""
+    """"probability" where the outputs are a distribution, "value" where there is one output, else "logit"."""
     method: str
     implementation: str
     """Library, version and class that computed it, for example "captum 0.9.0 LayerGradCam"."""
     seed: int
     seconds: float
     model_evaluations: int
-    """Pictures put forward through the model, masked and reference pictures among them."""
+    """Inputs put forward through the model, masked and reference inputs among them."""
+    kind: Kind = "pictures"
     base_values: FloatArray | None = None
     """(N,), the score that the attributions start from; None where the method has none."""
     standard_errors: FloatArray | None = None
@@ -56,14 +58,19 @@ class Explanation:
         for name in _ARRAYS:
             array = getattr(self, name)
             if array is not None:
-                own = np.array(array, dtype=np.int64 if name == "targets" else np.float32)
+                own = np.array(array, dtype=np.int64 if name in self._integers else np.float32)
                 own.setflags(write=False)
                 object.__setattr__(self, name, own)
 
+    @property
+    def _integers(self) -> tuple[str, ...]:
+        return ("targets", "inputs") if self.kind == "text" else ("targets",)
+
     def relevance(self, i: int) -> FloatArray:
-        """Sum picture i's attributions over its channels: (H, W), still signed and unscaled."""
-        summed: FloatArray = self.attributions[i].sum(axis=0)
-        return summed
+        """Give input i's attributions, still signed and unscaled: (H, W), summed over channels, or (T,) or (F,)."""
+        own = self.attributions[i]
+        relevance: FloatArray = own.sum(axis=0) if own.ndim == 3 else own
+        return relevance
 
     def to_arrays(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """Split into named arrays and JSON-able facts, so that a store needs no pickle."""

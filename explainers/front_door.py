@@ -1,4 +1,4 @@
-"""Explain a model's scores for pictures: check, copy, run one method, freeze the answer."""
+"""Explain a model's scores: check, copy, run one method, freeze the answer."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,51 +10,50 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.checks import (
-    Pictures,
-    Target,
-    checked_background,
-    checked_model,
-    checked_pictures,
-    checked_scores,
-    checked_targets,
-    device_of,
-)
+from torchglass.explainers.checks import Target, checked_model, checked_scores, checked_targets, device_of
 from torchglass.explainers.explanation import Explanation
+from torchglass.explainers.inputs import Inputs, checked_background, checked_inputs, kind_of
+from torchglass.explainers.kinds import Kind
 from torchglass.explainers.private_copy import private_copy, switch_in_place_off
 from torchglass.explainers.problem import Attribution, Problem
 from torchglass.explainers.random_state import borrowed_random_state
-from torchglass.explainers.registry import load_method
+from torchglass.explainers.registry import DEFAULTS, load_method
 from torchglass.explainers.scored_model import ScoredModel, output_space
 
 
 def explain(
     model: nn.Module,
-    inputs: Pictures,
+    inputs: Inputs,
     target: Target = None,
-    method: str = "gradcam",
+    method: str | None = None,
     *,
+    kind: Kind | None = None,
     layer: str | None = None,
-    background: Pictures | float | None = None,
+    background: Inputs | float | None = None,
+    padding: int = 0,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
     **options: Any,
 ) -> Explanation:
-    """Explain the score of each picture's target class.
+    """Explain the score of each input's target class, or a regression's value.
 
     Everything runs on a private copy in eval mode: the model comes back as it was (modes, hooks, gradients, buffers),
     and so do the random generators, after success and after failure.
 
     Args:
-        model: classifier of pictures, (N, C, H, W) to (N, K) or (N,), on any device.
-        inputs: float pictures (N, C, H, W), prepared as for training.
-        target: class to explain, one for all or one per picture; None for each picture's highest score.
-        method: "gradcam", "shap" or "lime"; `method_names()` lists them.
-        layer: name of the layer that "gradcam" reads; None to find it. The others do not read it.
-        background: what "a picture without its content" is, for "shap" (averaged over) and "lime" (shown where a
-            segment is hidden): pictures (B, C, H, W) or one (C, H, W), or a number for a flat picture. None is zero:
-            black, or the mean after normalising. A pixel equal to its background gets no relevance from "shap", so
-            pictures of the training set say more. "gradcam" does not read it.
+        model: maps a batch to scores (N, K), or to one value each, (N, 1) or (N,), on any device.
+        inputs: float pictures (N, C, H, W), integer token ids (N, T) or float rows (N, F), prepared as for training.
+        target: class to explain, one for all or one per input; None for each input's highest score.
+        method: one of `method_names(kind)`; None is "gradcam" for pictures, "integrated_gradients" for text and "shap"
+            for rows.
+        kind: "pictures", "text" or "table"; None to tell it by type and rank.
+        layer: name of the layer that "gradcam" reads, or of the embedding that "integrated_gradients" of a text starts
+            from; None to find it. The others do not read it.
+        background: what an input without its content is. Pictures and rows: reference inputs (B, ...) to average over
+            or to draw from, or a number for a constant one; None is zero: black, or the mean after normalising. A value
+            equal to its background gets no relevance, so inputs of the training set say more. Text: the token id that
+            stands where a word is hidden; None is 1.
+        padding: token id of the places of a text that hold no word.
         seed: repeats the explanation exactly on the same machine.
         clock: seconds; passed in by tests.
         options: of the method; see the `attribute` function of its file.
@@ -64,15 +63,17 @@ def explain(
         OptionError: an option is unknown or has a value that it cannot take.
         MissingExtraError: the method's library is not installed.
     """
-    with borrowed_random_state(seed), _plain_autograd():
-        attribute = load_method(method, options)
+    kind = kind_of(inputs, kind)
+    method = DEFAULTS[kind] if method is None else method
+    with borrowed_random_state(seed), _plain_autograd(model):
+        attribute = load_method(kind, method, options)
         started = clock()
-        problem, table = _posed(checked_model(model), inputs, target, layer, background, seed)
+        problem, table = _posed(checked_model(model), inputs, kind, target, layer, background, padding, seed)
         found = attribute(problem, **options)
         _refuse_non_finite(found, method)
         return Explanation(
             attributions=found.values,
-            inputs=_numpy(problem.pictures),
+            inputs=_numpy(problem.inputs),
             targets=_numpy(problem.targets),
             outputs=_numpy(problem.outputs),
             output_space=output_space(table),
@@ -80,7 +81,8 @@ def explain(
             implementation=found.implementation,
             seed=seed,
             seconds=clock() - started,
-            model_evaluations=problem.model.pictures_seen,
+            model_evaluations=problem.model.inputs_seen,
+            kind=kind,
             base_values=found.base_values,
             standard_errors=found.standard_errors,
             layer=found.layer,
@@ -91,21 +93,36 @@ def explain(
 
 
 def _posed(
-    model: nn.Module, inputs: object, target: object, layer: str | None, background: object, seed: int
+    model: nn.Module,
+    inputs: Inputs,
+    kind: Kind,
+    target: object,
+    layer: str | None,
+    background: object,
+    padding: int,
+    seed: int,
 ) -> tuple[Problem, Tensor]:
-    device = device_of(model)
-    pictures = checked_pictures(inputs, device)
-    references, background_name = checked_background(background, pictures)
+    batch = checked_inputs(inputs, kind, padding, device_of(model))
+    references, background_name = checked_background(background, batch, kind)
+    if kind == "text":
+        _refuse_strange_ids(model, torch.cat((batch, references)))
     scored = ScoredModel(private_copy(model)).eval()
-    table = checked_scores(scored, pictures)
-    switch_in_place_off(scored, pictures[:1])
+    table = checked_scores(scored, batch)
+    switch_in_place_off(scored, batch[:1])
     targets = checked_targets(target, table)
     outputs = table.gather(1, targets[:, None])[:, 0]
-    return Problem(scored, pictures, targets, outputs, references, background_name, layer, seed), table
+    return Problem(scored, kind, batch, targets, outputs, references, background_name, padding, layer, seed), table
+
+
+def _refuse_strange_ids(model: nn.Module, ids: Tensor) -> None:
+    # On CUDA an id that no row answers to ends the process's use of the device, so it must not get that far.
+    rows = [module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)]
+    if rows and int(ids.max()) >= max(rows):
+        raise ExplainError(f"token id {int(ids.max())} is out of range: the model embeds ids 0 to {max(rows) - 1}")
 
 
 @contextmanager
-def _plain_autograd() -> Iterator[None]:
+def _plain_autograd(model: object) -> Iterator[None]:
     """Differentiate in float32 whatever the caller switched on: inference mode, no_grad or autocast."""
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
@@ -113,13 +130,16 @@ def _plain_autograd() -> Iterator[None]:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
+        if isinstance(model, nn.Module) and any(isinstance(module, nn.RNNBase) for module in model.modules()):
+            # cuDNN's recurrent networks have no backward pass in eval mode.
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         yield
 
 
 def _refuse_non_finite(found: Attribution, method: str) -> None:
     bad = [i for i, values in enumerate(found.values) if not np.isfinite(values).all()]
     if bad:
-        raise ExplainError(f"method {method!r} gave NaN or infinity for pictures {bad[:5]}: try another method")
+        raise ExplainError(f"method {method!r} gave NaN or infinity for inputs {bad[:5]}: try another method")
 
 
 def _numpy(tensor: Tensor) -> Any:

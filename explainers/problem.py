@@ -7,23 +7,27 @@ from typing import Any
 from torch import Tensor
 
 from torchglass.explainers.explanation import FloatArray
+from torchglass.explainers.kinds import Kind
 from torchglass.explainers.scored_model import ScoredModel
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Pictures to explain on a private copy of the model; everything is checked, float32 and on the model's device."""
+    """Inputs to explain on a private copy of the model; everything is checked and on the model's device."""
 
     model: ScoredModel
-    pictures: Tensor
-    """(N, C, H, W)"""
+    kind: Kind
+    inputs: Tensor
+    """Pictures (N, C, H, W) or rows (N, F), float32; token ids (N, T), int64"""
     targets: Tensor
     """(N,), int64"""
     outputs: Tensor
-    """(N,), the score of each picture's target"""
+    """(N,), the score of each input's target"""
     background: Tensor
-    """(B, C, H, W), the reference pictures"""
+    """(B, ...), the reference inputs; of text one (1, T), made of the id that hides a word"""
     background_name: str
+    padding: int
+    """the token id of places that hold no word"""
     layer: str | None
     seed: int
 
@@ -33,7 +37,7 @@ class Attribution:
     """What a method found; the front door adds what was asked and what it cost."""
 
     values: FloatArray
-    """(N, 1 or C, H, W)"""
+    """(N, 1 or C, H, W), (N, T) or (N, F)"""
     implementation: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     checks: Mapping[str, float] = field(default_factory=dict)

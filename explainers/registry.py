@@ -1,47 +1,62 @@
-"""Know the methods: a method is one file with an `attribute` function, and one line here."""
+"""Know the methods: a method is a file in the folder of its kind of input, and there is no other list."""
 
 import inspect
+import pkgutil
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from torchglass.errors import ExplainError, MissingExtraError, OptionError
+from torchglass.explainers import pictures, table, text
+from torchglass.explainers.kinds import KINDS, NAMES, Kind
 
 if TYPE_CHECKING:
     from torchglass.explainers.problem import Attribution
 
     Method = Callable[..., Attribution]
 
-_FILES = {
-    "gradcam": "torchglass.explainers.gradcam",
-    "shap": "torchglass.explainers.shap_values",
-    "lime": "torchglass.explainers.lime_surrogate",
-}
+_FOLDERS = {"pictures": pictures, "text": text, "table": table}
+DEFAULTS: Mapping[Kind, str] = {"pictures": "gradcam", "text": "integrated_gradients", "table": "shap"}
+"""What `explain` runs where no method is named: the cheapest that says something of its kind."""
 
 
-def method_names() -> tuple[str, ...]:
-    """Name the methods that `explain` knows, without loading any of them."""
-    return tuple(_FILES)
+def method_names(kind: Kind | None = None) -> tuple[str, ...]:
+    """Name the methods for a kind of input, or for any, the default one first, without loading any of them."""
+    if kind is None:
+        return tuple(dict.fromkeys(name for each in KINDS for name in method_names(each)))
+    return _files(kind)
 
 
-def load_method(name: str, options: Mapping[str, Any]) -> "Method":
+@cache
+def _files(kind: Kind) -> tuple[str, ...]:
+    found = {module.name for module in pkgutil.iter_modules(_FOLDERS[kind].__path__)}
+    return tuple(sorted(found, key=lambda name: (name != DEFAULTS[kind], name)))
+
+
+def load_method(kind: Kind, name: str, options: Mapping[str, Any]) -> "Method":
     """Load a method's file and check that it takes these options.
 
     A method is `attribute(problem, **options) -> Attribution`; its keyword-only arguments are its options.
 
     Raises:
-        ExplainError: no method has that name.
+        ExplainError: no method has that name, or none for this kind of input.
         OptionError: the method has no such option.
         MissingExtraError: the library behind the method is not installed.
     """
-    if name not in _FILES:
-        raise ExplainError(f"unknown method {name!r}: choose one of {', '.join(_FILES)}")
+    if name not in method_names(kind):
+        known = ", ".join(method_names(kind))
+        if name in method_names():
+            raise ExplainError(f"method {name!r} does not explain {NAMES[kind]}: choose one of {known}")
+        raise ExplainError(f"unknown method {name!r}: choose one of {known}")
     try:
-        method: Method = import_module(_FILES[name]).attribute
+        method: Method = import_module(f"{_FOLDERS[kind].__name__}.{name}").attribute
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or name, "explain") from error
-    known = [p.name for p in inspect.signature(method).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known_options = [p.name for p in inspect.signature(method).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for option in options:
-        if option not in known:
-            raise OptionError(f"method {name!r} has no option {option!r}: it takes {', '.join(known) or 'none'}")
+        if option not in known_options:
+            raise OptionError(
+                f"method {name!r} has no option {option!r}: it takes {', '.join(known_options) or 'none'}"
+            )
     return method

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from explainers_written import Recurrent, texts
 from explainers_zoo import LeNet
 from torch import Tensor, nn
 
@@ -24,19 +25,23 @@ BAD_INPUTS: dict[str, tuple[dict[str, Any], str]] = {
     "NaN": ({"inputs": HOLED}, r"inputs hold NaN or infinity in pictures \[1\]"),
     "infinity": ({"inputs": PICTURE / 0}, r"NaN or infinity in pictures \[0, 1\]"),
     "rank 3": ({"inputs": PICTURE[0]}, r"shape \(1, 32, 32\), wanted \(N, C, H, W\): add the batch axis"),
-    "rank 2": ({"inputs": PICTURE[0, 0]}, r"wanted \(N, C, H, W\): give a batch"),
-    "empty": ({"inputs": PICTURE[:0]}, r"shape \(0, 1, 32, 32\): give at least one"),
+    "rank 2": ({"inputs": PICTURE[0, 0]}, r"the model cannot run on inputs of shape \(32, 32\)"),
+    "rank 2 as pictures": ({"inputs": PICTURE[0, 0], "kind": "pictures"}, r"wanted \(N, C, H, W\): give a batch"),
+    "empty": ({"inputs": PICTURE[:0]}, r"shape \(0, 1, 32, 32\): there is nothing to explain in pictures"),
     "too small": ({"inputs": PICTURE[..., :9]}, r"the model cannot run on inputs of shape \(2, 1, 32, 9\)"),
     "colour": ({"inputs": PICTURE.expand(2, 3, 32, 32)}, r"cannot run on inputs of shape \(2, 3, 32, 32\)"),
     "integers": ({"inputs": PICTURE.byte()}, "hold torch.uint8: convert to float"),
     "a list": ({"inputs": [[1.0]]}, "inputs is a list"),
     "class too high": ({"target": 10}, "class 10 is out of range: the model has classes 0 to 9"),
     "class too low": ({"target": [3, -1]}, "class -1 is out of range"),
-    "too few classes": ({"target": [3]}, "names 1 classes for 2 pictures"),
+    "too few classes": ({"target": [3]}, "names 1 classes for 2 inputs"),
     "no class": ({"target": "cat"}, "target is 'cat'"),
     "half a class": ({"target": 1.5}, "target is 1.5"),
     "unknown layer": ({"layer": "conv9"}, "layer 'conv9' is not in the model: choose one of features, features.0"),
-    "unknown method": ({"method": "saliency"}, "unknown method 'saliency': choose one of gradcam, shap, lime"),
+    "unknown method": (
+        {"method": "saliency"},
+        "unknown method 'saliency': choose one of gradcam, integrated_gradients, lime, shap",
+    ),
     "background shape": ({"background": torch.zeros(4, 1, 8, 8)}, r"background has shape \(4, 1, 8, 8\), wanted"),
     "background NaN": ({"background": HOLED}, r"background hold NaN or infinity in pictures \[1\]"),
     "background number": ({"background": float("nan")}, "background is nan"),
@@ -66,9 +71,9 @@ def test_a_model_without_values_or_without_parts_is_refused() -> None:
 @pytest.mark.parametrize(
     ("tail", "sentence"),
     [
-        (nn.Unflatten(1, (2, 5)), r"returns shape \(2, 2, 5\) for 2 pictures"),
-        (nn.Flatten(0), r"returns shape \(20,\) for 2 pictures"),
-        (nn.Threshold(1e9, float("nan")), r"scores are not finite for pictures \[0, 1\]"),
+        (nn.Unflatten(1, (2, 5)), r"returns shape \(2, 2, 5\) for 2 inputs"),
+        (nn.Flatten(0), r"returns shape \(20,\) for 2 inputs"),
+        (nn.Threshold(1e9, float("nan")), r"scores are not finite for inputs \[0, 1\]"),
     ],
 )
 def test_outputs_that_are_no_scores_are_refused(tail: nn.Module, sentence: str) -> None:
@@ -81,7 +86,7 @@ def test_an_unknown_option_names_the_known_ones() -> None:
         explain(LeNet(), PICTURE, method="lime", num_samples=10)
 
 
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("method", method_names("pictures"))
 def test_an_explanation_says_what_was_asked_and_what_it_cost(method: str) -> None:
     model = LeNet().eval()
     ticks = count(10, 7)
@@ -132,7 +137,7 @@ def test_a_model_that_ends_in_softmax_is_explained_in_probabilities() -> None:
     assert explain(nn.Sequential(LeNet(), nn.LogSoftmax(1)), PICTURE).output_space == "logit"
 
 
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("method", method_names("pictures"))
 def test_a_model_with_one_output_per_picture_has_one_class(method: str) -> None:
     body = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 1))
     column = explain(body, PICTURE, method=method)
@@ -149,7 +154,7 @@ def test_numpy_pictures_of_any_float_type_and_byte_order_are_taken() -> None:
     np.testing.assert_array_equal(explain(model, PICTURE, target=torch.tensor([1, 1])).attributions, wanted)
 
 
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("method", method_names("pictures"))
 def test_an_explanation_survives_npz_without_pickle_and_json(method: str) -> None:
     found = explain(LeNet(), PICTURE, method=method, background=0.5)
     arrays, meta = found.to_arrays()
@@ -171,6 +176,20 @@ def test_a_stored_explanation_of_another_version_is_refused_in_one_sentence() ->
         Explanation.from_arrays(arrays, {**meta, "mood": "blue"})
     with pytest.raises(ExplainError, match="cannot be read"):
         Explanation.from_arrays({}, meta)
+
+
+def test_an_explanation_stored_before_there_were_kinds_is_one_of_pictures() -> None:
+    arrays, meta = explain(LeNet(), PICTURE).to_arrays()
+    del meta["kind"]
+    assert Explanation.from_arrays(arrays, meta).kind == "pictures"
+
+
+def test_token_ids_stay_whole_in_a_stored_explanation() -> None:
+    arrays, meta = explain(Recurrent(), texts()).to_arrays()
+    again = Explanation.from_arrays(arrays, json.loads(json.dumps(meta)))
+    assert again.inputs.dtype == np.int64
+    np.testing.assert_array_equal(again.inputs, texts())
+    assert (again.kind, again.relevance(1).shape) == ("text", (8,))
 
 
 def test_an_explanation_cannot_be_changed() -> None:
@@ -198,7 +217,7 @@ def test_an_explanation_cannot_be_changed() -> None:
 def test_importing_the_room_loads_no_heavy_library() -> None:
     heavy = ("torch", "captum", "shap", "lime", "matplotlib", "skimage", "sklearn")
     check = (
-        "import sys, torchglass.explainers as e; e.method_names(); e.Explanation; "
+        "import sys, torchglass.explainers as e; e.method_names(); e.method_names('text'); e.Explanation; "
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=Path.home())

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from torchglass.errors import OptionError
 from torchglass.explainers import explain
-from torchglass.explainers.lime_surrogate import FEWEST_SEGMENTS, segment
+from torchglass.explainers.pictures.lime import FEWEST_SEGMENTS, segment
 
 FEW: dict[str, Any] = {"samples": 300, "segments": 30}
 

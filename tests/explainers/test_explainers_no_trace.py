@@ -24,6 +24,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("shap", {}),
     ("shap", {"algorithm": "partition", "evaluations": 20}),
     ("lime", {"samples": 60, "segments": 30}),
+    ("integrated_gradients", {"steps": 16}),
 ]
 FAILURES: list[dict[str, Any]] = [
     {"target": 99},
@@ -80,7 +81,9 @@ def random_state() -> list[bytes]:
 
 
 @pytest.mark.parametrize("build", ZOO.values(), ids=ZOO.keys())
-@pytest.mark.parametrize(("method", "options"), METHODS, ids=["gradcam", "shap", "partition", "lime"])
+@pytest.mark.parametrize(
+    ("method", "options"), METHODS, ids=["gradcam", "shap", "partition", "lime", "integrated gradients"]
+)
 def test_success_leaves_no_trace(
     build: Callable[[], nn.Module], method: str, options: dict[str, Any], pictures: Tensor
 ) -> None:
@@ -132,7 +135,7 @@ def test_a_failure_deep_inside_a_method_leaves_no_trace(pictures: Tensor) -> Non
 
 
 @pytest.mark.parametrize(
-    ("method", "options"), METHODS[:1] + METHODS[1:2] + METHODS[3:], ids=["gradcam", "shap", "lime"]
+    ("method", "options"), METHODS[:1] + METHODS[1:2] + METHODS[3:4], ids=["gradcam", "shap", "lime"]
 )
 def test_a_training_is_bit_equal_with_and_without_explanations_in_between(
     method: str, options: dict[str, Any], pictures: Tensor

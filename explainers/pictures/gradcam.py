@@ -8,7 +8,7 @@ from torchglass.errors import OptionError
 from torchglass.explainers.layers import choose_layer
 from torchglass.explainers.placement import find_placement, place
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import pictures_per_pass
+from torchglass.explainers.scored_model import inputs_per_pass
 
 PLACEMENTS = ("receptive_field", "stretched")
 
@@ -33,20 +33,20 @@ def attribute(problem: Problem, *, relu: bool = False, placement: str = "recepti
     """
     if placement not in PLACEMENTS:
         raise OptionError(f"placement is {placement!r}: choose one of {', '.join(PLACEMENTS)}")
-    choice = choose_layer(problem.model, problem.pictures, problem.targets, problem.layer)
+    choice = choose_layer(problem.model, problem.inputs, problem.targets, problem.layer)
     layer = problem.model.network.get_submodule(choice.name)
     grad_cam = LayerGradCam(problem.model, layer)
-    per_pass = pictures_per_pass(problem.pictures[0])
+    per_pass = inputs_per_pass(problem.inputs[0])
     small_map = torch.cat(
         [
             grad_cam.attribute(pictures.requires_grad_(), target=targets, relu_attributions=relu).detach()
             for pictures, targets in zip(
-                torch.split(problem.pictures.clone(), per_pass), torch.split(problem.targets, per_pass), strict=True
+                torch.split(problem.inputs.clone(), per_pass), torch.split(problem.targets, per_pass), strict=True
             )
         ]
     )
-    size = (problem.pictures.shape[2], problem.pictures.shape[3])
-    found = find_placement(problem.model, choice.name, problem.pictures) if placement == "receptive_field" else None
+    size = (problem.inputs.shape[2], problem.inputs.shape[3])
+    found = find_placement(problem.model, choice.name, problem.inputs) if placement == "receptive_field" else None
     if found is not None:
         values = place(small_map, found, size)
     else:

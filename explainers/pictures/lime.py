@@ -13,7 +13,7 @@ from torch import Tensor
 
 from torchglass.errors import OptionError
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import pictures_per_pass, scores
+from torchglass.explainers.scored_model import inputs_per_pass, scores
 
 FEWEST_SEGMENTS = 8
 """Below this a picture of segments says nothing; SLIC that finds fewer is replaced by a grid."""
@@ -56,7 +56,7 @@ def attribute(
     """
     _check(samples, segments, segmentation, keep_rate, kernel_width)
     found = []
-    for picture, target in zip(problem.pictures, problem.targets, strict=True):
+    for picture, target in zip(problem.inputs, problem.targets, strict=True):
         image = np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())
         # One generator per picture: a picture's explanation does not depend on its neighbours in the batch.
         explainer = _MaskingExplainer(keep_rate, kernel_width, np.random.RandomState(problem.seed % 2**32))
@@ -138,7 +138,7 @@ def _masked_scores(
         place = torch.as_tensor(segments, device=device)
         shown = torch.as_tensor(kept, device=device)
         fill = torch.as_tensor(draw.randint(len(problem.background), size=len(kept)), device=device)
-        per_pass = pictures_per_pass(picture)
+        per_pass = inputs_per_pass(picture)
         column = [
             scores(problem.model, torch.where(s[:, place][:, None], picture, problem.background[f]))[:, target]
             for s, f in zip(torch.split(shown, per_pass), torch.split(fill, per_pass), strict=True)

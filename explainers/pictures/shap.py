@@ -125,20 +125,20 @@ class _TargetScore(nn.Module):
 
 def _deep(problem: Problem, sums: _Sums) -> _Deep:
     # A twin of its own: shap leaves its hooks behind when it fails half-way.
-    twin, untraced = canonical(problem.model, problem.pictures[:1])
-    values = np.empty(tuple(problem.pictures.shape), dtype=np.float32)
+    twin, untraced = canonical(problem.model, problem.inputs[:1])
+    values = np.empty(tuple(problem.inputs.shape), dtype=np.float32)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
             for target in sorted(set(problem.targets.tolist())):
                 rows = (problem.targets == target).nonzero()[:, 0]
                 explainer = shap.DeepExplainer(_TargetScore(twin, target), problem.background)
-                found = explainer.shap_values(problem.pictures[rows], check_additivity=False)
+                found = explainer.shap_values(problem.inputs[rows], check_additivity=False)
                 values[_numpy(rows)] = np.asarray(found).reshape(len(rows), *values.shape[1:])
         except Exception as error:
             return _Deep(None, f"shap's DeepExplainer failed ({first_line(error)})")
         finally:
-            problem.model.pictures_seen += twin.pictures_seen
+            problem.model.inputs_seen += twin.inputs_seen
     miss = sums.miss(values)
     if bool((miss <= sums.allowed).all()):
         return _Deep(values, None)
@@ -167,17 +167,17 @@ class _BackgroundMasker:
 
 def _partition(problem: Problem, evaluations: int) -> FloatArray:
     background = _rows_last(problem.background)
-    values = np.empty(tuple(problem.pictures.shape), dtype=np.float32)
+    values = np.empty(tuple(problem.inputs.shape), dtype=np.float32)
     for target in sorted(set(problem.targets.tolist())):
 
         def score(pictures: npt.NDArray[np.float32], target: int = target) -> npt.NDArray[np.float64]:
-            batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(problem.pictures.device)
+            batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(problem.inputs.device)
             column: npt.NDArray[np.float64] = _numpy(scores(problem.model, batch)[:, target]).astype(np.float64)
             return column
 
         rows = _numpy((problem.targets == target).nonzero()[:, 0])
         explainer = shap.PartitionExplainer(score, _BackgroundMasker(background))
-        found = explainer(_rows_last(problem.pictures)[rows], max_evals=evaluations, silent=True).values
+        found = explainer(_rows_last(problem.inputs)[rows], max_evals=evaluations, silent=True).values
         values[rows] = np.moveaxis(found.reshape(len(rows), *background.shape[1:]), -1, 1)
     return values
 

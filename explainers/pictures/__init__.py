@@ -1,0 +1,1 @@
+"""Methods for pictures (N, C, H, W): every file is one, by its name."""
