@@ -34,6 +34,11 @@ class Calls:
             else:
                 self._enclose(part)
 
+    @property
+    def part_count(self) -> int:
+        """How many parts a loop can call: one, unless the model is a mere container."""
+        return len(self._parts)
+
     def look_again(self) -> bool:
         """Find what was compiled since; False if nothing was."""
         found = False

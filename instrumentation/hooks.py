@@ -21,11 +21,14 @@ from torch.utils.hooks import RemovableHandle, unserializable_hook
 from torchglass.instrumentation.calls import Calls
 from torchglass.instrumentation.guard import Guard
 from torchglass.instrumentation.outputs import tensors_with_gradient
+from torchglass.instrumentation.transfer import is_capturing
 
+MAX_GRAPHS = 4  # parts of a model whose first result is told, as a generator and a discriminator
 STEPS_WITHOUT_CALL = 3  # after these we look no longer for what the loop calls, and say so
 
 is_compiling = torch.compiler.is_compiling
 is_distributed = torch.distributed.is_initialized if torch.distributed.is_available() else bool  # bool() is False
+trace_at_work = torch._C._get_tracing_state
 current_graph_task = torch._C._current_graph_task_id  # -1 unless the autograd engine is at work in this thread
 
 
@@ -34,6 +37,7 @@ class StepEvents(Protocol):
 
     def forward_begins(self, now_ns: int, model: nn.Module, arguments: Any, named: Any) -> None: ...
     def forward_ends(self, now_ns: int) -> None: ...
+    def result_is_new(self, now_ns: int, part: nn.Module, output: Any) -> None: ...
     def backward_begins(self, now_ns: int) -> None: ...
     def backward_ends(self, now_ns: int) -> None: ...
     def gradients_are_synchronized(self, now_ns: int) -> None: ...
@@ -63,9 +67,11 @@ class Hooks:
         self._optimizer_began = False
         self._steps_without_call = 0
         self._backward_is_open = False
+        self._told_results: set[int] = set()  # of parts, by id
         self._leaf_handles: list[RemovableHandle] = []
         self._handles: list[RemovableHandle] = []
         self._calls = Calls(model, self._before_forward, self._after_forward) if model is not None else None
+        self._results_to_tell = min(MAX_GRAPHS, self._calls.part_count) if self._calls is not None else 0
         for optimizer in optimizers:
             self.add_optimizer(optimizer)
 
@@ -115,7 +121,7 @@ class Hooks:
         else:
             self._guard.moment(self._events.evaluation_begins)
 
-    def _after_forward(self, _model: nn.Module, _arguments: Any, output: Any) -> None:
+    def _after_forward(self, model: nn.Module, _arguments: Any, output: Any) -> None:
         if is_compiling() or self._call is None:
             return
         # After an exception the frame that began the call has gone.
@@ -124,6 +130,8 @@ class Hooks:
         self._call = None
         if self._call_trains:
             self._guard.moment(self._end_forward, output)
+            if self._results_to_tell:
+                self._guard.moment(self._tell_first_result, model, output)
         else:
             self._guard.moment(self._events.evaluation_ends)
 
@@ -134,6 +142,14 @@ class Hooks:
         plain = type(output) is torch.Tensor and output.requires_grad
         for tensor in (output,) if plain else tensors_with_gradient(output):
             self._await_gradient(tensor)
+
+    def _tell_first_result(self, now_ns: int, part: nn.Module, output: Any) -> None:
+        # What is looked up while a graph is traced or captured could become a part of it; a later call will do.
+        if id(part) in self._told_results or trace_at_work() is not None or is_capturing():
+            return
+        self._told_results.add(id(part))
+        self._results_to_tell -= 1
+        self._events.result_is_new(now_ns, part, output)
 
     def _await_gradient(self, tensor: Any) -> None:
         node = tensor.grad_fn

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from torchglass.instrumentation.buffer import Buffer
+from torchglass.instrumentation.graph import GraphReader
 from torchglass.instrumentation.layers.statistics import LayerStatistics, select_parameters
 from torchglass.instrumentation.meters import Meters
 from torchglass.instrumentation.options import Options
@@ -54,6 +55,7 @@ class Watched:
             for index in range(max(1, len(optimizers)))
         ]
         self._statistics = statistics
+        self.graphs = GraphReader(buffer.put, rank, clock)
         self.meters = Meters(self, options.norms, buffer, rank, clock)
         # Not weakref.finalize: a model that is attached again and again would keep what every run had read of it.
         self._model = weakref.ref(model, lambda _model: _let_go(statistics))

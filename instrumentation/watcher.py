@@ -116,6 +116,12 @@ class StepWatcher:
         """The model returned."""
         self._mark("forward", now_ns)
 
+    def result_is_new(self, _now_ns: int, part: nn.Module, output: Any) -> None:
+        """The model, or a part of it that the loop calls, returned from its first training forward."""
+        model = self.watched.model if self.watched is not None else None
+        if self.watched is not None and model is not None and self.watched.graphs.read(self.step, model, part, output):
+            self._mark("torchglass", self._guard.now_ns())
+
     def backward_begins(self, now_ns: int) -> None:
         """The first gradient reached the model's output."""
         self._mark("other", now_ns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from math import prod
 from typing import Any
 
@@ -97,6 +98,7 @@ def work_fact(shapes: list[Counted], model: nn.Module, plan: Any, device_type: s
         ],
         "operators": list(_operators(last.work, device_type))[:MAX_OPERATORS],
         "modules": list(_modules(last.work, model))[:MAX_MODULES],
+        "outputs": {name: list(shape) for name, shape in islice(last.work.outputs.items(), MAX_MODULES)},
         "left_out": dict(last.work.left_out),
         "unsupported": dict(last.work.unsupported),
         "cross_check": _cross_check(last, model, plan),

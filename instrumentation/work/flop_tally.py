@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mod
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from torchglass.errors import OptionError
+from torchglass.instrumentation.work.call_shapes import first_tensor
 from torchglass.instrumentation.work.checkpoints import keep_random_numbers
 from torchglass.instrumentation.work.flop_calls import Call, Pass
 from torchglass.instrumentation.work.flop_formulas import flops_of, is_product, is_view, standing_of
@@ -35,6 +36,7 @@ class Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch's _
         self._path: list[str] = []
         self._origins: dict[int, int] = {}  # a backward node's number -> the place of the call that made it
         self.calls: list[Call] = []
+        self.outputs: dict[str, tuple[int, ...]] = {}  # shape of the first tensor of each module's first result
         self.left_out: Counter[str] = Counter()
         self.unsupported: Counter[str] = Counter()
 
@@ -76,8 +78,11 @@ class Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch's _
     def _entering(self, name: str) -> Callable[..., None]:
         return lambda *_ignored: self._path.append(name)
 
-    def _leaving(self, *_ignored: Any) -> None:
-        self._path.pop()
+    def _leaving(self, _module: nn.Module, _arguments: Any, output: Any) -> None:
+        name = self._path.pop()
+        tensor = first_tensor(output)
+        if tensor is not None and name not in self.outputs:
+            self.outputs[name] = tuple(tensor.shape)
 
     def _lowered(self, arguments: list[Any]) -> list[Any]:
         """What autocast does to the factors of a product that other functions call."""

@@ -8,7 +8,7 @@ seen by the calling thread alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -45,13 +45,14 @@ class Work:
     """What a forward and backward pass costs.
 
     `left_out` are calls of operators that count nothing by definition, `unsupported` of those that may do arithmetic
-    but have no formula.
+    but have no formula. `outputs` are shapes of the first tensor that each module returned, by its name.
     """
 
     operations: tuple[Operation, ...]
     left_out: Mapping[str, int]
     unsupported: Mapping[str, int]
     has_backward: bool
+    outputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def flops(self, carried_out_in: Pass | None = None) -> int:
         """Operations of one pass; None stands for forward and backward, without what is computed again."""
@@ -94,7 +95,9 @@ def count_work(
         sentence = str(error).strip().partition("\n")[0].partition(". ")[0]
         raise OptionError(f"the model cannot run without values: {type(error).__name__}: {sentence}") from error
     operations = _summed(with_attention_named(tally.calls))
-    return Work(operations, dict(tally.left_out), dict(tally.unsupported), has_backward=bool(entries))
+    return Work(
+        operations, dict(tally.left_out), dict(tally.unsupported), has_backward=bool(entries), outputs=tally.outputs
+    )
 
 
 def _backward(entries: Sequence[torch.Tensor]) -> None:
