@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SIDE_PIXELS = 64
 TRAIN_PICTURES = 6000
 TEST_PICTURES = 1200  # 200 of each class: one mistake is 0.08 points of accuracy
-ONE_SHAPE = Room(side=SIDE_PIXELS, fewest=1, most=1, areas=(200.0, 520.0))  # 5 to 13 % of the picture
+ONE_SHAPE = Room(side=SIDE_PIXELS, fewest=1, most=1, areas=(400.0, 900.0))  # 10 to 22 % of the picture
 FORM = DataForm("pictures", "classification", (3, SIDE_PIXELS, SIDE_PIXELS), CLASS_NAMES)
 
 

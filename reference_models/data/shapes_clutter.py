@@ -8,13 +8,13 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 COARSEST_CELLS = 4  # cells along a side at the coarsest scale; each further scale halves them down to one pixel
-SCALE_DEVIATIONS = (0.10, 0.10, 0.08, 0.07, 0.05)  # of 0..1, coarse to fine: edges and specks as strong as a shape's
+SCALE_DEVIATIONS = (0.09, 0.07, 0.045, 0.03, 0.015)  # of 0..1, coarse to fine
 COLOURED_SHARE = 0.6  # of a scale's deviation that is drawn for red, green and blue each, beside what they share
 MEAN_LEVELS = (0.3, 0.7)  # range of a picture's mean red, green and blue: most noise then stays within 0..1
-STROKES = 5
-STROKE_WIDTHS = (1.0, 3.5)  # pixels
+STROKES = 3
+STROKE_WIDTHS = (1.0, 3.0)  # pixels
 STROKE_LENGTHS = (0.15, 0.6)  # in sides of the picture
-STROKE_OPACITY = (0.4, 0.9)
+STROKE_OPACITY = (0.3, 0.7)
 SHARPEST_BEND = 2.5  # radians that a stroke's direction turns from end to end; below pi none closes into a ring
 
 
@@ -27,7 +27,7 @@ def draw_clutter(random: np.random.Generator, count: int, side: int) -> Floats:
 
 
 def _noise(random: np.random.Generator, count: int, side: int) -> Floats:
-    field = np.zeros((count, 3, COARSEST_CELLS, COARSEST_CELLS), dtype=np.float32)
+    field: Floats = np.zeros((count, 3, COARSEST_CELLS, COARSEST_CELLS), dtype=np.float32)
     for deviation in SCALE_DEVIATIONS:
         strength = random.uniform(0.5, 1.5, size=(count, 1, 1, 1)).astype(np.float32) * np.float32(deviation)
         cells = field.shape[-1]
@@ -37,7 +37,8 @@ def _noise(random: np.random.Generator, count: int, side: int) -> Floats:
         if cells < side:
             field = _doubled(_doubled(field, axis=2), axis=3)
     means = random.uniform(*MEAN_LEVELS, size=(count, 3, 1, 1)).astype(np.float32)
-    return np.clip(field[:, :, :side, :side] + means, 0, 1)
+    pictures: Floats = np.clip(field[:, :, :side, :side] + means, 0, 1)
+    return pictures
 
 
 def _doubled(field: Floats, axis: int) -> Floats:
@@ -45,7 +46,7 @@ def _doubled(field: Floats, axis: int) -> Floats:
     rows = np.moveaxis(field, axis, 0)
     before, after = np.concatenate([rows[:1], rows[:-1]]), np.concatenate([rows[1:], rows[-1:]])
     near, far = np.float32(0.75), np.float32(0.25)
-    doubled = np.stack([near * rows + far * before, near * rows + far * after], axis=1)
+    doubled: Floats = np.stack([near * rows + far * before, near * rows + far * after], axis=1)
     return np.moveaxis(doubled.reshape(-1, *rows.shape[1:]), 0, axis)
 
 

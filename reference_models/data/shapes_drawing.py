@@ -12,7 +12,7 @@ from torchglass.reference_models.data.shapes_scenes import NO_SHAPE, Scenes
 
 Floats = npt.NDArray[np.float32]
 
-CONTRAST = 0.45  # distance in RGB (0..1 each) from the mean colour beneath: the noise of a picture deviates by 0.25
+CONTRAST = 0.5  # distance in RGB (0..1 each) from the mean colour beneath, three times the deviation of the noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def boxes(classes: npt.NDArray[np.int64], touched: npt.NDArray[np.bool_]) -> Flo
 
     Where there is no shape the row is (-1, 0, 0, 0, 0).
     """
-    columns, rows = touched.any(axis=2), touched.any(axis=3)
+    columns, rows = np.any(touched, axis=2), np.any(touched, axis=3)
     side = touched.shape[-1]
     edges = [
         columns.argmax(axis=2),
@@ -80,4 +80,5 @@ def _colour_that_stands_out(colours: Floats, pictures: Floats, cover: Floats) ->
     distance = np.linalg.norm(colours - beneath[:, None, :], axis=2)
     far_enough = distance >= CONTRAST
     chosen = np.where(far_enough.any(axis=1), far_enough.argmax(axis=1), distance.argmax(axis=1))
-    return colours[np.arange(len(colours)), chosen]
+    taken: Floats = colours[np.arange(len(colours)), chosen]
+    return taken

@@ -66,7 +66,8 @@ def star(x: Floats, y: Floats) -> Floats:
     waist_x, waist_y = STAR_WAIST * math.cos(STAR_SECTOR / 2), STAR_WAIST * math.sin(STAR_SECTOR / 2)
     length = math.hypot(1 - waist_x, waist_y)
     outward_x, outward_y = np.float32(waist_y / length), np.float32((1 - waist_x) / length)
-    return (radius * np.cos(from_tip) - np.float32(1)) * outward_x + radius * np.sin(from_tip) * outward_y
+    distance = (radius * np.cos(from_tip) - np.float32(1)) * outward_x + radius * np.sin(from_tip) * outward_y
+    return distance.astype(np.float32, copy=False)
 
 
 OUTLINES: Mapping[str, Outline] = {

@@ -18,7 +18,7 @@ from torchglass.reference_models.progress import Bar, bar
 
 Part = Literal["train", "test"]
 
-VERSION = 1  # of the drawing: a change of one pixel is a new version, so that no older file is taken for it
+VERSION = 3  # of the drawing: a change of one pixel is a new version, so that no older file is taken for it
 BLOCK = 240  # pictures drawn at once, a multiple of six classes: 12 MB of floats; whole blocks, cut at the end
 PART_STREAMS: dict[Part, int] = {"train": 0, "test": 1}
 SCENE_STREAM, CLUTTER_STREAM = 0, 1
@@ -74,7 +74,7 @@ def draw_part(shapes: ShapesSet, part: Part, seed: int, progress: Bar) -> Shapes
     blocks: list[ShapesPart] = []
     for block in range(-(-count // BLOCK)):
         scenes, drawn = draw_block(shapes, part, seed, block)
-        blocks.append(ShapesPart(drawn.pictures, boxes(scenes.classes, drawn.touched), drawn.touched.any(axis=1)))
+        blocks.append(ShapesPart(drawn.pictures, boxes(scenes.classes, drawn.touched), np.any(drawn.touched, axis=1)))
         progress.update(min(BLOCK, count - block * BLOCK))
     return ShapesPart(
         pictures=np.concatenate([block.pictures for block in blocks])[:count],

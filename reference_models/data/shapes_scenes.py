@@ -14,7 +14,7 @@ NO_SHAPE = -1
 MARGIN_PIXELS = 1.0  # between a circumscribed circle and the border: the smooth edge stays inside, too
 COLOUR_DRAWS = 12  # colours to choose from, so that one of them stands out from what lies beneath
 PLACE_DRAWS = 30  # tries to find room beside the shapes that are there already; after that the shape is left out
-OPACITY = (0.7, 0.95)  # never opaque: the clutter shines through and no region is of one colour
+OPACITY = (0.75, 0.95)  # never opaque: the clutter shines through and no region is of one colour
 
 
 @dataclass(frozen=True)
@@ -86,5 +86,5 @@ def _places(
         free = ((apart > needed) | ~found[:, None, :shape]).all(axis=2)
         chosen = free.argmax(axis=1)
         each = np.arange(count)
-        x[:, shape], y[:, shape], found[:, shape] = tries[0, each, chosen], tries[1, each, chosen], free.any(axis=1)
+        x[:, shape], y[:, shape], found[:, shape] = tries[0, each, chosen], tries[1, each, chosen], np.any(free, axis=1)
     return x, y, found
