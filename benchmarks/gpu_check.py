@@ -37,11 +37,11 @@ def check_training(device: torch.device, folder: Path) -> Figures:
         result = train(
             TrainingOptions(store=folder / "train.db", run=name, device=str(device), amp=amp, progress=False)
         )
-        assert result.passed, f"{name}: test accuracy {result.test_accuracy}"
+        assert result.passed, f"{name}: test accuracy {result.score}"
         with torchglass.open_store(folder / "train.db", read_only=True) as store:
             phases = medians(store, name)
             rows = {row.kind for window in store.windows(store.run(name).id) for row in window.rows}
-        figures[name] = {"accuracy": result.test_accuracy, "seconds": result.seconds, **phases, "rows": sorted(rows)}
+        figures[name] = {"accuracy": result.score, "seconds": result.seconds, **phases, "rows": sorted(rows)}
         assert ("kernel" in rows) == (device.type == "cuda"), f"profiler rows: {rows}"
     return figures
 

@@ -80,10 +80,11 @@ def transformer() -> nn.Module:
 def workloads(device: torch.device) -> dict[str, tuple[nn.Module, torch.Tensor]]:
     """Models and batches, small where there is no GPU."""
     from torchglass.reference_models import get
+    from torchglass.reference_models.data.digits import DIGITS_FORM
 
     big = device.type == "cuda"
     made = {
-        "lenet5": (get("lenet5").build(), torch.randn(256 if big else 8, 1, 32, 32)),
+        "lenet5": (get("lenet5").build(DIGITS_FORM), torch.randn(256 if big else 8, 1, 32, 32)),
         "resnet50": (resnet50(), torch.randn(128 if big else 2, 3, 224 if big else 64, 224 if big else 64)),
         "transformer": (transformer(), torch.randn(32 if big else 1, 512 if big else 16, 768)),
     }

@@ -80,8 +80,9 @@ def lenet5() -> nn.Module:
 def torchglass_model(name: str) -> nn.Module:
     """Build a reference model by name."""
     from torchglass.reference_models import get
+    from torchglass.reference_models.data.digits import DIGITS_FORM
 
-    return get(name).build()
+    return get(name).build(DIGITS_FORM)
 
 
 CASES = (

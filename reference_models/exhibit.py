@@ -71,7 +71,8 @@ class ReferenceModel:
     `loss` replaces the task's own: (outputs, targets) to a mean over the batch, 0-d. `lesson` prepares a training loop
     of the model's own; None is the supervised one. `switches` names the recipe's fields (and "amp", "compile", "ddp")
     that such a loop honours; None is all of them. `dropout` is the builder's own rate, None where it has no dropout.
-    `needs_path` says that the model itself is read from a folder of the user's.
+    `needs_path` says that the model itself is read from a folder of the user's, `takes_path` that its weights may begin
+    as those of a file of the user's.
     """
 
     name: str
@@ -86,6 +87,7 @@ class ReferenceModel:
     lesson: Callable[[Setup], Lesson] | None = None
     switches: frozenset[str] | None = None
     needs_path: bool = False
+    takes_path: bool = False
 
     @property
     def datasets(self) -> tuple[str, ...]:

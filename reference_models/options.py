@@ -61,9 +61,12 @@ class TrainingOptions:
             raise OptionError(f"{source.name} of {self.model} is read from a file of yours: name it with --data FILE")
         if source.needs != "file" and self.data is not None:
             raise OptionError(f"data is {str(self.data)!r} and {source.name} is read from no file: leave it out")
-        if self.exhibit.needs_path != (self.model_path is not None):
-            said = "its folder: name it with --model-path DIR" if self.exhibit.needs_path else "no folder: leave it out"
-            raise OptionError(f"model_path is {self.model_path} and {self.model} is read from {said}")
+        if self.exhibit.needs_path and self.model_path is None:
+            raise OptionError(f"{self.model} is read from a folder of yours: name it with --model-path DIR")
+        if self.model_path is not None and not (self.exhibit.needs_path or self.exhibit.takes_path):
+            raise OptionError(
+                f"model_path is {str(self.model_path)!r} and {self.model} is read from no path: leave it out"
+            )
         if not DEVICE_FORM.fullmatch(self.device):
             raise OptionError(f"no device is called {self.device!r}: choose auto, cpu, mps, cuda or cuda:1")
         if self.amp not in (None, "auto", "bf16", "fp16"):

@@ -104,11 +104,10 @@ def blank_model(meta: Mapping[str, Any]) -> nn.Module:
     """
     if not isinstance(meta.get("model"), str):
         raise DataError(f"the checkpoint does not name its model (its notes: {dict(meta)!r}): train the model again")
-    path = meta.get("model_path")
+    exhibit = get(meta["model"])
+    path = Path(str(meta.get("model_path"))) if exhibit.needs_path else None
     with torch.random.fork_rng(devices=[]):
-        return get(meta["model"]).build(
-            DataForm.from_json(meta.get("form")), meta.get("dropout"), None if path is None else Path(path)
-        )
+        return exhibit.build(DataForm.from_json(meta.get("form")), meta.get("dropout"), path)
 
 
 def _load_state(model: nn.Module, state: object, origin: str) -> None:

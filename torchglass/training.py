@@ -28,7 +28,7 @@ def add_train(verb: Verb) -> None:
     train.add_argument("model", help="name of a reference model, such as lenet5; `torchglass models` lists them")
     train.add_argument("--dataset", help="a data set of the model (default: one that needs no download)")
     train.add_argument("--data", type=Path, metavar="FILE", help="your own file, for a data set that is read from one")
-    train.add_argument("--model-path", type=Path, metavar="DIR", help="folder of a model of yours, for hf_classifier")
+    train.add_argument("--model-path", type=Path, metavar="PATH", help="a model's folder, or weights to begin with")
     train.add_argument("--run", help="name of the run")
     train.add_argument("--resume", action="store_true", help="go on where the run of that name stopped")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")

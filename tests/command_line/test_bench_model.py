@@ -13,6 +13,7 @@ from torchglass import bench_weights
 from torchglass.charts.variants import variants_data
 from torchglass.cli import main
 from torchglass.reference_models import get
+from torchglass.reference_models.data.digits import DIGITS_FORM
 from torchglass.reference_models.weights import save_weights
 from torchglass.store import open_store
 
@@ -53,7 +54,7 @@ def test_trained_weights_are_compared_and_kept_with_their_run(own: Path, capsys:
     assert data.names == ("fp32", "pruned", "checkpointed")
     assert data.ratios[0] == 1
     row = artifact.meta["rows"][0]["inference"]
-    assert row["accuracy"] == pytest.approx(checkpoint.meta["test_accuracy"], abs=1e-9)
+    assert row["accuracy"] == pytest.approx(checkpoint.meta["scores"]["test/accuracy"], abs=1e-9)
 
 
 def test_json_is_the_same_and_nothing_is_kept_when_not_wanted(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +84,7 @@ def test_a_model_nobody_trained_is_trained_quickly_first(
 
 
 def test_weights_of_a_file_get_a_run_of_their_own(tmp_path: Path) -> None:
-    save_weights(get("lenet5").build(), tmp_path / "w.pt")
+    save_weights(get("lenet5").build(DIGITS_FORM), tmp_path / "w.pt")
     chosen = ("--variants", "fp32", "--mode", "infer", "--weights", str(tmp_path / "w.pt"))
     assert bench(*chosen, store=tmp_path / "new.db") == 0
     with open_store(tmp_path / "new.db", read_only=True) as store:

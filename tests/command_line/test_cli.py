@@ -129,7 +129,7 @@ BAD_REQUESTS = {
 def test_a_bad_request_gets_one_sentence_and_leaves_nothing(
     name: str, trained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torchglass.reference_models.mnist.MIRRORS", ("http://127.0.0.1:9/",))
+    monkeypatch.setattr("torchglass.reference_models.data.mnist.MIRRORS", ("http://127.0.0.1:9/",))
     arguments, named = BAD_REQUESTS[name]
     with torchglass.open_store(trained, read_only=True) as store:
         before = (len(store.runs()), len(store.artifacts(store.run("short").id)))

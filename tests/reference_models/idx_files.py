@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from torchglass.reference_models.mnist import OFFICIAL_FILES, MnistFile, MnistFiles
+from torchglass.reference_models.data.mnist import OFFICIAL_FILES, MnistFile, MnistFiles
 
 TRAIN_COUNT, TEST_COUNT = 12, 7
 

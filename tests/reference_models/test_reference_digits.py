@@ -11,8 +11,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from torchglass.errors import DataError
-from torchglass.reference_models import Split
-from torchglass.reference_models.digits import enlarge, load_digits_split
+from torchglass.reference_models import DataRequest, Samples, Split
+from torchglass.reference_models.data.digits import enlarge, load_digits_split
 
 WITHOUT_SKLEARN = """
 import sys
@@ -30,7 +30,7 @@ else:
 
 @pytest.fixture(scope="module")
 def split() -> Split:
-    return load_digits_split(seed=0)
+    return load_digits_split(DataRequest())
 
 
 def as_set(images: torch.Tensor) -> set[bytes]:
@@ -38,19 +38,19 @@ def as_set(images: torch.Tensor) -> set[bytes]:
 
 
 def test_pictures_are_32_by_32_floats_from_0_to_1_with_whole_labels(split: Split) -> None:
-    assert split.train_images.shape == (1437, 1, 32, 32)
-    assert split.test_images.shape == (360, 1, 32, 32)
-    assert split.train_images.dtype == torch.float32
-    assert split.test_labels.dtype == torch.int64
-    assert split.train_images.min() == 0
-    assert 0.9 < split.train_images.max() <= 1
+    assert split.train.inputs.shape == (1437, 1, 32, 32)
+    assert split.test.inputs.shape == (360, 1, 32, 32)
+    assert split.train.inputs.dtype == torch.float32
+    assert split.test.targets.dtype == torch.int64
+    assert split.train.inputs.min() == 0
+    assert 0.9 < split.train.inputs.max() <= 1
 
 
 def test_training_and_test_pictures_are_disjoint_and_together_all_of_them(split: Split) -> None:
-    both = torch.cat([split.train_images, split.test_images])
+    both = torch.cat([split.train.inputs, split.test.inputs])
     scans = torch.tensor(load_digits().images, dtype=torch.float32).unsqueeze(1) / 16
     assert as_set(both) == as_set(enlarge(scans))
-    assert not as_set(split.train_images) & as_set(split.test_images)
+    assert not as_set(split.train.inputs) & as_set(split.test.inputs)
 
 
 def test_each_picture_keeps_its_label(split: Split) -> None:
@@ -59,20 +59,20 @@ def test_each_picture_keeps_its_label(split: Split) -> None:
         enlarge(torch.tensor(scan / 16, dtype=torch.float32)[None, None])[0].numpy().tobytes(): label
         for scan, label in zip(digits.images, digits.target, strict=True)
     }
-    found = [label_of[image.numpy().tobytes()] for image in split.test_images]
-    assert found == split.test_labels.tolist()
+    found = [label_of[image.numpy().tobytes()] for image in split.test.inputs]
+    assert found == split.test.targets.tolist()
 
 
 def test_every_digit_is_in_proportion_on_both_sides(split: Split) -> None:
-    train, test = (np.bincount(labels, minlength=10) for labels in (split.train_labels, split.test_labels))
+    train, test = (np.bincount(labels, minlength=10) for labels in (split.train.targets, split.test.targets))
     assert np.abs(test - (train + test) * 0.2).max() < 1
 
 
 def test_the_same_seed_gives_the_same_split_and_another_seed_another(split: Split) -> None:
-    again, other = load_digits_split(seed=0), load_digits_split(seed=1)
-    assert torch.equal(again.test_images, split.test_images)
-    assert torch.equal(again.train_labels, split.train_labels)
-    assert as_set(other.test_images) != as_set(split.test_images)
+    again, other = load_digits_split(DataRequest()), load_digits_split(DataRequest(seed=1))
+    assert torch.equal(again.test.inputs, split.test.inputs)
+    assert torch.equal(again.train.targets, split.train.targets)
+    assert as_set(other.test.inputs) != as_set(split.test.inputs)
 
 
 def test_enlarging_is_bilinear_between_pixel_centres() -> None:
@@ -87,9 +87,16 @@ def test_without_scikit_learn_the_error_names_the_extra() -> None:
     assert finished.returncode == 0, finished.stderr
 
 
-def test_a_split_needs_as_many_labels_as_pictures_and_some_of_both() -> None:
+def test_samples_need_as_many_labels_as_pictures_and_some_of_both() -> None:
     images, labels = torch.zeros(3, 1, 32, 32), torch.zeros(3, dtype=torch.int64)
-    with pytest.raises(DataError, match="the test set has 3 images and 2 labels"):
-        Split(images, labels, images, labels[:2])
-    with pytest.raises(DataError, match="the training set has 0 images"):
-        Split(images[:0], labels[:0], images, labels)
+    with pytest.raises(DataError, match="3 samples and 2 labels"):
+        Samples(images, labels[:2])
+    with pytest.raises(DataError, match="0 samples and 0 labels"):
+        Samples(images[:0], labels[:0])
+
+
+def test_a_limit_takes_the_first_training_samples_and_as_large_a_share_of_the_test(split: Split) -> None:
+    limited = split.limited(144)
+    assert (len(limited.train), len(limited.test)) == (144, 36)
+    assert torch.equal(limited.train.inputs, split.train.inputs[:144])
+    assert split.limited(None) is split

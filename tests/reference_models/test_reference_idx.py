@@ -11,7 +11,7 @@ import pytest
 from idx_files import idx_bytes
 
 from torchglass.errors import DataError
-from torchglass.reference_models.idx import read_idx
+from torchglass.reference_models.data.idx import read_idx
 
 PICTURES = np.arange(2 * 3 * 5, dtype=np.uint8).reshape(2, 3, 5)
 

@@ -10,9 +10,9 @@ import torch
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from torch.nn import functional
 
-from torchglass.reference_models.augmentation import MAX_SHIFT, Jitter
-from torchglass.reference_models.schedule import share_of_peak
-from torchglass.reference_models.scores import Tally, score
+from torchglass.reference_models.learning.augmentation import MAX_SHIFT, Jitter
+from torchglass.reference_models.learning.schedule import share_of_peak
+from torchglass.reference_models.tasks.classification import ClassTally, class_scores, expected_calibration_error
 
 
 @pytest.mark.parametrize("classes_answered", [10, 4], ids=["all classes", "six classes never answered"])
@@ -20,31 +20,30 @@ def test_scores_agree_with_scikit_learn(classes_answered: int) -> None:
     random = np.random.default_rng(3)
     labels = random.integers(0, 9, 500)  # class 9 never occurs
     answers = np.where(random.random(500) < 0.7, labels, random.integers(0, 9, 500)) % classes_answered
-    tally = Tally(10, torch.device("cpu"))
+    tally = ClassTally(10, torch.device("cpu"))
     for part in np.array_split(np.arange(500), 7):
         logits = functional.one_hot(torch.tensor(answers[part]), 10).float()
         tally.add(logits, torch.tensor(labels[part]), torch.tensor(float(len(part))))
     scores = tally.read()
     precision, recall, f1, _ = precision_recall_fscore_support(labels, answers, average="macro", zero_division=0)
-    assert scores.accuracy == pytest.approx(accuracy_score(labels, answers), abs=1e-12)
-    assert (scores.precision, scores.recall, scores.f1) == pytest.approx((precision, recall, f1), abs=1e-12)
+    assert scores["accuracy"] == pytest.approx(accuracy_score(labels, answers), abs=1e-12)
+    assert (scores["precision"], scores["recall"], scores["f1"]) == pytest.approx((precision, recall, f1), abs=1e-12)
 
 
 def test_the_loss_is_the_mean_over_pictures_not_over_batches() -> None:
-    tally = Tally(2, torch.device("cpu"))
+    tally = ClassTally(2, torch.device("cpu"))
     for count, loss in ((3, 1.0), (1, 5.0)):
         tally.add(torch.zeros(count, 2), torch.zeros(count, dtype=torch.int64), torch.tensor(loss))
-    assert tally.read().loss == pytest.approx((3 * 1.0 + 1 * 5.0) / 4)
+    assert tally.read()["loss"] == pytest.approx((3 * 1.0 + 1 * 5.0) / 4)
 
 
 def test_a_perfect_classifier_scores_one_everywhere() -> None:
-    scores = score(np.diag([3, 1, 0]), loss_sum=0.0)
-    assert (scores.loss, scores.accuracy, scores.precision, scores.recall, scores.f1) == (0, 1, 1, 1, 1)
+    assert class_scores(np.diag([3, 1, 0])) == {"accuracy": 1, "precision": 1, "recall": 1, "f1": 1}
 
 
 @pytest.mark.parametrize("total", [1, 2, 5, 10, 920])
 def test_the_learning_rate_rises_to_its_peak_once_and_falls_to_zero(total: int) -> None:
-    shares = [share_of_peak(step, total) for step in range(total + 1)]
+    shares = [share_of_peak(step, total, "cosine", 0.1) for step in range(total + 1)]
     peak = shares.index(1.0)
     assert all(0 < share <= 1 for share in shares[:total])
     assert shares[: peak + 1] == sorted(shares[: peak + 1])
@@ -53,8 +52,8 @@ def test_the_learning_rate_rises_to_its_peak_once_and_falls_to_zero(total: int) 
 
 
 def test_half_way_down_the_learning_rate_is_half_its_peak() -> None:
-    assert share_of_peak(55, 100) == pytest.approx(0.5)
-    assert share_of_peak(4, 100) == pytest.approx(0.5)
+    assert share_of_peak(55, 100, "cosine", 0.1) == pytest.approx(0.5)
+    assert share_of_peak(4, 100, "cosine", 0.1) == pytest.approx(0.5)
 
 
 def test_jitter_moves_a_dot_by_no_more_than_it_promises_and_not_always_alike() -> None:
@@ -79,3 +78,39 @@ def test_jitter_is_the_same_for_the_same_seed_and_leaves_torch_s_generator_alone
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [1, 1, 1, 1, 1]),
+        ("step", [1, 1, 0.1, 0.01, 0.001]),
+        ("multi_step", [1, 1, 0.1, 0.01, 0.01]),
+        ("cosine", [1, 0.5 * (1 + math.cos(math.pi * 29 / 90)), 0.5, 0.5 * (1 + math.cos(math.pi * 75 / 90)), 0]),
+    ],
+)
+def test_a_schedule_hits_its_values(schedule: str, expected: list[float]) -> None:
+    found = [share_of_peak(step, 100, schedule, 0.1) for step in (10, 39, 55, 85, 100)]
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_without_a_rise_the_first_step_is_the_peak() -> None:
+    assert share_of_peak(0, 100, "cosine", 0.0) == 1
+
+
+def test_calibration_error_is_the_weighted_distance_of_confidence_and_accuracy() -> None:
+    # Of four samples two are at 0.95 and right once, one at 0.55 and right, one at 0.62 and wrong.
+    tally = ClassTally(2, torch.device("cpu"))
+    confidence = torch.tensor([0.95, 0.95, 0.55, 0.62])
+    logits = torch.stack([confidence.log(), (1 - confidence).log()], dim=1)
+    tally.add(logits, torch.tensor([0, 1, 0, 1]), torch.tensor(1.0))
+    scores = tally.read()
+    by_hand = (2 * abs(0.95 - 0.5) + abs(0.55 - 1) + abs(0.62 - 0)) / 4
+    assert scores["calibration_error"] == pytest.approx(by_hand, abs=1e-6)
+    table = scores.arrays["calibration"]
+    filled = table[table[:, 0] > 0]
+    assert filled[:, 0].tolist() == [1, 1, 2]
+    assert filled[:, 1] == pytest.approx([0.55, 0.62, 0.95], abs=1e-6)
+    assert filled[:, 2] == pytest.approx([1, 0, 0.5])
+    assert np.isnan(table[0, 1:]).all()
+    assert expected_calibration_error(np.array([[3.0, 2.4, 3.0], [0, 0, 0]])) == pytest.approx(0.2)

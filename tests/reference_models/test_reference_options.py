@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from torchglass.errors import OptionError
-from torchglass.reference_models import TrainingOptions, get
-from torchglass.reference_models.precision import choose_device, choose_precision
+from torchglass.reference_models import Recipe, TrainingOptions, get
+from torchglass.reference_models.learning.precision import choose_device, choose_precision
+from torchglass.reference_models.recipe import SWITCHES
 
 IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"model": "resnet"}, "'resnet'"),
@@ -17,12 +19,23 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"device": "tpu"}, "'tpu'"),
     ({"device": "cuda:x"}, "'cuda:x'"),
     ({"device": "cpu:1"}, "'cpu:1'"),
-    ({"epochs": 0}, "epochs is 0"),
-    ({"epochs": True}, "epochs is True"),
-    ({"batch_size": 2.5}, "batch_size is 2.5"),
-    ({"learning_rate": 0}, "learning_rate is 0"),
-    ({"learning_rate": float("nan")}, "learning_rate is nan"),
-    ({"learning_rate": "fast"}, "learning_rate is 'fast'"),
+    ({"model": "lenet5", "data": Path("a.csv")}, "a.csv"),
+    ({"model_path": Path("folder")}, "folder"),
+    ({"amp": "fp8"}, "'fp8'"),
+    ({"amp": True}, "amp is True"),
+    ({"limit": 0}, "limit is 0"),
+    ({"resume": True, "mode": "disabled"}, "nothing to resume"),
+    ({"changes": {"epochs": 0}}, "epochs is 0: give a whole number of at least 1"),
+    ({"changes": {"epochs": True}}, "epochs is True"),
+    ({"changes": {"batch_size": 2.5}}, "batch_size is 2.5"),
+    ({"changes": {"learning_rate": 0}}, "learning_rate is 0: give a number above 0"),
+    ({"changes": {"learning_rate": float("nan")}}, "learning_rate is nan"),
+    ({"changes": {"learning_rate": "fast"}}, "learning_rate is 'fast'"),
+    ({"changes": {"schedule": "triangle"}}, "schedule is 'triangle': give one of constant, step"),
+    ({"changes": {"ema": 1.0}}, "ema is 1.0: give a number above 0 and below 1 or None"),
+    ({"changes": {"epochs": None}}, "epochs is None"),
+    ({"changes": {"speed": 3}}, "no switch is called 'speed'"),
+    ({"changes": {"dropout": 0.5}}, "lenet5 does not take dropout"),
     ({"seed": -1}, "seed is -1"),
     ({"seed": 2**32}, "seed is 4294967296"),
     ({"workers": -1}, "workers is -1"),
@@ -40,7 +53,7 @@ def test_what_is_not_asked_for_comes_from_the_recipe_of_the_data_set() -> None:
     digits, mnist = (get("lenet5").source(name).recipe for name in ("digits", "mnist"))
     assert TrainingOptions().recipe == digits
     assert TrainingOptions(dataset="mnist").recipe == mnist
-    asked = TrainingOptions(epochs=3, batch_size=7, learning_rate=0.5).recipe
+    asked = TrainingOptions(changes={"epochs": 3, "batch_size": 7, "learning_rate": 0.5}).recipe
     assert (asked.epochs, asked.batch_size, asked.learning_rate, asked.augment) == (3, 7, 0.5, digits.augment)
 
 
@@ -74,18 +87,38 @@ def test_mps_without_mps_is_refused() -> None:
 
 
 def test_amp_on_the_cpu_is_bfloat16_without_a_scaler() -> None:
-    precision = choose_precision(torch.device("cpu"), amp=True)
+    precision = choose_precision(torch.device("cpu"), "auto")
     assert not precision.scaler.is_enabled()
     with precision.autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
 
 
 def test_without_amp_everything_stays_float32() -> None:
-    precision = choose_precision(torch.device("cpu"), amp=False)
+    precision = choose_precision(torch.device("cpu"), None)
     with precision.autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
 
 
 def test_amp_on_mps_is_refused() -> None:
     with pytest.raises(OptionError, match="without it"):
-        choose_precision(torch.device("mps"), amp=True)
+        choose_precision(torch.device("mps"), "auto")
+
+
+def test_fp16_on_the_cpu_is_refused_with_what_to_do() -> None:
+    with pytest.raises(OptionError, match=r"'fp16' and the device is the CPU.*--amp bf16"):
+        choose_precision(torch.device("cpu"), "fp16")
+
+
+def test_early_stopping_holds_out_a_tenth_to_choose_by_unless_told_how_much() -> None:
+    assert TrainingOptions(changes={"early_stopping": 3}).recipe.validation == 0.1
+    assert TrainingOptions(changes={"early_stopping": 3, "validation": 0.3}).recipe.validation == 0.3
+    assert TrainingOptions().recipe.validation == 0
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_every_switch_says_what_it_does_and_takes_its_default(name: str) -> None:
+    switch = SWITCHES[name]
+    assert switch.help
+    switch.check(getattr(Recipe(), name))
+    with pytest.raises(OptionError, match=name):
+        switch.check(object())

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,20 +16,30 @@ import torch
 from idx_files import TEST_COUNT, write_plain
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.optim import SGD
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchglass.errors import OptionError
 from torchglass.instrumentation import attach
-from torchglass.reference_models import TrainingOptions, TrainingResult, get, load_weights, model_from_checkpoint, train
-from torchglass.reference_models.loop import evaluate, train_epoch
-from torchglass.reference_models.precision import choose_device, choose_precision
+from torchglass.reference_models import (
+    DataForm,
+    TrainingOptions,
+    TrainingResult,
+    get,
+    load_weights,
+    model_from_checkpoint,
+    train,
+)
+from torchglass.reference_models.data.digits import DIGITS_FORM
+from torchglass.reference_models.front_door import MAX_CHECKPOINTS, is_kept, prepare_lesson
+from torchglass.reference_models.gallery import MAX_SAMPLES
+from torchglass.reference_models.learning.precision import choose_device, choose_precision
 from torchglass.reference_models.progress import bar
-from torchglass.reference_models.samples import GALLERY_IMAGES
-from torchglass.reference_models.schedule import rise_and_fall
-from torchglass.reference_models.training import MAX_CHECKPOINTS, is_kept, prepare_lesson
+from torchglass.reference_models.recipe import SWITCHES
+from torchglass.reference_models.training import SupervisedLesson
 from torchglass.store import Store, open_store
 
+TESTED = ("loss", "accuracy", "precision", "recall", "f1", "calibration_error")
+LOGGED = ("train/accuracy", *(f"test/{name}" for name in TESTED))
 STEPS_PER_EPOCH = 23  # 1,437 pictures in batches of 64
 
 
@@ -53,7 +63,14 @@ class CountReads(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch l
 
 
 def options(**asked: Any) -> TrainingOptions:
-    return replace(TrainingOptions(device="cpu", epochs=3, progress=False), **asked)
+    changes = {"epochs": 3, **{name: asked.pop(name) for name in list(asked) if name in SWITCHES}}
+    return replace(TrainingOptions(device="cpu", changes=changes, progress=False), **asked)
+
+
+def lesson_of(asked: TrainingOptions) -> SupervisedLesson:
+    lesson = prepare_lesson(asked, choose_precision(choose_device(asked.device), asked.amp))
+    assert isinstance(lesson, SupervisedLesson)
+    return lesson
 
 
 def state_of(result: TrainingResult) -> dict[str, Tensor]:
@@ -92,8 +109,8 @@ def test_three_epochs_are_enough_for_85_percent_and_a_falling_loss(trained: Trai
     loss = values(store, "loss")
     assert len(loss) == 3 * STEPS_PER_EPOCH
     assert loss[-10:].mean() < 0.5 * loss[:10].mean()
-    assert trained.test_accuracy is not None
-    assert trained.test_accuracy > 0.85
+    assert trained.score is not None
+    assert trained.score > 0.85
     assert not trained.passed
 
 
@@ -101,12 +118,7 @@ def test_every_epoch_s_scores_are_in_the_store_at_its_last_step(trained: Trainin
     assert [epoch.step for epoch in trained.epochs] == [22, 45, 68]
     for key, expected in {
         "epoch": [1, 2, 3],
-        "train/accuracy": [epoch.train.accuracy for epoch in trained.epochs],
-        "test/loss": [epoch.test.loss for epoch in trained.epochs],
-        "test/accuracy": [epoch.test.accuracy for epoch in trained.epochs],
-        "test/precision": [epoch.test.precision for epoch in trained.epochs],
-        "test/recall": [epoch.test.recall for epoch in trained.epochs],
-        "test/f1": [epoch.test.f1 for epoch in trained.epochs],
+        **{key: [epoch.scores[key] for epoch in trained.epochs] for key in LOGGED},
     }.items():
         assert values(store, key).tolist() == pytest.approx(expected), key
         series = store.find_series(1, key)
@@ -120,21 +132,21 @@ def test_the_run_is_finished_and_its_configuration_trains_it_again(trained: Trai
     assert run.config["model"] == "lenet5"
     assert (run.config["epochs"], run.config["batch_size"], run.config["seed"]) == (3, 64, 0)
     assert (run.config["precision"], run.config["device"]) == ("float32", "cpu")
-    assert (run.config["train_images"], run.config["test_images"]) == (1437, 360)
+    assert (run.config["schedule"], run.config["augment"], run.config["limit"]) == ("cosine", True, None)
 
 
-def test_the_gallery_holds_the_first_test_pictures_as_bytes(trained: TrainingResult, store: Store) -> None:
+def test_the_gallery_holds_the_first_test_samples_as_the_model_saw_them(trained: TrainingResult, store: Store) -> None:
     (artifact,) = store.artifacts(1, kind="samples", key="test")
     arrays = store.arrays(artifact.id)
-    split = get("lenet5").load_data("digits", seed=0)
-    assert arrays["images"].dtype == np.uint8
-    assert arrays["images"].shape == (GALLERY_IMAGES, 1, 32, 32)
-    np.testing.assert_allclose(
-        arrays["images"] / 255, split.test_images[:GALLERY_IMAGES].numpy(), atol=0.5 / 255 + 1e-6
-    )
-    assert arrays["labels"].tolist() == split.test_labels[:GALLERY_IMAGES].tolist()
+    split = get("lenet5").load_data("digits")
+    assert np.array_equal(arrays["inputs"], split.test.inputs[:MAX_SAMPLES].numpy())
+    assert arrays["targets"].tolist() == split.test.targets[:MAX_SAMPLES].tolist()
+    everything = {picture.numpy().tobytes() for picture in split.train.inputs}
+    assert len(arrays["background"]) == 64
+    assert all(picture.tobytes() in everything for picture in arrays["background"])
     assert artifact.meta["class_names"] == list("0123456789")
     assert (artifact.meta["model"], artifact.meta["dataset"]) == ("lenet5", "digits")
+    assert DataForm.from_json(artifact.meta["form"]) == DIGITS_FORM
 
 
 def test_the_last_checkpoint_rebuilds_the_trained_model(trained: TrainingResult, store: Store) -> None:
@@ -144,17 +156,17 @@ def test_the_last_checkpoint_rebuilds_the_trained_model(trained: TrainingResult,
     last = checkpoints[-1]
     rebuilt = model_from_checkpoint(store.arrays(last.id), last.meta)
     assert same(rebuilt.state_dict(), state_of(trained))
-    assert last.meta["test_accuracy"] == pytest.approx(trained.test_accuracy)
+    assert last.meta["scores"]["test/accuracy"] == pytest.approx(trained.score)
 
 
 def test_the_weights_file_lies_beside_the_store_and_scores_the_same(trained: TrainingResult, folder: Path) -> None:
     assert trained.weights == folder / "torchglass-weights" / "lenet5-digits.pt"
-    model = get("lenet5").build()
+    model = get("lenet5").build(DIGITS_FORM)
     load_weights(trained.weights, model)
-    split = get("lenet5").load_data("digits", seed=0)
+    split = get("lenet5").load_data("digits")
     with torch.no_grad():
-        right = model.eval()(split.test_images).argmax(dim=1) == split.test_labels
-    assert right.double().mean().item() == pytest.approx(trained.test_accuracy)
+        right = model.eval()(split.test.inputs).argmax(dim=1) == split.test.targets
+    assert right.double().mean().item() == pytest.approx(trained.score)
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit_attached_or_not(tmp_path: Path) -> None:
@@ -235,48 +247,47 @@ def test_an_error_ends_the_run_as_failed_and_reaches_the_caller(tmp_path: Path) 
 
 
 def test_mixed_precision_on_the_cpu_trains_float32_weights_in_bfloat16(tmp_path: Path) -> None:
-    result = train(options(amp=True, store=tmp_path / "a.db"))
-    assert result.test_accuracy is not None
-    assert result.test_accuracy > 0.85
+    result = train(options(amp="bf16", store=tmp_path / "a.db"))
+    assert result.score is not None
+    assert result.score > 0.85
     assert {tensor.dtype for tensor in state_of(result).values()} == {torch.float32}
     with open_store(tmp_path / "a.db", read_only=True) as store:
         assert store.run(1).config["precision"] == "bfloat16"
 
 
 def test_an_epoch_reads_no_number_back_from_the_device() -> None:
-    lesson = prepare_lesson(options(), choose_precision(torch.device("cpu"), amp=False))
-    batches = cast("Any", list(lesson.loader))  # the loader's own seed and shuffle are numbers of the CPU
-    optimizer = SGD(lesson.model.parameters(), lr=0.1)  # AdamW reads its own step count, which lies on the CPU
-    plain = replace(lesson, loader=batches, optimizer=optimizer, schedule=rise_and_fall(optimizer, len(batches)))
-    run = attach(plain.model, plain.optimizer, mode="disabled")
+    lesson = lesson_of(options(optimizer="sgd"))  # AdamW reads its own step count, which lies on the CPU
+    batches = list(lesson._batches.of_epoch(1))  # the loader's own seed and shuffle are numbers of the CPU
+    lesson._batches.of_epoch = lambda number: batches  # type: ignore[assignment,method-assign,return-value]
+    run = attach(lesson.model, lesson.optimizer, mode="disabled")
     with bar("epoch", None, "batch", show=False) as silent, CountReads() as counted:
-        tally = train_epoch(plain, run, silent)
+        tally = lesson.train_epoch(1, run, silent)
         assert counted.reads == 0
         tally.read()
-        assert counted.reads == 1
+        assert counted.reads > 0
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-@pytest.mark.parametrize("amp", [False, True])
-def test_an_epoch_on_cuda_never_waits_for_the_device(amp: bool, tmp_path: Path) -> None:
-    lesson = prepare_lesson(options(), choose_precision(choose_device("cuda"), amp))
+@pytest.mark.parametrize("amp", [None, "auto"])
+def test_an_epoch_on_cuda_never_waits_for_the_device(amp: str | None, tmp_path: Path) -> None:
+    lesson = lesson_of(options(device="cuda", amp=amp))
     with (
         attach(lesson.model, lesson.optimizer, store=tmp_path / "a.db", profile=None) as run,
         bar("epoch", None, "batch", show=False) as silent,
     ):
-        train_epoch(lesson, run, silent)
+        lesson.train_epoch(1, run, silent)
         torch.cuda.set_sync_debug_mode("error")
         try:
-            train_epoch(lesson, run, silent)
+            lesson.train_epoch(2, run, silent)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
 
 def test_evaluation_restores_the_mode_and_leaves_no_gradient() -> None:
-    lesson = prepare_lesson(options(), choose_precision(torch.device("cpu"), amp=False))
+    lesson = lesson_of(options())
     for training in (True, False):
         lesson.model.train(training)
-        evaluate(lesson)
+        lesson.evaluate(get("lenet5").load_data().test)
         assert lesson.model.training is training
     assert all(parameter.grad is None for parameter in lesson.model.parameters())
 
@@ -289,7 +300,7 @@ def test_mnist_trains_from_files_and_the_last_batch_may_be_small(tmp_path: Path)
     assert result.run_name == "lenet5-mnist"
     with open_store(tmp_path / "a.db", read_only=True) as store:
         (gallery,) = store.artifacts(1, kind="samples")
-        assert len(store.arrays(gallery.id)["labels"]) == TEST_COUNT
+        assert len(store.arrays(gallery.id)["targets"]) == TEST_COUNT
 
 
 def test_bars_are_drawn_on_a_terminal_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from torch.optim import AdamW
 
 from torchglass.errors import OptionError
 from torchglass.reference_models import Split, get
+from torchglass.reference_models.data.digits import DIGITS_FORM
 from torchglass.reference_models.variants.agreement import logits_of
 from torchglass.reference_models.variants.comparing import Terms, compare_variants
 from torchglass.reference_models.variants.registry import get_variants, variant_names
@@ -64,10 +65,10 @@ def compared() -> Compared:
     split = exhibit.load_data("digits")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = exhibit.build()
+        model = exhibit.build(DIGITS_FORM)
         optimizer = AdamW(model.parameters(), lr=3e-3)
         for places in torch.split(torch.arange(12_800) % 1437, 64):
-            loss = nn.functional.cross_entropy(model(split.train_images[places]), split.train_labels[places])
+            loss = nn.functional.cross_entropy(model(split.train.inputs[places]), split.train.targets[places])
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()
@@ -117,7 +118,7 @@ def test_the_original_agrees_with_itself_to_the_last_bit(compared: Compared) -> 
     assert (trained.gradient_difference, trained.last_loss_difference) == (0, 0)
     assert answered.timing.ratio == answered.timing.ratio_low == answered.timing.ratio_high == 1
     with torch.no_grad():
-        right = compared.model(compared.split.test_images).argmax(dim=1) == compared.split.test_labels
+        right = compared.model(compared.split.test.inputs).argmax(dim=1) == compared.split.test.targets
     assert answered.accuracy == pytest.approx(float(right.double().mean()), abs=1e-12)
     assert answered.accuracy > 0.9
 

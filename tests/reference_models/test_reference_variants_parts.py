@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from torchglass.reference_models import get
+from torchglass.reference_models.data.digits import DIGITS_FORM
 from torchglass.reference_models.variants.agreement import accuracy, agreement
 from torchglass.reference_models.variants.learning import relative_difference
 from torchglass.reference_models.variants.memory import MemoryQuestion, ask_memory, write_question
@@ -163,8 +164,8 @@ def test_a_reason_is_one_line_and_names_the_class_of_a_stranger() -> None:
 def question(tmp_path_factory: pytest.TempPathFactory) -> MemoryQuestion:
     folder = tmp_path_factory.mktemp("memory")
     images, labels = torch.rand(IMAGES, 1, 32, 32), torch.zeros(IMAGES, dtype=torch.int64)
-    write_question(folder, get("lenet5").build().state_dict(), (images, labels, images[:8]))
-    return MemoryQuestion("lenet5", "fp32", "train", "cpu", str(folder), 1, 1e-3, 0.01)
+    write_question(folder, get("lenet5").build(DIGITS_FORM).state_dict(), (images, labels, images[:8]))
+    return MemoryQuestion("lenet5", DIGITS_FORM.to_json(), "fp32", "train", "cpu", str(folder), 1, 1e-3, 0.01)
 
 
 def test_peak_memory_is_of_the_activations(question: MemoryQuestion) -> None:
@@ -182,7 +183,9 @@ def test_peak_memory_is_of_the_activations(question: MemoryQuestion) -> None:
 @pytest.mark.slow
 def test_peak_memory_is_not_of_the_libraries(question: MemoryQuestion, tmp_path: Path) -> None:
     images = torch.rand(8, 1, 32, 32)
-    write_question(tmp_path, get("lenet5").build().state_dict(), (images, torch.zeros(8, dtype=torch.int64), images))
+    write_question(
+        tmp_path, get("lenet5").build(DIGITS_FORM).state_dict(), (images, torch.zeros(8, dtype=torch.int64), images)
+    )
     found = ask_memory(replace(question, folder=str(tmp_path)))
     if found.peak_bytes is None:
         assert "/proc" in found.missing

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from torchglass.errors import DataError, OptionError
 from torchglass.reference_models import get, load_weights, model_from_checkpoint
+from torchglass.reference_models.data.digits import DIGITS_FORM
 from torchglass.reference_models.weights import save_weights, state_arrays, weights_path
 
 
@@ -28,7 +29,7 @@ class Trap:
 
 @pytest.fixture
 def model() -> nn.Module:
-    return get("lenet5").build()
+    return get("lenet5").build(DIGITS_FORM)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
 
 def test_weights_come_back_bit_for_bit(model: nn.Module, path: Path) -> None:
     save_weights(model, path)
-    other = get("lenet5").build()
+    other = get("lenet5").build(DIGITS_FORM)
     assert not same(state_of(other), state_of(model))
     load_weights(path, other)
     assert same(state_of(other), state_of(model))
@@ -54,9 +55,9 @@ def test_weights_come_back_bit_for_bit(model: nn.Module, path: Path) -> None:
 
 
 def test_saving_again_replaces_the_file(model: nn.Module, path: Path) -> None:
-    save_weights(get("lenet5").build(), path)
+    save_weights(get("lenet5").build(DIGITS_FORM), path)
     save_weights(model, path)
-    other = get("lenet5").build()
+    other = get("lenet5").build(DIGITS_FORM)
     load_weights(path, other)
     assert same(state_of(other), state_of(model))
 
@@ -69,7 +70,7 @@ def test_a_folder_that_cannot_be_made_is_a_data_error(model: nn.Module, tmp_path
 
 @pytest.mark.parametrize("keep", [0, 10, 1000, -1], ids=["empty", "10 bytes", "1000 bytes", "all but one byte"])
 def test_a_damaged_file_is_refused_and_leaves_the_model_as_it_was(model: nn.Module, path: Path, keep: int) -> None:
-    save_weights(get("lenet5").build(), path)
+    save_weights(get("lenet5").build(DIGITS_FORM), path)
     path.write_bytes(path.read_bytes()[:keep])
     before = state_of(model)
     with pytest.raises(DataError, match="cannot be read as weights"):
@@ -104,7 +105,7 @@ def test_what_is_not_this_architecture_is_refused(model: nn.Module, path: Path, 
 
 
 def test_a_wrong_shape_is_named_and_nothing_is_loaded(model: nn.Module, path: Path) -> None:
-    state = state_of(get("lenet5").build())
+    state = state_of(get("lenet5").build(DIGITS_FORM))
     state["fc3.weight"] = torch.zeros(9, 84)
     path.parent.mkdir()
     torch.save(state, path)
@@ -121,7 +122,7 @@ def test_a_missing_file_says_to_train_first(model: nn.Module, path: Path) -> Non
 
 def test_a_checkpoint_rebuilds_the_model_in_eval_mode_and_leaves_the_generator_alone(model: nn.Module) -> None:
     before = torch.get_rng_state()
-    rebuilt = model_from_checkpoint(state_arrays(model), {"model": "lenet5", "seed": 0})
+    rebuilt = model_from_checkpoint(state_arrays(model), {"form": DIGITS_FORM.to_json(), "model": "lenet5", "seed": 0})
     assert torch.equal(torch.get_rng_state(), before)
     assert same(state_of(rebuilt), state_of(model))
     assert not rebuilt.training
@@ -129,7 +130,7 @@ def test_a_checkpoint_rebuilds_the_model_in_eval_mode_and_leaves_the_generator_a
 
 def test_checkpoint_arrays_are_copies(model: nn.Module) -> None:
     arrays = state_arrays(model)
-    rebuilt = model_from_checkpoint(arrays, {"model": "lenet5"})
+    rebuilt = model_from_checkpoint(arrays, {"form": DIGITS_FORM.to_json(), "model": "lenet5"})
     arrays["conv1.bias"] += 1
     assert same(state_of(rebuilt), state_of(model))
 
@@ -142,7 +143,7 @@ def test_a_checkpoint_that_does_not_fit_or_names_no_model_is_refused(model: nn.M
         model_from_checkpoint(arrays, {"model": "gone"})
     arrays["fc1.bias"] = np.zeros(3, dtype=np.float32)
     with pytest.raises(DataError, match=r"fc1\.bias"):
-        model_from_checkpoint(arrays, {"model": "lenet5"})
+        model_from_checkpoint(arrays, {"form": DIGITS_FORM.to_json(), "model": "lenet5"})
 
 
 @pytest.mark.parametrize(
