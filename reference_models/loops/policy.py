@@ -84,7 +84,7 @@ class PolicyLesson:
                 finished = self.train_epoch(number, environments, run)
                 scores = self.evaluate()
                 if finished:
-                    scores = Scores(scores.values | under("train", finished))
+                    scores = Scores({**scores.values, **under("train", finished)})
                 epochs_bar.set_postfix_str(f"test return {scores['test/return']:.1f}")
                 epochs_bar.update()
                 yield Epoch(number, run.current_step, scores)

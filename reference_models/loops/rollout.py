@@ -124,5 +124,5 @@ def minibatches(experience: Experience, size: int, passes: int, generator: torch
     """Yield each row once in every pass, in a new order each time; the last minibatch of a pass may be smaller."""
     for _ in range(passes):
         order = torch.randperm(len(experience), generator=generator)
-        for indices in order.split(size):
+        for indices in torch.split(order, size):
             yield experience.rows(indices.to(experience.actions.device))
