@@ -30,6 +30,7 @@ MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none", "-"})
 SEPARATORS = ",;\t"
 MAX_NUMERIC_CLASSES = 20
 MIN_ROWS = 10  # of which two are the test
+LARGEST = float(np.finfo(np.float32).max)  # 3.4e38
 MAX_NUMBERS = 1 << 26  # 256 MB of features: what a laptop holds beside a model
 
 
@@ -154,8 +155,8 @@ def _missing(path: Path, line: int, column: str, cell: str) -> str:
 
 
 def _number(path: Path, line: int, column: str, cell: str) -> float:
-    """Read a feature; float32 holds 3.4e38 at most."""
-    if not _is_number(cell) or abs(float(cell)) > np.finfo(np.float32).max:
+    """Read a feature."""
+    if not _is_number(cell) or abs(float(cell)) > LARGEST:
         shown = cell.strip()[:40]
         raise DataError(
             f"{path}, line {line}: column {column!r} holds {shown!r}, which is not a number that float32 holds: "
