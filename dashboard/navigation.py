@@ -23,6 +23,7 @@ from torchglass.dashboard.pages import (
     memory,
     runs,
     step_time,
+    sweep,
     timeline,
     training,
 )
@@ -52,6 +53,7 @@ class Visit(NamedTuple):
 
 
 # A material icon here would be fetched from a foreign host.
+SWEEP_ADDRESS = "sweep"
 ICON = str(Path(__file__).parent / "assets" / "icon.svg")
 RUN_PAGES = (
     Entry("Training", "training", ":material/show_chart:", training.show),
@@ -85,9 +87,11 @@ def show() -> None:
             for entry in RUN_PAGES
         }
         # Streamlit answers for its default page at "/" alone, so the default is the one that needs no name.
-        show_runs = partial(_show_runs, partial(_open_run, others["training"]))
+        open_run = partial(_open_run, others["training"])
+        show_runs, show_sweeps = partial(_show_runs, open_run), partial(_show_sweeps, open_run)
         home = st.Page(_content(visit, show_runs), title="Runs", icon=":material/list:", default=True)
-        st.navigation([home, *others.values()]).run()
+        sweeps = st.Page(_content(visit, show_sweeps), title="Sweep", icon=":material/tune:", url_path=SWEEP_ADDRESS)
+        st.navigation([home, *others.values(), sweeps]).run()
 
 
 def _arrive(stack: ExitStack) -> Visit | Callable[[], None]:
@@ -118,6 +122,10 @@ def _guarded(page: Callable[[Visit], None], visit: Visit) -> None:
 
 def _show_runs(open_run: Callable[[str], None], visit: Visit) -> None:
     runs.show(visit.store, open_run)
+
+
+def _show_sweeps(open_run: Callable[[str], None], visit: Visit) -> None:
+    sweep.show(visit.store, open_run)
 
 
 def _open_run(page: Page, name: str) -> None:
