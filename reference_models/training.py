@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
@@ -189,13 +189,17 @@ class SupervisedLesson:
             validation = self.evaluate(self._validation).under("validation")
             values |= validation
             if self._stopping is not None:
-                headline = self._setup.exhibit.bar.metric.rpartition("/")[2]
-                stops |= self._stopping.judge(validation[f"validation/{headline}"], self.trained)
+                stops |= self._stopping.judge(self._goodness(validation), self.trained)
                 if stops:
                     self._stopping.restore(self.trained)
                     values["early_stopping/best_epoch"] = self._stopping.best_epoch
         test = self.evaluate(self._setup.split.test)
         return Scores(values | test.under("test"), test.arrays), stops
+
+    def _goodness(self, validation: Mapping[str, float]) -> float:
+        """Return what early stopping chooses by: the bar's score, or the loss where this task has no such score."""
+        headline = self._setup.exhibit.bar.metric.rpartition("/")[2]
+        return validation.get(f"validation/{headline}", -validation["validation/loss"])
 
     def _headline(self, scores: Scores) -> str:
         metric = self._setup.exhibit.bar.metric
