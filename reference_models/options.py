@@ -65,7 +65,7 @@ class TrainingOptions:
             raise OptionError(f"{self.model} is read from a folder of yours: name it with --model-path DIR")
         if self.model_path is not None and not (self.exhibit.needs_path or self.exhibit.takes_path):
             raise OptionError(
-                f"model_path is {str(self.model_path)!r} and {self.model} is read from no path: leave it out"
+                f"model_path is {str(self.model_path)!r} and {self.model} takes none: leave it out"
             )
         if not DEVICE_FORM.fullmatch(self.device):
             raise OptionError(f"no device is called {self.device!r}: choose auto, cpu, mps, cuda or cuda:1")
