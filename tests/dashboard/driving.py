@@ -32,6 +32,8 @@ RUN_PAGES = (
     "devices",
     "memory",
     "distributions",
+    "model",
+    "quality",
     "compare",
     "explain",
     "export",

@@ -1,0 +1,94 @@
+"""The layers of a model as a table: what each is, how many numbers it learns, and how it learns them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torchglass.charts.listings import Field, Listing
+from torchglass.store.records import Series, Table
+
+MODEL = "(the model itself)"
+PREFIX = "layers/"
+
+
+def layers_listing(
+    table: Table, *, series: Sequence[Series] = (), outputs: Mapping[str, Any] | None = None, most: int
+) -> Listing:
+    """Modules that hold parameters of their own or no other module, in the order of the model.
+
+    Args:
+        table: the arrays of the artifact "graph"/"layers".
+        series: those of kind "layer" of one rank: their last values, of a module's own parameters taken together.
+        outputs: shapes of what modules returned, by their path, as the run counted its work.
+    """
+    names = [str(name) for name in table.get("names", ())]
+    own = [int(count) for count in table.get("parameters", ())]
+    holders = {name.rpartition(".")[0] for name in names if name}
+    rows = [place for place, name in enumerate(names) if own[place] or name not in holders]
+    if not rows:
+        return Listing(())
+    rows, left_out = rows[:most], max(0, len(rows) - most)
+    whole = sum(own)
+    last = _last_of(series)
+    shown = [names[place] for place in rows]
+    norms = [_norms(last.get(name, {})) for name in shown]
+    trainable = [int(table["trainable"][place]) for place in rows]
+    fields = (
+        Field("Module", "text", tuple(name or MODEL for name in shown)),
+        Field("Type", "text", tuple(str(table["types"][place]) for place in rows)),
+        Field(
+            "Result", "text", tuple(_shape((outputs or {}).get(name)) for name in shown), "shape of what it returned"
+        ),
+        Field("Parameters", "count", tuple(own[place] for place in rows), "of its own, each counted once"),
+        Field("Share", "share", tuple(100 * own[place] / whole if whole else None for place in rows)),
+        Field("Trains", "text", tuple(_trains(own[place], some) for place, some in zip(rows, trainable, strict=True))),
+        Field("Gradient norm", "count", tuple(each[0] for each in norms), "at the last step that was sampled"),
+        Field("Weight norm", "count", tuple(each[1] for each in norms), "at the last step that was sampled"),
+        Field("Update ratio", "count", tuple(each[2] for each in norms), "norm of the update over norm of the weight"),
+    )
+    return Listing(tuple(field for field in fields if any(value not in (None, "") for value in field.values)), left_out)
+
+
+def _last_of(series: Sequence[Series]) -> dict[str, dict[str, dict[str, float]]]:
+    """Last values by module, parameter and quantity."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for one in series:
+        path, _, quantity = one.key.removeprefix(PREFIX).rpartition("/")
+        module, _, parameter = path.rpartition(".")
+        if one.last is not None:
+            found.setdefault(module, {}).setdefault(parameter, {})[quantity] = one.last
+    return found
+
+
+def _norms(parameters: Mapping[str, Mapping[str, float]]) -> tuple[float | None, float | None, float | None]:
+    """Gradient norm, weight norm and update ratio of some parameters together: norms add up as squares do."""
+    gradient = _together([each.get("gradient_norm") for each in parameters.values()])
+    weight = _together([each.get("weight_norm") for each in parameters.values()])
+    moved = _together(
+        [
+            each["update_ratio"] * each["weight_norm"] if {"update_ratio", "weight_norm"} <= set(each) else None
+            for each in parameters.values()
+        ]
+    )
+    return gradient, weight, moved / weight if moved is not None and weight else None
+
+
+def _together(norms: Sequence[float | None]) -> float | None:
+    known = [norm for norm in norms if norm is not None]
+    return math.hypot(*known) if known else None
+
+
+def _trains(own: int, trainable: int) -> str:
+    if not own:
+        return ""
+    if trainable == own:
+        return "yes"
+    return f"{trainable:,} of them" if trainable else "frozen"
+
+
+def _shape(value: object) -> str:
+    if not isinstance(value, list | tuple):
+        return ""
+    return f"({', '.join(map(str, value))}{',' if len(value) == 1 else ''})"
