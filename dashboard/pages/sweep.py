@@ -114,7 +114,7 @@ def _best(sweep: Sweep) -> None:
         "Against the recipe's own",
         MISSING if gain is None else f"{gain:+.4g}",
         border=True,
-        help="By the same held out samples that chose the best of many, which flatters it: compare both on the test set",
+        help="By the held out samples that chose the best of many, which flatters it: compare both on the test set",
     )
     if sweep.best_command is not None:
         st.markdown("Train the best recipe on the whole training set:")
