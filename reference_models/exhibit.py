@@ -20,24 +20,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class QualityBar:
+    """The value that a score of the test set, such as "test/accuracy", must reach with the recipe of the data set."""
+
+    metric: str
+    at_least: float
+
+
+@dataclass(frozen=True)
 class DataSource:
     """A data set that a model can be trained on, and the recipe that reaches the model's quality bar on it.
 
     `needs` says what must be at hand: "" nothing, "network" a download at the first time, "file" a file of the user's.
+    `bar` is for data whose bar is another than the model's own.
     """
 
     name: str
     load: Load
     recipe: Recipe
     needs: str = ""
-
-
-@dataclass(frozen=True)
-class QualityBar:
-    """The value that a score of the test set, such as "test/accuracy", must reach on the default data set."""
-
-    metric: str
-    at_least: float
+    bar: QualityBar | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,10 @@ class ReferenceModel:
             if source.name == dataset:
                 return source
         raise OptionError(f"{self.name} has no data set {dataset!r}: choose one of {', '.join(self.datasets)}")
+
+    def bar_on(self, dataset: str) -> QualityBar:
+        """Return the quality bar on a data set."""
+        return self.source(dataset).bar or self.bar
 
     def honours(self, switch: str) -> bool:
         """Tell whether training this model heeds a switch of the recipe, or "amp", "compile", "ddp"."""

@@ -15,6 +15,7 @@ from torch import nn
 from torchglass.errors import OptionError
 from torchglass.instrumentation import Run, attach, every
 from torchglass.instrumentation.disabled import DisabledRun
+from torchglass.reference_models.exhibit import QualityBar
 from torchglass.reference_models.gallery import save_gallery
 from torchglass.reference_models.learning.initialization import initialize
 from torchglass.reference_models.learning.placement import ALONE, Placement, find_placement
@@ -42,7 +43,7 @@ class TrainingResult:
     """What came of a training run: the epochs that were completed and the trained model, in eval mode on its device.
 
     `seconds` is wall time from attaching to the last record; `weights` is the file of the final weights, None where
-    training was interrupted or nothing is recorded. `metric` names the score that must reach `quality_bar`.
+    training was interrupted or nothing is recorded.
     """
 
     run_name: str
@@ -52,28 +53,29 @@ class TrainingResult:
     seconds: float
     weights: Path | None
     interrupted: bool
-    metric: str
-    quality_bar: float
+    bar: QualityBar
     model: nn.Module
 
     @property
     def score(self) -> float | None:
-        """Return the last epoch's value of `metric`; None when no epoch was completed."""
-        return self.epochs[-1].scores.values.get(self.metric) if self.epochs else None
+        """Return the last epoch's value of the bar's metric; None without an epoch, or a task that has no such score."""
+        return self.epochs[-1].scores.values.get(self.bar.metric) if self.epochs else None
 
     @property
     def told(self) -> str:
         """Say how good the model became, such as "test accuracy 99.17 %"."""
-        if self.score is None:
+        if not self.epochs:
             return "no epoch was completed"
-        is_share = self.metric.rpartition("/")[2] in SHARES
+        if self.score is None:
+            return f"test loss {self.epochs[-1].scores.values.get('test/loss', float('nan')):.4g}"
+        is_share = self.bar.metric.rpartition("/")[2] in SHARES
         value = f"{100 * self.score:.2f} %" if is_share else f"{self.score:.4g}"
-        return f"{self.metric.replace('/', ' ')} {value}"
+        return f"{self.bar.metric.replace('/', ' ')} {value}"
 
     @property
     def passed(self) -> bool:
         """Tell whether the score reached the model's quality bar."""
-        return self.score is not None and self.score >= self.quality_bar
+        return self.score is not None and self.score >= self.bar.at_least
 
 
 def train(options: TrainingOptions, watching: Callable[[Epoch], None] | None = None) -> TrainingResult:
@@ -128,8 +130,7 @@ def train(options: TrainingOptions, watching: Callable[[Epoch], None] | None = N
         seconds=time.perf_counter() - started,
         weights=weights,
         interrupted=interrupted,
-        metric=options.exhibit.bar.metric,
-        quality_bar=options.exhibit.bar.at_least,
+        bar=options.exhibit.bar_on(options.dataset_name),
         model=lesson.trained.eval(),
     )
 
@@ -145,6 +146,7 @@ def prepare_lesson(options: TrainingOptions, precision: Precision, place: Placem
         initialize(model, recipe.initialization)
     setup = Setup(
         exhibit=exhibit,
+        bar=exhibit.bar_on(options.dataset_name),
         model=model.to(precision.device),
         split=split,
         recipe=recipe,

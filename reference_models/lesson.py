@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from torchglass.reference_models.data.form import DataForm
 from torchglass.reference_models.data.samples import Samples, Scale, Split
-from torchglass.reference_models.exhibit import ReferenceModel
+from torchglass.reference_models.exhibit import QualityBar, ReferenceModel
 from torchglass.reference_models.learning.placement import ALONE, Placement
 from torchglass.reference_models.learning.precision import Precision
 from torchglass.reference_models.recipe import Recipe
@@ -27,6 +27,7 @@ class Setup:
     """
 
     exhibit: ReferenceModel
+    bar: QualityBar
     model: nn.Module
     split: Split
     recipe: Recipe

@@ -198,11 +198,11 @@ class SupervisedLesson:
 
     def _goodness(self, validation: Mapping[str, float]) -> float:
         """Return what early stopping chooses by: the bar's score, or the loss where this task has no such score."""
-        headline = self._setup.exhibit.bar.metric.rpartition("/")[2]
+        headline = self._setup.bar.metric.rpartition("/")[2]
         return validation.get(f"validation/{headline}", -validation["validation/loss"])
 
     def _headline(self, scores: Scores) -> str:
-        metric = self._setup.exhibit.bar.metric
+        metric = self._setup.bar.metric
         return f"{metric.replace('/', ' ')} {scores.values.get(metric, float('nan')):.4g}"
 
 

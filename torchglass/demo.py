@@ -65,7 +65,7 @@ def _finished_run(store: Store) -> Run | None:
 def _train(store: Store, device: str) -> None:
     print(f"Training {MODEL} with torchglass attached ...", flush=True)
     result = train(TrainingOptions(model=MODEL, store=store.location.address, run=RUN_NAME, device=device))
-    if not result.interrupted and result.score is not None:
+    if not result.interrupted and result.epochs:
         print(f"{result.told.capitalize()} in {result.seconds:.1f} s on {result.device}.", flush=True)
 
 

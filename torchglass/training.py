@@ -97,7 +97,7 @@ def train_model(options: argparse.Namespace) -> int:
     if result.interrupted:
         print(f"{result.run_name}: interrupted after {len(result.epochs)} epochs", file=sys.stderr)
         return EXIT_INTERRUPTED
-    if result.score is None:
+    if not result.epochs:
         return EXIT_NO_EPOCH
     if find_placement().is_first:
         print(f"{result.run_name}: {result.told} in {result.seconds:.1f} s on {result.device}")

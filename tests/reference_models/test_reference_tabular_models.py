@@ -30,7 +30,7 @@ def test_a_few_epochs_on_breast_cancer_are_enough_for_90_percent(model: str) -> 
     result = trained(model, epochs=3, batch_size=16)
     assert result.score is not None
     assert result.score > 0.9
-    assert result.metric == "test/accuracy"
+    assert result.bar.metric == "test/accuracy"
 
 
 @pytest.mark.slow
