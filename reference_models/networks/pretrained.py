@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +68,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
     except ImportError as error:
         raise MissingExtraError("safetensors", "models") from error
-    return cast("dict[str, Tensor]", load_file(path))
+    return load_file(path)
 
 
 def _check_head(given: Mapping[str, Tensor], own: Mapping[str, Tensor], head: str, path: Path) -> None:

@@ -7,8 +7,12 @@ No ReLU works in place and none is called twice: hooks and explainers see each a
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor, nn
+
+from torchglass.reference_models.data.form import DataForm
+from torchglass.reference_models.networks.pretrained import load_pretrained
 
 SMALL_PICTURE_PIXELS = 64  # below this side the stem keeps the resolution: the last stage would see a single place
 
@@ -105,6 +109,19 @@ class ResNet(nn.Module):
         maps = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
         logits: Tensor = self.fc(self.flatten(self.avgpool(maps)))
         return logits
+
+
+def resnet_for(plan: Plan, form: DataForm, weights: Path | None = None) -> ResNet:
+    """Build a network for pictures of that form; it begins with published weights and a fresh head where given.
+
+    Raises:
+        DataError: when the file of weights does not fit.
+    """
+    channels, height, width = form.shape
+    network = ResNet(plan, form.outputs, channels=channels, stem_stride=stem_stride_for(min(height, width)))
+    if weights is not None:
+        load_pretrained(network, weights, head="fc", new_head=True)
+    return network
 
 
 def stem_stride_for(side_pixels: int) -> int:

@@ -87,7 +87,8 @@ def test_a_bottleneck_halves_the_resolution_in_its_3x3_convolution() -> None:
 
 @pytest.mark.parametrize(("plan", "widened"), [(RESNET18, 1), (RESNET50, 4)], ids=PLANS)
 def test_each_stage_halves_the_resolution_and_doubles_the_maps(plan: Plan, widened: int) -> None:
-    network, sizes = ResNet(plan, 7).eval(), {}
+    network = ResNet(plan, 7).eval()
+    sizes: dict[str, tuple[int, ...]] = {}
 
     def note(module: nn.Module, _inputs: object, output: Tensor) -> None:
         sizes[names[module]] = tuple(output.shape[1:])
@@ -127,7 +128,8 @@ def test_every_parameter_has_a_gradient(plan: Plan) -> None:
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 def test_no_module_works_in_place_or_is_called_twice(plan: Plan) -> None:
-    network, calls = ResNet(plan, 5).eval(), {}
+    network = ResNet(plan, 5).eval()
+    calls: dict[nn.Module, int] = {}
 
     def count(module: nn.Module, _inputs: object, _output: object) -> None:
         calls[module] = calls.get(module, 0) + 1

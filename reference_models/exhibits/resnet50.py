@@ -1,0 +1,44 @@
+"""ResNet-50 on shapes whose class-deciding pixels are known, with and without a shortcut, and on CIFAR-10.
+
+networks/resnet.py describes the network and how published weights are loaded into it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from torchglass.reference_models.data.cifar import load_cifar10_split
+from torchglass.reference_models.data.shapes import load_shapes
+from torchglass.reference_models.data.shapes_shortcut import load_shapes_shortcut
+from torchglass.reference_models.exhibit import Blueprint, DataSource, ExplainTarget, QualityBar, ReferenceModel
+from torchglass.reference_models.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def build_resnet50(blueprint: Blueprint) -> nn.Module:
+    """Build ResNet-50: pictures (N, C, H, W) in 0..1 to (N, classes) logits, 23,520,326 parameters for six classes."""
+    from torchglass.reference_models.networks.resnet import RESNET50, resnet_for
+
+    return resnet_for(RESNET50, blueprint.form, blueprint.path)
+
+
+SHAPES_RECIPE = Recipe(epochs=3, batch_size=32, learning_rate=1e-3, weight_decay=0.05)
+CIFAR_RECIPE = replace(SHAPES_RECIPE, epochs=20, batch_size=128, augment=True, label_smoothing=0.1)
+
+EXHIBIT = ReferenceModel(
+    name="resnet50",
+    title="ResNet-50",
+    summary="Fifty layers in bottleneck blocks: the yardstick of picture classifiers and of training machines.",
+    builder=build_resnet50,
+    sources=(
+        DataSource("shapes", load_shapes, SHAPES_RECIPE),
+        DataSource("shapes_shortcut", load_shapes_shortcut, SHAPES_RECIPE),
+        DataSource("cifar10", load_cifar10_split, CIFAR_RECIPE, needs="network"),
+    ),
+    bar=QualityBar("test/accuracy", 0.95),
+    explain=ExplainTarget(methods=("gradcam", "integrated_gradients", "shap", "lime"), layer="layer3"),
+    takes_path=True,
+)

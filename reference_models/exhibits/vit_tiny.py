@@ -1,0 +1,51 @@
+"""A vision transformer small enough for two CPU cores, on shapes whose class-deciding pixels are known.
+
+A stem of three strided convolutions cuts out the patches: with 6,000 pictures to learn from, a transformer on plain
+patches would first have to find out what an edge is. networks/vit.py describes the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from torchglass.reference_models.data.cifar import load_cifar10_split
+from torchglass.reference_models.data.shapes import load_shapes
+from torchglass.reference_models.data.shapes_shortcut import load_shapes_shortcut
+from torchglass.reference_models.exhibit import Blueprint, DataSource, ExplainTarget, QualityBar, ReferenceModel
+from torchglass.reference_models.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def build_vit_tiny(blueprint: Blueprint) -> nn.Module:
+    """Build the transformer: pictures (N, C, H, W) in 0..1 to (N, classes) logits, 4 blocks of 64 channels.
+
+    A picture of 64x64 pixels becomes 8x8 tokens; one of 32x32, half as far cut down, as many.
+    """
+    from torchglass.reference_models.networks.vit import Plan, VisionTransformer
+
+    channels, height, width = blueprint.form.shape
+    patch = 8 if min(height, width) >= 64 else 4
+    plan = Plan(patch=patch, dim=64, depth=4, heads=4, hidden=2, stem="convolutions")
+    return VisionTransformer(plan, (channels, height, width), blueprint.form.outputs, blueprint.dropout or 0.0)
+
+
+SHAPES_RECIPE = Recipe(epochs=16, batch_size=64, learning_rate=2e-3, weight_decay=0.05)
+CIFAR_RECIPE = replace(SHAPES_RECIPE, epochs=30, batch_size=128, augment=True, label_smoothing=0.1)
+
+EXHIBIT = ReferenceModel(
+    name="vit_tiny",
+    title="ViT-Tiny",
+    summary="A vision transformer of four blocks: patches become tokens that look at each other.",
+    builder=build_vit_tiny,
+    sources=(
+        DataSource("shapes", load_shapes, SHAPES_RECIPE),
+        DataSource("shapes_shortcut", load_shapes_shortcut, SHAPES_RECIPE),
+        DataSource("cifar10", load_cifar10_split, CIFAR_RECIPE, needs="network"),
+    ),
+    bar=QualityBar("test/accuracy", 0.90),
+    explain=ExplainTarget(methods=("gradcam", "integrated_gradients", "shap", "lime"), layer="maps"),
+    dropout=0.0,
+)
