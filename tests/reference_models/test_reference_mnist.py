@@ -88,12 +88,17 @@ def test_wrong_bytes_are_refused_and_leave_no_file(mirror: Mirror, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_connection_that_ends_early_is_refused_and_leaves_no_file(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_connection_that_ends_early_is_refused_and_what_came_waits_for_the_next_try(
+    mirror: Mirror, tmp_path: Path
+) -> None:
     mirror.cut = 3
     size = len(mirror.files[OFFICIAL_FILES.train_images.archive])
     with pytest.raises(DataError, match=f"ended after {size - 3} of {size} bytes"):
         load_mnist_split(DataRequest(cache=tmp_path), files=described(mirror.files), mirrors=[mirror.url])
-    assert list(tmp_path.iterdir()) == []
+    assert [path.suffix for path in tmp_path.iterdir()] == [".partial"]
+    mirror.cut = 0
+    load_mnist_split(DataRequest(cache=tmp_path), files=described(mirror.files), mirrors=[mirror.url])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(mirror.files)
 
 
 def test_the_next_mirror_is_asked_when_one_refuses(mirror: Mirror, tmp_path: Path) -> None:
