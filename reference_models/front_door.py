@@ -58,7 +58,7 @@ class TrainingResult:
 
     @property
     def score(self) -> float | None:
-        """Return the last epoch's value of the bar's metric; None without an epoch, or a task that has no such score."""
+        """Return the last epoch's value of the bar's metric; None without an epoch or where there is no such score."""
         return self.epochs[-1].scores.values.get(self.bar.metric) if self.epochs else None
 
     @property

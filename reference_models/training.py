@@ -91,6 +91,7 @@ class SupervisedLesson:
         tally = self._task.tally(device, train=True)
         group = self._batches.batch_size * accumulate
         seen, last = 0, len(self._batches)
+        step_loss = torch.zeros((), device=device)
         reseed(self._setup.seed, number, self._place.rank, device)
         if self._jitter is not None:
             self._jitter.begin(number, self._place.rank)
@@ -105,12 +106,15 @@ class SupervisedLesson:
                 with self._precision.autocast():
                     outputs = self.model(inputs)
                 loss = self._loss(outputs.float(), targets)
-                scaler.scale(loss * (len(targets) / in_group)).backward()  # type: ignore[no-untyped-call]
+                share = loss * (len(targets) / in_group)
+                scaler.scale(share).backward()  # type: ignore[no-untyped-call]
             seen += len(targets)
+            step_loss += share.detach()
             if is_whole:
                 self._step(run)
+                run.log({"loss": step_loss})
+                step_loss = torch.zeros((), device=device)
             tally.add(outputs, targets, loss)
-            run.log({"loss": loss.detach()})
             batches_bar.update()
         return tally
 
