@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from torchglass.reference_models.tasks.anchors import ANCHOR_SIDES, STRIDE_PIXELS
+from torchglass.reference_models.tasks.anchors import ANCHOR_SIDES
 
 # Output channels and stride of each block. The strides multiply to the anchors' stride, and the last map sees 63
 # pixels, more than twice the widest shape.

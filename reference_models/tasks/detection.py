@@ -152,8 +152,8 @@ def detection_scores(found: npt.NDArray[np.float32], true: npt.NDArray[np.float3
     "average_precision" (classes,) holds each, NaN for a class that does not occur. At scores of `SHOWN_SCORE` and more,
     "precision" is the share of findings that are right, "recall" the share of true boxes found, "f1" their harmonic
     mean, and "confusion" (classes, classes) counts the classes given (columns) to true boxes (rows) that were found,
-    whatever the class; "accuracy" is its diagonal's share. "calibration" is that of all findings; without any there is no
-    "calibration_error".
+    whatever the class; "accuracy" is its diagonal's share. "calibration" is that of all findings; without any there is
+    no "calibration_error".
     """
     right = matched(found, true, LEAST_OVERLAP) >= 0
     of_classes = [
