@@ -15,6 +15,7 @@ from torchglass.store.records import Floats, Integers
 
 SWEEPS = 8  # over all layers; more change nothing that a reader would see
 MAX_BENDS = 5_000  # beyond these, long edges are drawn straight
+HEAVIEST = 10  # levels below a link that still make it straighter
 BEND_WIDTH = 0.35  # columns that a passing edge takes, of a node's 1
 
 Edge = tuple[int, int]
@@ -39,9 +40,12 @@ def layered(count: int, edges: Sequence[Edge]) -> Layout:
     ranks = _longest_paths(count, forward)
     chains, all_ranks = _bent(ranks, [(a, b) if ranks[a] <= ranks[b] else (b, a) for a, b in edges])
     widths = [1.0] * count + [BEND_WIDTH] * (len(all_ranks) - count)
-    links = [(above, below) for chain in chains for above, below in pairwise(chain)]
+    links = [link for chain in chains for link in pairwise(chain)]
     layers = _ordered(all_ranks, links)
-    columns = _placed(layers, links, widths)
+    below: list[list[int]] = [[] for _ in all_ranks]
+    for above, under in links:
+        below[above].append(under)
+    columns = _placed(layers, below, widths)
     middle = (min(columns) + max(columns)) / 2
     paths = []
     for (parent, _), chain in zip(edges, chains, strict=True):
@@ -159,42 +163,55 @@ def _crossings(layers: Sequence[Sequence[int]], below: Sequence[Sequence[int]]) 
     return total
 
 
-def _placed(layers: Sequence[Sequence[int]], links: Sequence[Edge], widths: Sequence[float]) -> list[float]:
-    """Columns that keep the order and the widths, and bring each node near its neighbours."""
-    neighbours: list[list[int]] = [[] for _ in widths]
-    for parent, child in links:
-        neighbours[parent].append(child)
-        neighbours[child].append(parent)
+def _placed(layers: Sequence[Sequence[int]], below: Sequence[Sequence[int]], widths: Sequence[float]) -> list[float]:
+    """Columns that keep the order and the widths, and bring each node near its neighbours.
+
+    The more lies below a link the more it counts, so that a long way through the graph comes out straight.
+    """
+    height = [0] * len(widths)
+    for layer in reversed(layers):
+        for node in layer:
+            height[node] = max((height[child] + 1 for child in below[node]), default=0)
+    neighbours: list[list[tuple[int, float]]] = [[] for _ in widths]
+    for parent, children in enumerate(below):
+        for child in children:
+            weight = float(min(1 + height[child], HEAVIEST) ** 3)
+            neighbours[parent].append((child, weight))
+            neighbours[child].append((parent, weight))
+    weights = [1 + sum(weight for _, weight in each) for each in neighbours]
     columns = [0.0] * len(widths)
-    for layer in layers:
-        for node, column in zip(layer, _apart([0.0] * len(layer), [widths[node] for node in layer]), strict=True):
-            columns[node] = column
-    for sweep in range(SWEEPS):
-        for layer in layers if sweep % 2 == 0 else layers[::-1]:
-            wanted = [_mean([columns[each] for each in neighbours[node]], columns[node]) for node in layer]
-            for node, column in zip(layer, _apart(wanted, [widths[node] for node in layer]), strict=True):
+    for sweep in range(-1, SWEEPS):
+        for layer in layers if sweep % 2 else layers[::-1]:
+            wanted = [_weighted_mean(columns, neighbours[node], columns[node]) for node in layer]
+            placed = _apart(wanted, [weights[node] for node in layer], [widths[node] for node in layer])
+            for node, column in zip(layer, placed, strict=True):
                 columns[node] = column
     return columns
 
 
-def _apart(wanted: Sequence[float], widths: Sequence[float]) -> list[float]:
-    """The places nearest to those wanted, in the least squares sense, at which nothing overlaps.
+def _apart(wanted: Sequence[float], weights: Sequence[float], widths: Sequence[float]) -> list[float]:
+    """The places nearest to those wanted, in the sense of weighted least squares, at which nothing overlaps.
 
     Pooling adjacent violators: without the room that stands before them, places need only not decrease.
     """
     room = [0.0]
     for left, right in pairwise(widths):
         room.append(room[-1] + (left + right) / 2)
-    pools: list[tuple[float, int]] = []  # sum and number of what moves together
-    for value, before in zip(wanted, room, strict=False):
-        total, size = value - before, 1
-        while pools and pools[-1][0] / pools[-1][1] > total / size:
-            earlier, count = pools.pop()
-            total, size = total + earlier, size + count
-        pools.append((total, size))
-    means = [total / size for total, size in pools for _ in range(size)]
+    pools: list[tuple[float, float, int]] = []  # weighted sum, weight and number of what moves together
+    for value, weight, before in zip(wanted, weights, room, strict=False):
+        total, whole, size = (value - before) * weight, weight, 1
+        while pools and pools[-1][0] / pools[-1][1] > total / whole:
+            earlier, heavy, count = pools.pop()
+            total, whole, size = total + earlier, whole + heavy, size + count
+        pools.append((total, whole, size))
+    means = [total / whole for total, whole, size in pools for _ in range(size)]
     return [mean + before for mean, before in zip(means, room, strict=False)]
 
 
 def _mean(values: Sequence[float], otherwise: float) -> float:
     return sum(values) / len(values) if values else otherwise
+
+
+def _weighted_mean(columns: Sequence[float], neighbours: Sequence[tuple[int, float]], otherwise: float) -> float:
+    whole = sum(weight for _, weight in neighbours)
+    return sum(columns[node] * weight for node, weight in neighbours) / whole if whole else otherwise

@@ -92,3 +92,11 @@ def test_very_many_bends_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layering, "MAX_BENDS", 1)
     edges = [(0, 1), (1, 2), (2, 3), (0, 3)]
     assert [len(path) for path in layered(4, edges).paths] == [2, 2, 2, 2]
+
+
+def test_a_long_way_is_straight_whatever_hangs_beside_it() -> None:
+    trunk = [(node, node + 1) for node in range(9)]
+    leaves = [(node, 10 + node) for node in range(9)] + [(node, 19 + node) for node in range(0, 9, 2)]
+    layout = layered(28, [*trunk, *leaves])
+    assert np.ptp(layout.columns[:8]) < 0.1
+    assert spacing(layout.columns, layout.ranks) >= 1 - 1e-9
