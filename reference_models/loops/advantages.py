@@ -24,7 +24,7 @@ def generalized_advantages(
     the paper's lambda: 0 trusts the values, 1 the rewards.
     """
     surprises = rewards + discount * next_values * ~terminated - values
-    carries_on = discount * decay * ~(terminated | truncated)
+    carries_on = discount * decay * (~(terminated | truncated)).to(rewards)
     advantages = torch.empty_like(surprises)
     following = torch.zeros_like(surprises[0])
     for step in reversed(range(len(surprises))):

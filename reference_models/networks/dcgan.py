@@ -1,8 +1,8 @@
 """DCGAN (Radford, Metz, Chintala 2015, "Unsupervised representation learning with deep convolutional GANs").
 
 The paper's rules are kept: strided convolutions instead of pooling, batch norm everywhere but at the generator's output
-and the discriminator's input, ReLU in one and leaky ReLU in the other, weights drawn from N(0, 0.02). Sizes are a
-quarter of the paper's, which painted bedrooms; and pictures are 0..1 outside, as everywhere here, -1..1 within.
+and the discriminator's input, ReLU in one and leaky ReLU in the other, weights drawn from N(0, 0.02). Sizes are an
+eighth of the paper's, which painted bedrooms; and pictures are 0..1 outside, as everywhere here, -1..1 within.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SLOPE = 0.2  # of the leaky ReLU below zero
 class Generator(nn.Module):
     """Latent vectors (N, latent) -> pictures (N, channels, 32, 32) in 0..1."""
 
-    def __init__(self, channels: int, latent: int = 64, width: int = 32) -> None:
+    def __init__(self, channels: int, latent: int = 32, width: int = 16) -> None:
         super().__init__()
         self.latent = latent
         self.project = nn.ConvTranspose2d(latent, 4 * width, kernel_size=4, bias=False)  # (N, 4w, 4, 4)
@@ -46,7 +46,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Pictures (N, channels, 32, 32) in 0..1 -> the logit that each is real (N, 1)."""
 
-    def __init__(self, channels: int, width: int = 32) -> None:
+    def __init__(self, channels: int, width: int = 16) -> None:
         super().__init__()
         self.down1 = nn.Conv2d(channels, width, kernel_size=4, stride=2, padding=1)  # (N, w, 16, 16)
         self.leaky1 = nn.LeakyReLU(SLOPE)
@@ -70,7 +70,7 @@ class Discriminator(nn.Module):
 class Adversaries(nn.Module):
     """A generator and the discriminator it learns from: two networks that are called by themselves, never together."""
 
-    def __init__(self, channels: int, latent: int = 64, width: int = 32) -> None:
+    def __init__(self, channels: int, latent: int = 32, width: int = 16) -> None:
         super().__init__()
         self.generator = Generator(channels, latent, width)
         self.discriminator = Discriminator(channels, width)
