@@ -1,0 +1,61 @@
+"""A small BERT: two blocks that learn to fill in masked words before they learn classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torchglass.reference_models.data.csv_text import load_csv_text
+from torchglass.reference_models.data.reviews import load_reviews
+from torchglass.reference_models.data.words import MASK
+from torchglass.reference_models.exhibit import Blueprint, DataSource, ExplainTarget, QualityBar, ReferenceModel
+from torchglass.reference_models.recipe import SWITCHES, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from torchglass.reference_models.lesson import Lesson, Setup
+
+WIDTH, HEADS, DEPTH = 64, 4, 2
+DROPOUT = 0.0  # two thousand steps never see the reviews often enough to learn them by heart
+
+
+def build_transformer(blueprint: Blueprint) -> nn.Module:
+    """Build the encoder: ids (N, T) to (N, classes) logits, some 124,000 parameters for the reviews' 200 words."""
+    from torchglass.reference_models.networks.encoder import Encoder
+
+    form = blueprint.form
+    return Encoder(
+        form.vocabulary_size,
+        form.shape[0],
+        form.outputs,
+        width=WIDTH,
+        heads=HEADS,
+        depth=DEPTH,
+        dropout=DROPOUT if blueprint.dropout is None else blueprint.dropout,
+    )
+
+
+def prepare_pretraining(setup: Setup) -> Lesson:
+    """Prepare masked words first, then classes: half of the epochs each."""
+    from torchglass.reference_models.loops.pretraining import pretraining
+
+    return pretraining(setup)
+
+
+RECIPE = Recipe(epochs=10, batch_size=64, learning_rate=2e-3, weight_decay=0.01, clip_norm=1.0)
+
+EXHIBIT = ReferenceModel(
+    name="transformer",
+    title="Transformer encoder",
+    summary="A small BERT: it learns to fill in masked words, then to tell what a text says of its subject.",
+    builder=build_transformer,
+    sources=(
+        DataSource("reviews", load_reviews, RECIPE),
+        DataSource("csv", load_csv_text, RECIPE, needs="file"),
+    ),
+    bar=QualityBar("test/accuracy", 0.95),
+    explain=ExplainTarget(methods=("integrated_gradients", "shap", "lime", "occlusion"), baseline=MASK),
+    dropout=DROPOUT,
+    lesson=prepare_pretraining,
+    switches=frozenset(SWITCHES) - {"accumulate", "augment"} | {"amp", "compile"},
+)
