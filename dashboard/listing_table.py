@@ -47,4 +47,7 @@ def _column(field: Field) -> tuple[str, list[Any], Any]:
         values = [None if value is None else value * scale.factor for value in field.values]
         return f"{field.title}, {unit}", values, st.column_config.NumberColumn(help=meaning, format="%.4g")
     title = f"{field.title}, %" if field.unit == "%" else field.title
-    return title, list(field.values), st.column_config.NumberColumn(help=meaning, format="%.4g")
+    # Four digits of a measured number tell enough; of what was counted each does.
+    is_whole = all(value is None or isinstance(value, int) for value in field.values)
+    looks = "localized" if is_whole else "%.4g"
+    return title, list(field.values), st.column_config.NumberColumn(help=meaning, format=looks)
