@@ -102,7 +102,7 @@ def test_only_the_training_entry_of_the_reference_models_knows_instrumentation()
         for _, _, name in imports(path)
         if name.startswith("torchglass.instrumentation")
     }
-    assert users == {"reference_models/training.py"}
+    assert users == {"reference_models/front_door.py"}
 
 
 def test_the_walk_sees_what_it_should(tmp_path: Path) -> None:
