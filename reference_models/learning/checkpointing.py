@@ -75,13 +75,18 @@ def _contexts(modules: Sequence[nn.Module]) -> tuple[AbstractContextManager[None
 
 @contextmanager
 def _running_means_kept(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Let batch norm leave its running means alone: it sees the batch for the second time."""
+    """Let batch norm count into copies of its running means: it sees the batch for the second time.
+
+    Copies rather than none, because checkpointing checks that the second pass saves as many tensors as the first.
+    """
     parts = (part for module in modules for part in module.modules())
-    norms = [part for part in parts if isinstance(part, _BatchNorm) and part.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+    norms = [(part, dict(part.named_buffers(recurse=False))) for part in parts if isinstance(part, _BatchNorm)]
+    for norm, buffers in norms:
+        for name, buffer in buffers.items():
+            setattr(norm, name, buffer.clone())
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, buffers in norms:
+            for name, buffer in buffers.items():
+                setattr(norm, name, buffer)
