@@ -41,7 +41,7 @@ HEAVY_ALLOWED: dict[str, set[str]] = {
     "instrumentation": {"torch"},
     "bridges": {"torch", "matplotlib", "lightning", "pytorch_lightning", "transformers", "keras", "optuna"},
     "explainers": {"torch", "captum", "shap", "lime", "skimage", "sklearn"},
-    "reference_models": {"torch", "torchvision", "sklearn", "tqdm", "optuna"},
+    "reference_models": {"torch", "sklearn", "tqdm", "gymnasium", "transformers", "safetensors", "optuna"},
     "charts": {"plotly"},
     "report": {"plotly", "jinja2"},
     "exchange": {"tensorboard", "pyarrow", "tqdm"},
