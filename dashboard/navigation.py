@@ -95,7 +95,7 @@ def show() -> None:
         show_runs, show_sweeps = partial(_show_runs, open_run), partial(_show_sweeps, open_run)
         home = st.Page(_content(visit, show_runs), title="Runs", icon=":material/list:", default=True)
         sweeps = st.Page(_content(visit, show_sweeps), title="Sweep", icon=":material/tune:", url_path=SWEEP_ADDRESS)
-        st.navigation([home, *others.values(), sweeps]).run()
+        st.navigation([home, *others.values(), sweeps], expanded=True).run()
 
 
 def _arrive(stack: ExitStack) -> Visit | Callable[[], None]:
