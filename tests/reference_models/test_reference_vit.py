@@ -55,9 +55,9 @@ def test_maps_hold_each_token_at_its_patch_s_row_and_column() -> None:
 def test_the_answer_is_the_head_s_on_the_mean_token() -> None:
     network = VisionTransformer(PATCHES, SIZE, classes=3).eval()
     kept: list[Tensor] = []
-    network.norm.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    network.blocks.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
     logits = network(torch.rand(2, *SIZE))
-    torch.testing.assert_close(logits, network.head(kept[0].mean(dim=1)))
+    torch.testing.assert_close(logits, network.head(network.norm(kept[0].mean(dim=1))))
 
 
 def attended(attention: Attention, tokens: Tensor) -> Tensor:
