@@ -14,7 +14,9 @@ from torchglass.charts.comparison import (
 )
 from torchglass.charts.device_values import DeviceValue, device_values
 from torchglass.charts.devices import DevicePanel, devices_data, devices_figure
-from torchglass.charts.explanations import Explained, ExplanationsData, explanations_data, explanations_figure
+from torchglass.charts.explanations import ExplanationsData, explanation_figures, explanations_data
+from torchglass.charts.explanations_pictures import PicturesData, explanations_figure
+from torchglass.charts.explanations_words import Explained
 from torchglass.charts.gradient_flow import GradientFlowData, gradient_flow_data, gradient_flow_figure
 from torchglass.charts.histograms import HistogramsData, histograms_data, histograms_figure, percentiles_figure
 from torchglass.charts.honesty import HonestyData, honesty_data, remarks
@@ -59,6 +61,7 @@ __all__ = [
     "KernelsData",
     "PhasePairsData",
     "PhasesData",
+    "PicturesData",
     "RanksData",
     "Recorded",
     "RidgelinesData",
@@ -78,6 +81,7 @@ __all__ = [
     "distributions_data",
     "distributions_figure",
     "empty_figure",
+    "explanation_figures",
     "explanations_data",
     "explanations_figure",
     "file_name",

@@ -17,9 +17,12 @@ def trust_text(meta: Mapping[str, Any]) -> str:
     """Checks, then cost: "Adds up to the output within 0.1 %. 500 evaluations, 0.8 s." Not yet escaped."""
     checks = meta.get("checks") or {}
     said = [
-        sentence for sentence in (_completeness(checks), _surrogate(checks), _positive(checks)) if sentence is not None
-    ]
-    return " ".join([*(said or ["No numerical check exists for this method."]), _cost(meta)]).strip()
+        sentence
+        for sentence in (_completeness(checks), _sampling(checks), _surrogate(checks), _positive(checks))
+        if sentence is not None
+    ] or ["No numerical check exists for this method."]
+    located = _located(checks, str(meta.get("kind", "pictures")))
+    return " ".join([*said, *([located] if located else []), _cost(meta)]).strip()
 
 
 def _completeness(checks: Mapping[str, Any]) -> str | None:
@@ -51,6 +54,21 @@ def _positive(checks: Mapping[str, Any]) -> str | None:
         else ""
     )
     return f"{100 * share:.0f} % of the map speaks for the class.{doubt}"
+
+
+def _sampling(checks: Mapping[str, Any]) -> str | None:
+    share = _figure(checks, "sampling_error_relative")
+    return None if share is None else f"Sampling leaves ±{number(float(f'{100 * max(share, FINEST):.2g}'))} %."
+
+
+def _located(checks: Mapping[str, Any], kind: str) -> str | None:
+    """How much of what speaks for the class lies where the truth is; by chance it would be the truth's own share."""
+    share, area = _figure(checks, "truth_share"), _figure(checks, "truth_area")
+    if share is None or area is None:
+        return None
+    whole = "words" if kind == "text" else "picture"
+    found = f"{100 * share:.0f} % of what speaks for the class"
+    return f"{found} lies on what decides it, {100 * area:.0f} % of the {whole}."
 
 
 def _cost(meta: Mapping[str, Any]) -> str:

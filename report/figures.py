@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import plotly.graph_objects as go
 from plotly.io.json import to_json_plotly
 
 from torchglass.charts import (
+    PicturesData,
     breakdown_figure,
     devices_figure,
+    explanation_figures,
     gradient_flow_figure,
     histograms_figure,
     icicle_figure,
@@ -26,6 +28,7 @@ from torchglass.charts import (
     timeline_figure,
     variants_figure,
 )
+from torchglass.charts.explanations import PartsPanel
 from torchglass.charts.icicle import ROOTS
 from torchglass.charts.memory import apart, memory_figure, memory_split_figure
 from torchglass.charts.roofline import roofline_figure
@@ -60,6 +63,7 @@ def drawings(contents: Contents) -> list[Drawing]:
         *(Drawing("devices", panel.title, devices_figure(panel, titled=False)) for panel in contents.devices),
         *_kernels(contents),
         *_variants(contents),
+        *_explanations(contents),
     ]
 
 
@@ -107,6 +111,15 @@ def _variants(contents: Contents) -> Iterator[Drawing]:
         yield Drawing(
             "variants", f"{'Training' if data.mode == 'train' else 'Inference'}", variants_figure(data), wide=True
         )
+
+
+def _explanations(contents: Contents) -> Iterator[Drawing]:
+    """Words and bars; pictures stand in the page as they are."""
+    for sample in contents.explanations:
+        if not isinstance(sample, PicturesData):
+            panels: Sequence[PartsPanel] = sample.panels
+            for panel, figure in zip(panels, explanation_figures(sample), strict=True):
+                yield Drawing("explanations", plain_text(panel.title, 160), figure)
 
 
 def _kernels(contents: Contents) -> Iterator[Drawing]:

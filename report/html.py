@@ -13,13 +13,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from torchglass.charts import plain_text
-from torchglass.charts.explanations import MethodPanel
+from torchglass.charts import PicturesData, plain_text
+from torchglass.charts.explanations_pictures import MethodPanel
 from torchglass.charts.pictures import png_data_uri
 from torchglass.charts.theme import DIVERGING, SEQUENTIAL, colorscale
 from torchglass.charts.units import number
 from torchglass.report.contents import Contents
-from torchglass.report.figures import drawings, figures_json
+from torchglass.report.figures import Drawing, drawings, figures_json
 from torchglass.report.tables import listing_table, moment, phase_rows, scalar_rows, setting_rows, tiles
 
 POLICY = (
@@ -56,6 +56,7 @@ def render(contents: Contents) -> str:
         run=contents.run,
         sections=SECTIONS,
         drawings=list(enumerate(drawn)),
+        explained=_explained(contents, drawn),
         policy=POLICY.format(hashes=" ".join(f"'{_hash(script)}'" for script in scripts)),
         style=Markup(_part("report.css")),
         plotly=scripts[0],
@@ -72,6 +73,15 @@ def render(contents: Contents) -> str:
         written=moment(contents.written_at),
         error_lines=[plain_text(line, 400) for line in (contents.run.error or "").splitlines()],
     )
+
+
+def _explained(contents: Contents, drawn: list[Drawing]) -> list[tuple[Any, list[int]]]:
+    """Each explained sample with the numbers of its panels' figures; none for a picture."""
+    numbers = (number for number, drawing in enumerate(drawn) if drawing.section == "explanations")
+    return [
+        (sample, [] if isinstance(sample, PicturesData) else [next(numbers) for _ in sample.panels])
+        for sample in contents.explanations
+    ]
 
 
 @cache

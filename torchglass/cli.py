@@ -191,11 +191,13 @@ def _parser() -> argparse.ArgumentParser:
     add_devices(verb)
     add_trace(verb)
 
-    explain = verb("explain", _explain, "Explain test images with a run's trained model, and store what comes out.")
+    explain = verb("explain", _explain, "Explain test samples with a run's trained model, and store what comes out.")
     explain.add_argument("run", help="a run of a reference model, or the model's name for its newest run")
-    explain.add_argument("--samples", type=_numbers, default=(0, 1, 2), metavar="0,1,2", help="indices of test images")
+    explain.add_argument("--samples", type=_numbers, default=(0, 1, 2), metavar="0,1,2", help="indices of test samples")
     explain.add_argument("--sample", type=_numbers, dest="samples", help=argparse.SUPPRESS)
-    explain.add_argument("--methods", type=_names, default=("gradcam", "shap", "lime"), metavar="gradcam,shap,lime")
+    explain.add_argument(
+        "--methods", type=_names, default=(), metavar="gradcam,shap,lime", help="default: those that suit the model"
+    )
     explain.add_argument("--target", type=int, help="class to explain (default: the predicted one)")
     explain.add_argument("--layer", help="layer for Grad-CAM (default: found)")
     explain.add_argument("--seed", type=int, default=0)

@@ -1,82 +1,105 @@
-"""Explain test images with a run's trained model: the one place where reference models and explainers meet."""
+"""Explain test samples with a run's trained model: the one place where reference models and explainers meet.
+
+Everything is read from the store: the weights, and the samples that the run kept. No data set is loaded again.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from torchglass.errors import OptionError, RunNotFoundError
 from torchglass.explainers import Explanation, explain, method_names
-from torchglass.reference_models import ReferenceModel, Split, available, get, load_weights, model_from_checkpoint
+from torchglass.explainers.kinds import NAMES, Kind
+from torchglass.reference_models import ReferenceModel, available, get, load_weights, model_from_checkpoint
+from torchglass.reference_models.data.form import DataForm
+from torchglass.reference_models.weights import blank_model
 from torchglass.store import Artifact, ArtifactBlock, Run, Store, open_store
 
-BACKGROUND_PICTURES = 64  # training pictures that SHAP averages over: as many as keep one picture under a second
+_CALLED: dict[Kind, str] = {"pictures": "image", "text": "text", "table": "row"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to explain: test images by index, methods by name, one class for all (None: the predicted one of each)."""
+    """What to explain: test samples by index, methods by name (none: those that suit the model), one class for all
+    (None: the predicted one of each).
+    """
 
     run: str
     samples: tuple[int, ...]
-    methods: tuple[str, ...]
+    methods: tuple[str, ...] = ()
     target: int | None = None
     layer: str | None = None
     seed: int = 0
     weights: Path | None = None
 
 
-@dataclass(frozen=True)
-class _Exhibit:
-    """A trained reference model, its data, and where it came from."""
+@dataclass(frozen=True, eq=False)
+class _Trained:
+    """A trained reference model and the samples that its run kept. `model` maps samples to scores (N, K)."""
 
     model: nn.Module
-    spec: ReferenceModel
-    split: Split
-    dataset: str
+    exhibit: ReferenceModel
+    form: DataForm
+    kind: Kind
+    arrays: Mapping[str, npt.NDArray[Any]]
+    meta: Mapping[str, Any]
     run: Run
     checkpoint: Artifact
+
+    def inputs(self, name: str, chosen: slice) -> Tensor:
+        """Samples ("inputs") or training samples ("background") as the model takes them."""
+        kept = np.array(self.arrays[name][chosen])
+        return torch.from_numpy(kept / np.float32(255) if kept.dtype == np.uint8 else kept)
 
 
 def explain_run(location: str | os.PathLike[str] | None, request: Request) -> Iterator[str]:
     """Explain each sample with each method, store each explanation as it is done, and yield a line about it.
 
     Raises:
-        OptionError: an unknown method, or a sample or class out of range.
-        RunNotFoundError: no such run, or it kept no checkpoint of a reference model.
+        OptionError: a method that there is not or not for this model, or a sample or class out of range.
+        RunNotFoundError: no such run, or it kept no checkpoint of a reference model, or no samples.
     """
-    unknown = [name for name in request.methods if name not in method_names()]
-    if unknown or not request.methods:
-        raise OptionError(f"unknown method {', '.join(unknown)!r}: choose among {', '.join(method_names())}")
     with open_store(location) as store:
-        exhibit = _load(store, request)
-        _check_range("sample", request.samples, len(exhibit.split.test_labels))
-        _check_range("target", () if request.target is None else (request.target,), len(exhibit.spec.class_names))
+        trained = _load(store, request)
+        methods = request.methods or trained.exhibit.explain.methods
+        _check_methods(methods, trained.kind)
+        _check_range("sample", request.samples, len(trained.arrays["inputs"]))
         for sample in request.samples:
-            for method in request.methods:
-                explanation = _explain(exhibit, request, sample, method)
-                store.add_artifact(exhibit.run.id, _to_block(exhibit, explanation, sample))
-                yield _describe(exhibit, explanation, sample)
+            scores = _scores(trained, sample)
+            _check_range("target", () if request.target is None else (request.target,), len(scores))
+            for method in methods:
+                explanation = _explain(trained, request, sample, method)
+                store.add_artifact(trained.run.id, _to_block(trained, explanation, sample, scores))
+                yield _describe(trained, explanation, sample)
 
 
-def _load(store: Store, request: Request) -> _Exhibit:
+def _load(store: Store, request: Request) -> _Trained:
     run, checkpoint = _find_checkpoint(store, request.run)
-    spec = get(str(checkpoint.meta["model"]))
+    samples = store.artifacts(run.id, kind="samples")
+    if not samples or "form" not in samples[-1].meta:
+        raise RunNotFoundError(f"{run.name!r} kept no samples that can be explained: train its model again")
+    exhibit = get(str(checkpoint.meta["model"]))
     if request.weights is None:
-        model = model_from_checkpoint(store.arrays(checkpoint.id), checkpoint.meta)
+        network = model_from_checkpoint(store.arrays(checkpoint.id), checkpoint.meta)
     else:
-        model = spec.build().eval()
-        load_weights(request.weights, model)
-    dataset = str(checkpoint.meta["dataset"])
-    split = spec.load_data(dataset, int(checkpoint.meta["seed"]))
-    return _Exhibit(model, spec, split, dataset, run, checkpoint)
+        network = blank_model(checkpoint.meta).eval()
+        load_weights(request.weights, network)
+    model = network if exhibit.explain.scorer is None else exhibit.explain.scorer(network).eval()
+    form = DataForm.from_json(samples[-1].meta["form"])
+    kind: Kind = "table" if form.kind == "observations" else form.kind
+    return _Trained(
+        model, exhibit, form, kind, store.arrays(samples[-1].id), samples[-1].meta, run=run, checkpoint=checkpoint
+    )
 
 
 def _find_checkpoint(store: Store, name: str) -> tuple[Run, Artifact]:
@@ -96,50 +119,113 @@ def _find_checkpoint(store: Store, name: str) -> tuple[Run, Artifact]:
     )
 
 
+def _check_methods(methods: tuple[str, ...], kind: Kind) -> None:
+    strange = [method for method in methods if method not in method_names(kind)]
+    if strange:
+        why = f"does not explain {NAMES[kind]}" if strange[0] in method_names() else "is unknown"
+        raise OptionError(f"method {strange[0]!r} {why}: choose among {', '.join(method_names(kind))}")
+
+
 def _check_range(what: str, given: tuple[int, ...], size: int) -> None:
     for value in given:
         if not 0 <= value < size:
             raise OptionError(f"{what} {value} is out of range: give a number from 0 to {size - 1}")
 
 
-def _explain(exhibit: _Exhibit, request: Request, sample: int, method: str) -> Explanation:
-    picture = exhibit.split.test_images[sample : sample + 1]
+def _explain(trained: _Trained, request: Request, sample: int, method: str) -> Explanation:
+    target = trained.exhibit.explain
     chosen: dict[str, Any] = {}
-    if method == "gradcam":
-        chosen["layer"] = request.layer or exhibit.spec.explain_layer
-    elif method == "shap":
-        chosen["background"] = exhibit.split.train_images[:BACKGROUND_PICTURES]
-    return explain(exhibit.model, picture, request.target, method, seed=request.seed, **chosen)
+    if trained.kind == "text":
+        chosen["layer"] = request.layer
+        chosen["background"] = int(target.baseline) or None
+    elif method == "gradcam":
+        chosen["layer"] = request.layer or _layer(trained.model, target.layer)
+    elif trained.kind == "pictures" and method == "lime":
+        chosen["background"] = target.baseline
+    else:
+        chosen["background"] = trained.inputs("background", slice(None))
+    picked = trained.inputs("inputs", slice(sample, sample + 1))
+    return explain(trained.model, picked, request.target, method, kind=trained.kind, seed=request.seed, **chosen)
+
+
+def _layer(model: nn.Module, name: str | None) -> str | None:
+    """The name of the exhibit's layer in the model as it is explained: a scorer puts its own name before it."""
+    names = [own for own, _ in model.named_modules()]
+    return name if name in names else next((own for own in names if own.endswith(f".{name}")), name)
 
 
 @torch.no_grad()
-def _prediction(exhibit: _Exhibit, sample: int) -> tuple[int, float]:
-    scores = exhibit.model(exhibit.split.test_images[sample : sample + 1]).softmax(dim=1)[0]
-    return int(scores.argmax()), float(scores.max())
+def _scores(trained: _Trained, sample: int) -> Tensor:
+    scores: Tensor = trained.model(trained.inputs("inputs", slice(sample, sample + 1)))
+    return scores.reshape(-1)
 
 
-def _to_block(exhibit: _Exhibit, explanation: Explanation, sample: int) -> ArtifactBlock:
+def _to_block(trained: _Trained, explanation: Explanation, sample: int, scores: Tensor) -> ArtifactBlock:
     arrays, meta = explanation.to_arrays()
-    predicted, probability = _prediction(exhibit, sample)
+    if "truth" in trained.arrays:
+        arrays["truth"] = trained.arrays["truth"][sample : sample + 1]
+        meta["checks"] |= _localisation(explanation.relevance(0), arrays["truth"][0])
     meta |= {
         "sample": sample,
-        "label": int(exhibit.split.test_labels[sample]),
+        "task": trained.form.task,
         "target": int(explanation.targets[0]),
-        "predicted": predicted,
-        "probability": probability,
-        "class_names": list(exhibit.spec.class_names),
-        "model": exhibit.spec.name,
-        "dataset": exhibit.dataset,
-        "checkpoint_step": exhibit.checkpoint.step,
+        "class_names": list(trained.form.class_names),
+        "model": trained.exhibit.name,
+        "dataset": trained.meta.get("dataset"),
+        "checkpoint_step": trained.checkpoint.step,
         "torch": torch.__version__,
+        **_names(trained, sample),
+        **_answer(trained, sample, scores),
     }
-    return ArtifactBlock("explanation", f"test/{sample}", exhibit.checkpoint.step, time.time(), meta, arrays)
+    return ArtifactBlock("explanation", f"test/{sample}", trained.checkpoint.step, time.time(), meta, arrays)
 
 
-def _describe(exhibit: _Exhibit, explanation: Explanation, sample: int) -> str:
-    name = exhibit.spec.class_names[int(explanation.targets[0])]
+def _localisation(relevance: npt.NDArray[np.float32], truth: npt.NDArray[Any]) -> dict[str, float]:
+    """Which share of what speaks for the class lies where the truth is, and which share of the input that is."""
+    positive = np.clip(relevance, 0, None).astype(np.float64)
+    decides = truth.astype(bool)
+    if not decides.any() or not positive.any() or decides.shape != positive.shape:
+        return {}
+    return {"truth_share": float(positive[decides].sum() / positive.sum()), "truth_area": float(decides.mean())}
+
+
+def _names(trained: _Trained, sample: int) -> dict[str, Any]:
+    """What a person calls the parts of the input, and what stands there in its own units."""
+    if trained.kind == "text":
+        ids = trained.arrays["inputs"][sample]
+        words = trained.arrays["words"][sample] if "words" in trained.arrays else ids
+        return {"names": ["" if token == 0 else str(word) for token, word in zip(ids, words, strict=True)]}
+    if trained.kind == "pictures":
+        return {}
+    row = trained.arrays["inputs"][sample].astype(np.float64)
+    scale = trained.meta.get("scale")
+    if scale is not None:
+        row = row * np.array(scale["deviations"]) + np.array(scale["means"])
+    names = trained.form.feature_names or tuple(f"column {i}" for i in range(len(row)))
+    return {"names": list(names), "values": [float(value) for value in row]}
+
+
+def _answer(trained: _Trained, sample: int, scores: Tensor) -> dict[str, Any]:
+    """What is right and what the model says: classes, or numbers in the units of the target."""
+    target = trained.arrays["targets"][sample]
+    if trained.form.task == "regression":
+        return {"label": float(target), "predicted": float(scores[0])}
+    if trained.form.task == "generation":
+        return {}
+    best = int(scores.argmax())
+    if trained.form.task == "detection":
+        found = sorted({int(box[0]) for box in target if box[0] >= 0})
+        return {"label": found, "predicted": best, "probability": float(scores[best].sigmoid())}
+    probability = float(scores.softmax(dim=0)[best])
+    right = {} if trained.form.task == "control" else {"label": int(target)}
+    return {**right, "predicted": best, "probability": probability}
+
+
+def _describe(trained: _Trained, explanation: Explanation, sample: int) -> str:
+    names = trained.form.class_names
+    of = f", class {names[int(explanation.targets[0])]}" if names else ""
     checks = ", ".join(f"{key} {value:.2g}" for key, value in explanation.checks.items())
     return (
-        f"test image {sample}, class {name}: {explanation.method} by {explanation.implementation} "
+        f"test {_CALLED[trained.kind]} {sample}{of}: {explanation.method} by {explanation.implementation} "
         f"in {explanation.seconds:.2f} s" + (f" ({checks})" if checks else "")
     )

@@ -22,6 +22,9 @@ TOLERANCE = 1e-3
 ROUNDING = 1e-5
 """What float32 may lose, relative to the scores themselves: the tolerance never asks for less."""
 
+PARTITION_BACKGROUND = 8
+"""Background pictures that partition averages over, the first ones: each is asked at every mask."""
+
 _STRANGER = "unrecognized nn.Module: "
 
 Algorithm = Literal["auto", "deep", "partition"]
@@ -33,8 +36,8 @@ def attribute(problem: Problem, *, algorithm: Algorithm = "auto", evaluations: i
     "deep" is DeepSHAP: DeepLIFT's rescale rule averaged over the background, one backward pass per reference. It adds
     up where every non-linearity is a module that shap knows, called once, with poolings that do not overlap, so it runs
     on a rewritten copy (see canonical.py). "partition" asks the model about masked pictures only and gives Owen values
-    on nested rectangles; it adds up for every model, but a few hundred evaluations see only coarse rectangles,
-    and its first call in a process waits seconds for shap's code to be compiled.
+    on nested rectangles, against the first eight background pictures; it adds up for every model, but a few hundred
+    evaluations see only coarse rectangles, and its first call in a process waits seconds for shap's code to be compiled.
     "auto" takes deep where its sums prove it, and partition otherwise: `implementation` names which,
     `parameters["fallback_reason"]` says why. shap's own check is not asked: its tolerance, 0.01 whatever the scale,
     lets small models pass that are wrong and stops large ones that are right.
@@ -56,7 +59,7 @@ def attribute(problem: Problem, *, algorithm: Algorithm = "auto", evaluations: i
         raise OptionError(f"algorithm is {algorithm!r}: choose 'auto', 'deep' or 'partition'")
     if evaluations < 2:
         raise OptionError(f"evaluations is {evaluations}: give at least 2, for the picture and the background")
-    sums = _Sums.wanted(problem)
+    sums = _Sums.wanted(problem, problem.background)
     deep = _Deep(None, None) if algorithm == "partition" else _deep(problem, sums)
     if algorithm == "deep" and deep.values is None:
         raise ExplainError(f"{deep.doubt}: use algorithm 'partition'")
@@ -64,8 +67,10 @@ def attribute(problem: Problem, *, algorithm: Algorithm = "auto", evaluations: i
     if deep.values is not None and (deep.doubt is None or algorithm == "deep"):
         kind, values = "DeepExplainer", deep.values
     else:
-        kind, values = "PartitionExplainer", _partition(problem, evaluations)
-        parameters["evaluations"] = evaluations
+        few = problem.background[:PARTITION_BACKGROUND]
+        kind, values = "PartitionExplainer", _partition(problem, few, evaluations)
+        sums = _Sums.wanted(problem, few)
+        parameters |= {"evaluations": evaluations, "references": len(few)}
     if deep.doubt is not None:
         parameters["doubt" if algorithm == "deep" else "fallback_reason"] = deep.doubt
     miss = sums.miss(values)
@@ -90,8 +95,8 @@ class _Sums:
     allowed: npt.NDArray[np.float64]
 
     @classmethod
-    def wanted(cls, problem: Problem) -> "_Sums":
-        base = _numpy(scores(problem.model, problem.background).mean(0)[problem.targets]).astype(np.float64)
+    def wanted(cls, problem: Problem, background: Tensor) -> "_Sums":
+        base = _numpy(scores(problem.model, background).mean(0)[problem.targets]).astype(np.float64)
         outputs = _numpy(problem.outputs).astype(np.float64)
         difference = outputs - base
         allowed = np.minimum(TOLERANCE, TOLERANCE * np.abs(difference))
@@ -165,8 +170,8 @@ class _BackgroundMasker:
         return (np.where(mask.reshape(picture.shape), picture, self.background),)
 
 
-def _partition(problem: Problem, evaluations: int) -> FloatArray:
-    background = _rows_last(problem.background)
+def _partition(problem: Problem, references: Tensor, evaluations: int) -> FloatArray:
+    background = _rows_last(references)
     values = np.empty(tuple(problem.inputs.shape), dtype=np.float32)
     for target in sorted(set(problem.targets.tolist())):
 
