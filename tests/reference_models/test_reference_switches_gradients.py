@@ -206,7 +206,7 @@ def test_an_overflow_skips_its_step_and_halves_the_scale() -> None:
         passes += 1
         return gradient.fill_(torch.inf) if passes == 3 else gradient
 
-    first.register_hook(overflow)
+    first.register_hook(overflow)  # type: ignore[no-untyped-call]
     steps = at_each_step(lesson, lambda: passes)
     after_steps = at_each_step(lesson, lambda: weights_of(lesson.model), after=True)
     fit(lesson)

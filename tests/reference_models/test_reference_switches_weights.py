@@ -110,7 +110,7 @@ def test_smoothed_targets_pull_as_the_formula_says() -> None:
     log_shares = twin(split.train.inputs).log_softmax(dim=1)
     right = log_shares.gather(1, split.train.targets[:, None]).squeeze(1)
     loss = -(0.7 * right + 0.3 * log_shares.mean(dim=1)).mean()  # Szegedy et al. 2016: a share of 0.3 over all classes
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     seen = at_each_step(lesson, lambda: gradients_of(lesson.model))
     fit(lesson)
     for ours, theirs in zip(seen[0], gradients_of(twin), strict=True):
