@@ -42,7 +42,7 @@ def prepare_pretraining(setup: Setup) -> Lesson:
     return pretraining(setup)
 
 
-RECIPE = Recipe(epochs=10, batch_size=64, learning_rate=2e-3, weight_decay=0.01, clip_norm=1.0)
+RECIPE = Recipe(epochs=10, batch_size=64, learning_rate=2e-3, weight_decay=0.01, clip_norm=1.0, cpu_threads=1)
 
 EXHIBIT = ReferenceModel(
     name="transformer",
