@@ -1,7 +1,7 @@
 """A vision transformer small enough for two CPU cores, on shapes whose class-deciding pixels are known.
 
-A stem of three strided convolutions cuts out the patches: with 6,000 pictures to learn from, a transformer on plain
-patches would first have to find out what an edge is. networks/vit.py describes the network.
+Its stem is a small convolutional network, so strictly it is a hybrid: 6,000 pictures teach a transformer on patches
+alone what an edge is only after many more epochs than two cores have time for. networks/vit.py describes the network.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ Four choices differ from the paper's, all for small data sets:
   a background that did not;
 - positions begin as sines and cosines of the patch's row and column and are learned from there, so neighbours are
   alike from the first step on;
-- `stem="convolutions"` cuts the patches out by a few strided 3x3 convolutions instead of one large one
-  (Xiao et al. 2021, "Early convolutions help transformers see better", arXiv 2106.14881).
+- `stem="convolutions"` cuts the patches out by a few 3x3 convolutions instead of one large one, so a token sees more
+  than its own patch (Xiao et al. 2021, "Early convolutions help transformers see better", arXiv 2106.14881).
 """
 
 import math
@@ -156,10 +156,14 @@ def _stem(plan: Plan, channels: int) -> nn.Module:
         return nn.Conv2d(channels, plan.dim, kernel_size=plan.patch, stride=plan.patch)
     halvings = plan.patch.bit_length() - 1  # a patch of 8 pixels is three halvings of the resolution
     widths = [channels, *(plan.dim >> (halvings - 1 - level) for level in range(halvings))]
-    layers: list[nn.Module] = []
-    for narrow, wide in pairwise(widths):
-        layers += [nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(wide), nn.ReLU()]
+    layers = _convolution(widths[0], widths[1], stride=2)
+    for narrow, wide in pairwise(widths[1:]):
+        layers += _convolution(narrow, wide, stride=2) + _convolution(wide, wide, stride=1)
     return nn.Sequential(*layers, nn.Conv2d(plan.dim, plan.dim, kernel_size=1))
+
+
+def _convolution(channels: int, width: int, stride: int) -> list[nn.Module]:
+    return [nn.Conv2d(channels, width, 3, stride, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
 
 
 def _initialize(network: VisionTransformer) -> None:
