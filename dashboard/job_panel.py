@@ -22,13 +22,15 @@ MARKS: dict[JobState, str] = {
 }
 
 
-def start(label: str, arguments: Sequence[str]) -> None:
-    """Start a job, or say why that is not possible now."""
+def start(label: str, arguments: Sequence[str]) -> bool:
+    """Start a job, or say why that is not possible now and return False."""
     try:
         BOARD.start(label, arguments)
     except OptionError as error:
         st.warning("The job was not started.", icon=":material/warning:")
         st.text(str(error))
+        return False
+    return True
 
 
 def show() -> None:

@@ -1,24 +1,161 @@
-"""A form that starts the training of a reference model as a job."""
+"""A form that starts the training of a reference model as a job: its fields are the recipe's switches."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
 
 import streamlit as st
 
 from torchglass.dashboard import job_panel
+from torchglass.dashboard.training_command import arguments_of, changes_from, command_line
+from torchglass.errors import OptionError
 from torchglass.reference_models.catalogue import available
+from torchglass.reference_models.exhibit import DataSource, ReferenceModel
+from torchglass.reference_models.options import MAX_SEED, Amp, TrainingOptions
+from torchglass.reference_models.recipe import SWITCHES, Switch
 
-MAX_EPOCHS = 1000
 MAX_NAME_CHARACTERS = 120
+MAX_PATH_CHARACTERS = 1000
+COLUMNS = 3
+DEVICES = ("auto", "cpu", "cuda", "mps")
+LABELS = {"ema": "EMA", "cpu_threads": "CPU threads"}
+NEEDS = {
+    "network": "Downloaded at the first time.",
+    "file": "Read from a file of yours on the machine where this page runs.",
+}
 
 
 def order_training() -> None:
     """Show the form; its run appears in the store of this page."""
+    st.fragment(_form)()
+
+
+def _form() -> None:
+    """Draw all fields and the command that they make. They are no `st.form`: each depends on the model chosen."""
+    with st.expander("Train a reference model", icon=":material/play_arrow:"):
+        exhibit, source = _choose()
+        given = _files(exhibit, source)
+        wanted = _switches(exhibit, source, basic=True)
+        run = st.text_input("Run name", placeholder=f"{exhibit.name}-{source.name}", max_chars=MAX_NAME_CHARACTERS)
+        with st.expander("More switches"):
+            wanted |= _switches(exhibit, source, basic=False)
+        with st.expander("Device, precision, seed"):
+            given |= _machine(exhibit)
+        options = _checked(exhibit, source, wanted, {**given, "run": run.strip() or None})
+        if options is None:
+            return
+        arguments = arguments_of(options)
+        # The button stands above the command, whose height changes under a pointer that leaves a field to click.
+        ordered = st.button("Train", type="primary")
+        st.code(command_line(arguments), language="bash", wrap_lines=True)
+        if ordered and job_panel.start(f"Train {exhibit.name}", arguments):
+            st.rerun()
+
+
+def _choose() -> tuple[ReferenceModel, DataSource]:
     models = {model.name: model for model in available()}
-    with st.expander("Train a reference model", icon=":material/play_arrow:"), st.form("train", border=False):
-        model, epochs, run, start = st.columns([2, 1, 2, 1], vertical_alignment="bottom")
-        name = model.selectbox("Model", list(models), format_func=lambda key: f"{models[key].title} ({key})")
-        count = epochs.number_input("Epochs", min_value=1, max_value=MAX_EPOCHS, value=models[name].defaults.epochs)
-        run_name = run.text_input("Run name", placeholder=name, max_chars=MAX_NAME_CHARACTERS)
-        if start.form_submit_button("Train", width="stretch"):
-            arguments = ["train", name, "--epochs", str(count), f"--run={run_name.strip() or name}"]
-            job_panel.start(f"Train {name}", arguments)
+    names = list(models)
+    left, right = st.columns(2)
+    name = left.selectbox(
+        "Model",
+        names,
+        index=names.index("lenet5") if "lenet5" in names else 0,
+        format_func=lambda key: f"{models[key].title} ({key})",
+    )
+    exhibit = models[name]
+    dataset = right.selectbox("Data set", exhibit.datasets, key=f"train-{name}-dataset")
+    source = exhibit.source(dataset)
+    st.caption(f"{exhibit.summary} {NEEDS.get(source.needs, '')}")
+    return exhibit, source
+
+
+def _files(exhibit: ReferenceModel, source: DataSource) -> dict[str, Any]:
+    """Paths that only the user can give."""
+    given: dict[str, Any] = {}
+    if source.needs == "file":
+        given["data"] = _path("Data file", f"train-{exhibit.name}-{source.name}-file")
+    if exhibit.needs_path:
+        given["model_path"] = _path("Folder of the model", f"train-{exhibit.name}-path")
+    return given
+
+
+def _path(label: str, key: str) -> Path | None:
+    text = st.text_input(label, key=key, max_chars=MAX_PATH_CHARACTERS).strip()
+    return Path(text) if text else None
+
+
+def _switches(exhibit: ReferenceModel, source: DataSource, *, basic: bool) -> dict[str, Any]:
+    """Fields of the switches that the model's training heeds, filled in as its recipe for the data set says."""
+    shown = [switch for switch in SWITCHES.values() if switch.basic == basic and exhibit.honours(switch.name)]
+    values = {}
+    for place, switch in enumerate(shown):
+        if place % COLUMNS == 0:  # a row of its own, so that fields of unequal height stand level
+            columns = st.columns(COLUMNS, vertical_alignment="bottom")
+        default = getattr(source.recipe, switch.name)
+        with columns[place % COLUMNS]:
+            values[switch.name] = _field(switch, default, f"train-{exhibit.name}-{source.name}-{switch.name}")
+    return values
+
+
+def _field(switch: Switch, default: Any, key: str) -> Any:
+    label = LABELS.get(switch.name) or switch.name.replace("_", " ").capitalize()
+    help_text = f"{switch.help}: {switch.wanted}"
+    if switch.kind is bool:
+        return st.toggle(label, value=default, key=key, help=help_text)
+    if switch.choices:
+        choices = [None, *switch.choices] if switch.optional else list(switch.choices)
+        index = choices.index(default)
+        return st.selectbox(
+            label, choices, index=index, key=key, help=help_text, format_func=lambda choice: choice or "the model's own"
+        )
+    number_type = switch.kind
+    lowest = switch.at_least if switch.at_least is not None else switch.above
+    highest = switch.at_most if switch.at_most is not None else switch.below
+    return st.number_input(
+        label,
+        min_value=None if lowest is None else number_type(lowest),
+        max_value=None if highest is None else number_type(highest),
+        value=None if default is None else number_type(default),
+        step=1 if number_type is int else None,
+        format=None if number_type is int else "%g",
+        placeholder="off" if switch.optional else "",
+        key=key,
+        help=help_text,
+    )
+
+
+def _machine(exhibit: ReferenceModel) -> dict[str, Any]:
+    """What concerns the machine and not the recipe."""
+    left, middle, right = st.columns(3)
+    given: dict[str, Any] = {
+        "device": left.selectbox("Device", DEVICES, accept_new_options=True, help="auto, cpu, cuda, cuda:1 or mps"),
+        "seed": middle.number_input("Seed", min_value=0, max_value=MAX_SEED, value=0, step=1),
+        "limit": right.number_input("Training samples at most", min_value=1, value=None, step=1, placeholder="all"),
+        "resume": middle.toggle("Resume", help="go on where the run of that name stopped"),
+    }
+    if exhibit.honours("amp"):
+        choices: list[Amp | None] = [None, *get_args(Amp)]
+        given["amp"] = left.selectbox(
+            "Mixed precision", choices, key=f"train-{exhibit.name}-amp", format_func=lambda choice: choice or "off"
+        )
+    if exhibit.honours("compile"):
+        given["compile"] = right.toggle("Compile", key=f"train-{exhibit.name}-compile", help="with torch.compile")
+    return given
+
+
+def _checked(
+    exhibit: ReferenceModel, source: DataSource, wanted: dict[str, Any], given: dict[str, Any]
+) -> TrainingOptions | None:
+    """The training that is asked for, or what is wrong with it, said in its place."""
+    try:
+        return TrainingOptions(
+            model=exhibit.name,
+            dataset=source.name if source.name != exhibit.datasets[0] else None,
+            changes=changes_from(source.recipe, wanted),
+            **given,
+        )
+    except OptionError as error:
+        st.warning("This cannot be trained so.", icon=":material/warning:")
+        st.text(str(error))
+        return None

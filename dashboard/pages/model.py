@@ -30,7 +30,7 @@ NAMED_UNREACHED = 12
 VIEWS = {"operations": "Operations", "modules": "Modules"}
 EXPLANATION = (
     "Data flow from top to bottom. Blue: parameters. Orange: custom autograd Functions. Green: other leaves. "
-    "Names and shapes are those of autograd; drag to move, scroll or box to zoom."
+    "Names and shapes are those of autograd; drag to move, zoom with the buttons above it."
 )
 FOLDED = "An operation without parameters is drawn with the module whose result it takes."
 

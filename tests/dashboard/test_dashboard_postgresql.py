@@ -82,8 +82,8 @@ def test_a_job_that_the_page_starts_finds_the_database(
         record_example_run(store)
         visit(served.url)
         page.get_by_text("Train a reference model").click()
-        page.get_by_label("Epochs").fill("1")
-        page.get_by_label("Run name").fill("ordered")
+        page.get_by_label("Epochs", exact=True).fill("1")
+        page.get_by_label("Run name", exact=True).fill("ordered")
         page.get_by_role("button", name="Train", exact=True).click()
         # The form sends what was typed when its button is pressed; the run then appears in the database.
         for _ in range(1200):
