@@ -12,7 +12,7 @@ from torchglass.reference_models.data.shapes_scenes import Room
 
 TRAIN_PICTURES = 4000
 TEST_PICTURES = 600  # about 1,500 shapes, 250 of each class
-UP_TO_FOUR_SHAPES = Room(side=SIDE_PIXELS, fewest=1, most=4, areas=(90.0, 260.0))  # 10 to 28 pixels wide
+UP_TO_FOUR_SHAPES = Room(side=SIDE_PIXELS, fewest=1, most=4, areas=(90.0, 260.0))  # boxes of 10 to 29 pixels
 FORM = DataForm("pictures", "detection", (3, SIDE_PIXELS, SIDE_PIXELS), CLASS_NAMES)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchglass.reference_models.tasks.boxes import intersection_over_union
 
 STRIDE_PIXELS = 8  # between the centres of anchors: the smallest shapes are as wide
-ANCHOR_SIDES = (13.0, 22.0)  # pixels; a turned shape's box is nearly square, and 9 to 28 wide
+ANCHOR_SIDES = (13.0, 22.0)  # pixels; a turned shape's box is nearly square, and 10 to 29 wide
 BECOMES_BOX = 0.45  # IoU from which an anchor is to find the box it overlaps most
 IS_BACKGROUND = 0.3  # IoU below which it is to find nothing; between the two it is left alone
 MOST_GROWTH = math.log(4.0)  # of an anchor's side: a wild answer early in training must not overflow
