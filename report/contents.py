@@ -31,6 +31,7 @@ from torchglass.charts.memory import MemoryData, memory_data, read_memory
 from torchglass.charts.ranks import RanksData, ranks_data
 from torchglass.charts.variants import ARTIFACT_KIND, Mode, VariantsData, variants_data
 from torchglass.charts.work_done import work_notes
+from torchglass.report.judged import Judged, read_judged
 from torchglass.report.profiled import Profiled, read_profile
 from torchglass.store import Artifact, Run, Series, Store
 
@@ -87,6 +88,7 @@ class Contents:
     straggler: str
     profile: Profiled
     variants: tuple[VariantsData, ...]
+    judged: Judged
     explanations: tuple[ExplanationsData, ...]
     left_out: Mapping[str, str]
 
@@ -131,6 +133,7 @@ def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
         straggler=straggler_text(ranks, find_straggler(ranks)) if len(ranks.ranks) > 1 else "",
         profile=read_profile(store, run),
         variants=_variants(store.artifacts(run.id, kind=ARTIFACT_KIND)),
+        judged=read_judged(store, run, facts),
         explanations=tuple(_explain(store, artifacts) for artifacts in samples[-MAX_EXPLAINED:]),
         left_out=_left_out(len(groups), len(keys), len(samples)),
     )

@@ -28,9 +28,15 @@ from torchglass.charts import (
     timeline_figure,
     variants_figure,
 )
+from torchglass.charts.autograd_graph import autograd_graph_figure
+from torchglass.charts.calibration import calibration_figure
+from torchglass.charts.confusion import confusion_figure
+from torchglass.charts.detections import detections_figure
 from torchglass.charts.explanations import PartsPanel
+from torchglass.charts.generated import sheet_figure
 from torchglass.charts.icicle import ROOTS
 from torchglass.charts.memory import apart, memory_figure, memory_split_figure
+from torchglass.charts.predictions import predictions_figure
 from torchglass.charts.roofline import roofline_figure
 from torchglass.charts.theme import template
 from torchglass.report.contents import Contents
@@ -63,6 +69,8 @@ def drawings(contents: Contents) -> list[Drawing]:
         *(Drawing("devices", panel.title, devices_figure(panel, titled=False)) for panel in contents.devices),
         *_kernels(contents),
         *_variants(contents),
+        *_model(contents),
+        *_quality(contents),
         *_explanations(contents),
     ]
 
@@ -120,6 +128,27 @@ def _explanations(contents: Contents) -> Iterator[Drawing]:
             panels: Sequence[PartsPanel] = sample.panels
             for panel, figure in zip(panels, explanation_figures(sample), strict=True):
                 yield Drawing("explanations", plain_text(panel.title, 160), figure)
+
+
+def _model(contents: Contents) -> Iterator[Drawing]:
+    for part, data in contents.judged.graphs:
+        name = f"Autograd graph of {plain_text(part)}" if part else "Autograd graph"
+        yield Drawing("model", name, autograd_graph_figure(data), wide=True)
+
+
+def _quality(contents: Contents) -> Iterator[Drawing]:
+    judged = contents.judged
+    if judged.confusion is not None:
+        yield Drawing("quality", "What is taken for what", confusion_figure(judged.confusion))
+    if judged.calibration is not None:
+        yield Drawing("quality", "Right answers by confidence", calibration_figure(judged.calibration))
+    if judged.predictions is not None:
+        yield Drawing("quality", "Predicted and true", predictions_figure(judged.predictions))
+    if judged.detections is not None:
+        yield Drawing("quality", "What is found where", detections_figure(judged.detections), wide=True)
+    if judged.generated is not None:
+        name = f"Generated pictures at step {judged.generated_step or 0:,}"
+        yield Drawing("quality", name, sheet_figure(judged.generated), wide=True)
 
 
 def _kernels(contents: Contents) -> Iterator[Drawing]:

@@ -37,6 +37,8 @@ SECTIONS = {
     "devices": "Devices",
     "kernels": "Operators and kernels",
     "variants": "Techniques side by side",
+    "model": "The model",
+    "quality": "What it gets right",
     "explanations": "What the model looks at",
     "settings": "Configuration and environment",
 }
@@ -66,6 +68,10 @@ def render(contents: Contents) -> str:
         scalars=scalar_rows(contents),
         phases=phase_rows(contents.phases),
         listings=[listing_table(title, listing) for title, listing in contents.profile.listings.items()],
+        judged_listings={
+            section: [listing_table(title, listing) for title, listing in listings.items()]
+            for section, listings in contents.judged.listings.items()
+        },
         notes=_notes(contents),
         settings=setting_rows(contents.run.config),
         environment=setting_rows(_facts(contents)),
@@ -128,6 +134,7 @@ def _notes(contents: Contents) -> dict[str, list[str]]:
         notes["devices"].append(f"{plain_text(key)}: {plain_text(reason, 300).rstrip('.')}.")
     notes["kernels"] += _profile_notes(contents)
     notes["phases"] += contents.work_notes
+    notes["quality"] += contents.judged.texts["quality"]
     if contents.phase_facts.get("note"):
         notes["phases"].append(plain_text(contents.phase_facts["note"], 300))
     return notes
