@@ -105,7 +105,9 @@ class Recipe:
     schedule: str = _switch("cosine", str, "how the learning rate falls", choices=SCHEDULES)
     warm_up: float = _switch(0.1, float, "share of the steps in which the learning rate rises", at_least=0, at_most=0.9)
     augment: bool = _switch(False, bool, "jitter pictures by small random shifts, turns and scales")
-    dropout: float | None = _switch(None, float, "dropout rate of models that have one", at_least=0, below=1)
+    dropout: float | None = _switch(
+        None, float, "dropout rate of models that have one", at_least=0, below=1, search=(0.0, 0.6, False)
+    )
     label_smoothing: float = _switch(
         0.0, float, "share of the target spread over all classes", at_least=0, below=1, search=(0.0, 0.2, False)
     )

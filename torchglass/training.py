@@ -18,7 +18,8 @@ EXIT_INTERRUPTED = 130
 SHORT = {"learning_rate": "--lr"}
 EPILOG = """\
 What is not given is as the model's own recipe has it; `none` switches off what is on there. Several processes of one \
-machine or of several train together when torchrun starts them: torchrun --nproc-per-node 2 -m torchglass train ..."""
+machine or of several train together when torchrun starts them: torchrun --nproc-per-node 2 -m torchglass train ...; there say --run-name, for \
+torchrun takes --run for an option of its own."""
 
 
 def add_train(verb: Verb) -> None:
@@ -29,7 +30,7 @@ def add_train(verb: Verb) -> None:
     train.add_argument("--dataset", help="a data set of the model (default: one that needs no download)")
     train.add_argument("--data", type=Path, metavar="FILE", help="your own file, for a data set that is read from one")
     train.add_argument("--model-path", type=Path, metavar="PATH", help="a model's folder, or weights to begin with")
-    train.add_argument("--run", help="name of the run")
+    train.add_argument("--run", "--run-name", dest="run", help="name of the run")
     train.add_argument("--resume", action="store_true", help="go on where the run of that name stopped")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     train.add_argument(
