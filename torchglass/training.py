@@ -18,8 +18,8 @@ EXIT_INTERRUPTED = 130
 SHORT = {"learning_rate": "--lr"}
 EPILOG = """\
 What is not given is as the model's own recipe has it; `none` switches off what is on there. Several processes of one \
-machine or of several train together when torchrun starts them: torchrun --nproc-per-node 2 -m torchglass train ...; there say --run-name, for \
-torchrun takes --run for an option of its own."""
+machine or of several train together when torchrun starts them: torchrun --nproc-per-node 2 -m torchglass train ...; \
+there say --run-name, for torchrun takes --run for an option of its own."""
 
 
 def add_train(verb: Verb) -> None:
