@@ -90,7 +90,7 @@ class PretrainingLesson:
     def fit(self, run: Recorder, *, done: int = 0) -> Iterator[Epoch]:
         """Pre-train, then classify, and yield each epoch's scores; those of the first part have no test accuracy."""
         before = self.pretraining_epochs
-        if done < before:
+        if done <= before:  # what was kept after the first part's last epoch is not begun anew yet
             yield from self._pretrain(run, done)
             self._begin_anew()
         for epoch in self._classifying.fit(run, done=max(0, done - before)):
