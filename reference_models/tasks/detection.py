@@ -57,8 +57,9 @@ class Detection:
         found = assigned(self.anchors, targets)
         is_box = found >= 0
         boxes_of_anchors = targets.gather(1, found.clamp(min=0)[..., None].expand(-1, -1, 5))
-        one_hot = functional.one_hot(boxes_of_anchors[..., 0].clamp(min=0).long(), self.classes).to(outputs.dtype)
-        class_losses = focal_loss(outputs[..., 4:], one_hot * is_box[..., None]).sum(dim=2) * (found != LEFT_ALONE)
+        is_class = boxes_of_anchors[..., :1] == torch.arange(self.classes, device=outputs.device)
+        truth = (is_class & is_box[..., None]).to(outputs.dtype)
+        class_losses = focal_loss(outputs[..., 4:], truth).sum(dim=2) * (found != LEFT_ALONE)
         box_losses = 1 - generalized_iou(decoded(outputs[..., :4], self.anchors), boxes_of_anchors[..., 1:])
         of_pictures = (class_losses + BOX_WEIGHT * box_losses * is_box).sum(dim=1) / is_box.sum(dim=1).clamp(min=1)
         return of_pictures.mean()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_lessons import fit, lesson_of
 from torch import Tensor
 
 from torchglass.reference_models.catalogue import get
@@ -228,3 +229,20 @@ def test_a_short_training_lowers_the_loss_and_finds_shapes(split: Split) -> None
     assert after["loss"] < before["loss"] / 1.5, (before, after)
     assert before["map50"] < 0.02
     assert after["map50"] > 0.08, (before, after)
+
+
+def test_the_supervised_loop_trains_and_scores_it(split: Split) -> None:
+    few = Split(split.form, split.train[:40], split.test[:24])
+    lesson = lesson_of(lambda: Detector(6), few, optimizer="adamw", learning_rate=1e-3, epochs=1)
+    (epoch,) = fit(lesson)
+    assert {
+        "test/loss",
+        "test/map50",
+        "test/precision",
+        "test/recall",
+        "test/f1",
+        "test/accuracy",
+        "train/loss",
+    } <= set(epoch.scores.values)
+    assert epoch.scores.arrays["detections"].shape[::2] == (24, 6)
+    assert epoch.scores.arrays["confusion"].shape == (6, 6)

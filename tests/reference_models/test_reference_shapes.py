@@ -14,8 +14,8 @@ from torchglass.reference_models.data.samples import Split
 from torchglass.reference_models.data.shapes import ONE_SHAPE, shapes_split
 from torchglass.reference_models.data.shapes_clutter import draw_clutter
 from torchglass.reference_models.data.shapes_outlines import OUTLINES
-from torchglass.reference_models.data.shapes_parts import BLOCK, ShapesSet, draw_block
-from torchglass.reference_models.data.shapes_scenes import arrange
+from torchglass.reference_models.data.shapes_parts import BLOCK, VERSION, ShapesSet, draw_block
+from torchglass.reference_models.data.shapes_scenes import Room, arrange
 from torchglass.reference_models.data.shapes_several import several_shapes_split
 
 SHAPES = ShapesSet("shapes", 0, ONE_SHAPE, BLOCK, BLOCK)
@@ -92,6 +92,13 @@ def test_another_background_keeps_the_class_and_every_pixel_of_the_truth() -> No
     assert (drawn.pictures != other.pictures).mean() > 0.9
 
 
+def test_the_drawing_is_that_of_its_version(several: Split) -> None:
+    """A change of the drawing is a new `VERSION`, or files of the old one are taken for it."""
+    assert VERSION == 3
+    assert several.train.targets[0, :2].int().tolist() == [[3, 13, 34, 34, 54], [3, 14, 6, 36, 31]]
+    assert several.train.inputs[:20].mean().item() == pytest.approx(0.488415, abs=1e-4)
+
+
 def test_pixels_outside_the_truth_are_the_background_and_most_inside_are_not() -> None:
     place = (SHAPES.stream, 0, 0, 1)
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(3, spawn_key=place)))
@@ -148,7 +155,7 @@ def test_pictures_hold_one_to_four_shapes_which_never_meet(several: Split) -> No
     there = several.train.targets[..., 0] >= 0
     assert set(there.sum(dim=1).tolist()) == {1, 2, 3, 4}
     assert (several.train.targets[~there][:, 1:] == 0).all()
-    scenes = arrange(np.random.default_rng(0), 500, ONE_SHAPE.__class__(64, 4, 4, (90.0, 260.0)))
+    scenes = arrange(np.random.default_rng(0), 500, Room(64, 4, 4, (90.0, 260.0)))
     for first in range(4):
         for second in range(first):
             apart = np.hypot(scenes.x[:, first] - scenes.x[:, second], scenes.y[:, first] - scenes.y[:, second])
