@@ -8,6 +8,7 @@ heart; the generator's gradient passes through the jitter, so what it paints is 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from torchglass.reference_models.learning.seeding import reseed
 from torchglass.reference_models.lesson import Epoch, Gallery, Setup
 from torchglass.reference_models.loops.likeness import likeness
 from torchglass.reference_models.loops.rivalry import discriminator_loss, generator_loss
-from torchglass.reference_models.networks.dcgan import Adversaries
+from torchglass.reference_models.networks.dcgan import Adversaries, Generator
 from torchglass.reference_models.progress import Bar, bar
 from torchglass.reference_models.recorder import Recorder
 from torchglass.reference_models.tasks.scores import Scores
@@ -39,7 +40,10 @@ BACKGROUND_PICTURES = 64
 
 
 class AdversarialLesson:
-    """Two networks and their optimizers; a step of the run is one step of each, the generator's last."""
+    """Two networks and their optimizers; a step of the run is one step of each, the generator's last.
+
+    With `ema` the averaged generator is tested and kept, beside the discriminator as it is.
+    """
 
     def __init__(self, setup: Setup) -> None:
         recipe, split = setup.recipe, setup.split
@@ -61,14 +65,11 @@ class AdversarialLesson:
         self.optimizer = (self._of_discriminator, self._of_generator)
         steps = recipe.epochs * len(self._batches)
         self._schedules = [scheduled(optimizer, recipe, steps) for optimizer in self.optimizer]
-        self._average = averaged(self.model, recipe.ema)
+        self._average = averaged(self.model.generator, recipe.ema)
+        painter = self.model.generator if self._average is None else cast("Generator", self._average.module)
+        self.trained = Adversaries(painter, self.model.discriminator)
         generator = torch.Generator().manual_seed(TEST_SEED)
         self._test_latents = torch.randn(len(split.test), self.model.generator.latent, generator=generator)
-
-    @property
-    def trained(self) -> Adversaries:
-        """The networks that are tested and kept."""
-        return self.model if self._average is None else cast("Adversaries", self._average.module)
 
     def fit(self, run: Recorder, *, done: int = 0) -> Iterator[Epoch]:
         """Train epoch by epoch and yield each one's scores."""
@@ -115,7 +116,7 @@ class AdversarialLesson:
             for schedule in self._schedules:
                 schedule.step()
             if self._average is not None:
-                self._average.update_parameters(self.model)
+                self._average.update_parameters(generator)
             run.log(
                 {
                     "loss/discriminator": loss.detach(),
@@ -129,9 +130,8 @@ class AdversarialLesson:
     @torch.no_grad()
     def paint(self, latents: Tensor) -> Tensor:
         """Return the trained generator's pictures (N, C, H, W) for latent vectors (N, latent), on the CPU."""
-        generator = self.trained.generator.eval()
-        pictures: Tensor = generator(latents.to(self._precision.device)).float().cpu()
-        generator.train(generator is self.model.generator)
+        with evaluating(self.trained.generator) as generator:
+            pictures: Tensor = generator(latents.to(self._precision.device)).float().cpu()
         return pictures
 
     def evaluate(self, pictures: Tensor) -> Scores:
@@ -203,11 +203,9 @@ class AdversarialLesson:
 
     @torch.no_grad()
     def _mean_score(self, pictures: Tensor) -> float:
-        """Return the mean probability that pictures are real, by the trained discriminator in eval mode."""
-        discriminator = self.trained.discriminator.eval()
-        scores = discriminator(pictures.to(self._precision.device)).sigmoid().mean()
-        discriminator.train(discriminator is self.model.discriminator)
-        return float(scores)
+        """Return the mean probability that pictures are real, by the discriminator in eval mode."""
+        with evaluating(self.trained.discriminator) as discriminator:
+            return float(discriminator(pictures.to(self._precision.device)).sigmoid().mean())
 
 
 class DiscriminatorScorer(nn.Module):
@@ -220,6 +218,17 @@ class DiscriminatorScorer(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         logits = self.discriminator(pictures) / 2
         return torch.cat([-logits, logits], dim=1)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[nn.Module]:
+    """Put a network into eval mode for a while."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield network
+    finally:
+        network.train(was_training)
 
 
 def as_bytes(pictures: Tensor) -> Tensor:

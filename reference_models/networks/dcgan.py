@@ -20,7 +20,7 @@ SLOPE = 0.2  # of the leaky ReLU below zero
 class Generator(nn.Module):
     """Latent vectors (N, latent) -> pictures (N, channels, 32, 32) in 0..1."""
 
-    def __init__(self, channels: int, latent: int = 32, width: int = 16) -> None:
+    def __init__(self, channels: int, latent: int, width: int) -> None:
         super().__init__()
         self.latent = latent
         self.project = nn.ConvTranspose2d(latent, 4 * width, kernel_size=4, bias=False)  # (N, 4w, 4, 4)
@@ -46,7 +46,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Pictures (N, channels, 32, 32) in 0..1 -> the logit that each is real (N, 1)."""
 
-    def __init__(self, channels: int, width: int = 16) -> None:
+    def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.down1 = nn.Conv2d(channels, width, kernel_size=4, stride=2, padding=1)  # (N, w, 16, 16)
         self.leaky1 = nn.LeakyReLU(SLOPE)
@@ -70,11 +70,17 @@ class Discriminator(nn.Module):
 class Adversaries(nn.Module):
     """A generator and the discriminator it learns from: two networks that are called by themselves, never together."""
 
-    def __init__(self, channels: int, latent: int = 32, width: int = 16) -> None:
+    def __init__(self, generator: Generator, discriminator: Discriminator) -> None:
         super().__init__()
-        self.generator = Generator(channels, latent, width)
-        self.discriminator = Discriminator(channels, width)
-        self.apply(draw_weights)
+        self.generator = generator
+        self.discriminator = discriminator
+
+
+def adversaries(channels: int, latent: int = 32, width: int = 16) -> Adversaries:
+    """Make both for pictures (N, channels, 32, 32), with fresh weights."""
+    pair = Adversaries(Generator(channels, latent, width), Discriminator(channels, width))
+    pair.apply(draw_weights)
+    return pair
 
 
 @torch.no_grad()

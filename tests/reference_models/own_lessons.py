@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy.typing as npt
@@ -31,6 +32,9 @@ class Notebook:
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
         self.arrays: list[tuple[str, str, dict[str, npt.NDArray[Any]], dict[str, Any]]] = []
+
+    name = "notebook"
+    folder = Path()
 
     @property
     def current_step(self) -> int:

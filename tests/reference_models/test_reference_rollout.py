@@ -13,8 +13,8 @@ import torch
 from torchglass.errors import MissingExtraError
 from torchglass.reference_models.data.random_play import CARTPOLE, CARTPOLE_FORM, load_cartpole_split
 from torchglass.reference_models.data.request import DataRequest
-from torchglass.reference_models.loops.environments import Environments
-from torchglass.reference_models.loops.playing import at_random, greedy, play
+from torchglass.reference_models.loops.environments import Environments, Floats
+from torchglass.reference_models.loops.playing import Actions, at_random, greedy, play
 from torchglass.reference_models.loops.rollout import Rollout, collect, digest, minibatches
 from torchglass.reference_models.networks.actor_critic import ActorCritic
 
@@ -65,8 +65,9 @@ def test_each_environment_is_the_single_one_played_by_itself_with_its_resets() -
 
 
 def test_a_pole_that_stands_until_the_time_limit_is_truncated_not_terminated() -> None:
-    def upright(observations: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-        return (observations @ np.array([0.1, 0.5, 3.0, 1.0]) > 0).astype(np.int64)
+    def upright(observations: Floats) -> Actions:
+        pushes_right: Actions = (observations @ np.array([0.1, 0.5, 3.0, 1.0]) > 0).astype(np.int64)
+        return pushes_right
 
     with closing(Environments(CARTPOLE, 1)) as environments:
         environments.reset([0])
@@ -157,7 +158,7 @@ def test_the_networks_share_nothing_and_the_policy_begins_undecided() -> None:
     assert (logits.softmax(-1) - 0.5).abs().max().item() < 0.05
     values.sum().backward()
     assert all(parameter.grad is None for parameter in model.policy.parameters())
-    first = model.policy.hidden1.weight
+    first = model.policy.get_parameter("hidden1.weight")
     torch.testing.assert_close(first.T @ first, 2 * torch.eye(4))  # orthogonal columns of norm sqrt(2)
 
 
