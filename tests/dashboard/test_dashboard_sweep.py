@@ -94,9 +94,8 @@ def test_a_click_on_a_trial_opens_its_run(
     with server.fresh_store() as store:
         record_sweep(store, "only", 3)
     visit(f"{server.url}/sweep")
-    table = page.locator("[data-testid=stDataFrame] canvas").first
+    table = page.get_by_test_id("stDataFrame")
     table.wait_for()
-    table.scroll_into_view_if_needed()
     table.click(position={"x": 300, "y": 52})  # the first row under the heading: the best trial
     page.wait_for_url("**/training?run=only%2F2")
     assert watched.errors == []
