@@ -31,9 +31,11 @@ class CalibrationData(NamedTuple):
     error: float | None
 
 
-def calibration_data(table: npt.NDArray[Any]) -> CalibrationData:
-    """Prepare bins (b, 3): samples, mean confidence, share of right answers."""
-    table = np.asarray(table, np.float64).reshape(-1, 3)
+def calibration_data(table: npt.NDArray[Any]) -> CalibrationData | None:
+    """Prepare bins (b, 3): samples, mean confidence, share of right answers; None for what is no such table."""
+    if table.ndim != 2 or table.shape[1] != 3 or not np.isfinite(table[:, 0]).all():
+        return None
+    table = table.astype(np.float64)
     counts = table[:, 0].astype(np.int64)
     filled = counts > 0
     whole = int(counts.sum())

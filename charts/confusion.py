@@ -37,8 +37,12 @@ class ConfusionData(NamedTuple):
     accuracy: float | None
 
 
-def confusion_data(counts: npt.NDArray[Any], names: Sequence[object]) -> ConfusionData:
-    """Prepare a matrix; a class without a name is called by its number."""
+def confusion_data(counts: npt.NDArray[Any], names: Sequence[object]) -> ConfusionData | None:
+    """Prepare a matrix; a class without a name is called by its number. None where it is no square of finite counts."""
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.dtype.kind not in "iuf":
+        return None
+    if not np.isfinite(counts).all() or (counts < 0).any():
+        return None
     counts = np.asarray(counts, np.int64)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
@@ -49,6 +53,19 @@ def confusion_data(counts: npt.NDArray[Any], names: Sequence[object]) -> Confusi
         counts=counts,
         shares=shares,
         accuracy=float(np.trace(counts)) / whole if whole else None,
+    )
+
+
+def confusion_text(data: ConfusionData, *, of_boxes: bool = False) -> str:
+    """How much is right, in one sentence; of a detector the matrix counts the boxes that were found."""
+    if data.accuracy is None:
+        return "No sample was scored."
+    counted = number(int(data.counts.sum()))
+    told = f"{100 * data.accuracy:.2f} %"
+    return (
+        f"{told} of {counted} found boxes have the right class."
+        if of_boxes
+        else f"{told} of {counted} samples are right."
     )
 
 

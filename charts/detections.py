@@ -54,11 +54,15 @@ def detections_data(
     """Prepare the first pictures (N, C, H, W).
 
     `found` (N, D, 6) holds class, score and x0, y0, x1, y1 in pixels; `true` (N, M, 5) class and box; a class of -1 is
-    no box. None where there is no picture.
+    no box. None where there is no picture, or what was found is no such array.
     """
-    count = min(len(pictures), len(found), most)
-    if pictures.ndim != 4 or not count:
+    if pictures.ndim != 4 or found.ndim != 3 or found.shape[2] != 6:
         return None
+    count = min(len(pictures), len(found), most)
+    if not count:
+        return None
+    if true is not None and (true.ndim != 3 or true.shape[2] != 5):
+        true = None
     boxes = []
     for place in range(count):
         own = [

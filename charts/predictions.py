@@ -35,8 +35,10 @@ class PredictionsData(NamedTuple):
 
 
 def predictions_data(true: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> PredictionsData | None:
-    """Prepare pairs; None where there is no finite one."""
+    """Prepare pairs; None where there is no finite one, or they are no pairs."""
     true, predicted = np.asarray(true, np.float64).ravel(), np.asarray(predicted, np.float64).ravel()
+    if len(true) != len(predicted):
+        return None
     finite = np.isfinite(true) & np.isfinite(predicted)
     if not finite.any():
         return None

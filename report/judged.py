@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from torchglass.charts.autograd_graph import AutogradGraphData, autograd_graph_data, kinds_listing
 from torchglass.charts.calibration import CalibrationData, calibration_data, calibration_text
-from torchglass.charts.confusion import ConfusionData, classes_listing, confusion_data, mistakes_listing
+from torchglass.charts.confusion import ConfusionData, classes_listing, confusion_data, confusion_text, mistakes_listing
 from torchglass.charts.detections import DetectionsData, detections_data, precision_listing
 from torchglass.charts.generated import SheetData, sheet_data
 from torchglass.charts.layers_table import layers_listing
@@ -86,7 +86,7 @@ def read_judged(store: Store, run: Run, facts: Mapping[str, Any]) -> Judged:
                 }
             ),
         },
-        texts={"quality": tuple(_sentences(confusion, calibration, predictions))},
+        texts={"quality": tuple(_sentences(confusion, calibration, predictions, of_boxes="detections" in arrays))},
     )
 
 
@@ -130,11 +130,15 @@ def _sheet(store: Store, made: Artifact) -> SheetData | None:
 
 
 def _sentences(
-    confusion: ConfusionData | None, calibration: CalibrationData | None, predictions: PredictionsData | None
+    confusion: ConfusionData | None,
+    calibration: CalibrationData | None,
+    predictions: PredictionsData | None,
+    *,
+    of_boxes: bool,
 ) -> list[str]:
     found = []
-    if confusion is not None and confusion.accuracy is not None:
-        found.append(f"{100 * confusion.accuracy:.2f} % of {int(confusion.counts.sum()):,} test samples are right.")
+    if confusion is not None:
+        found.append(confusion_text(confusion, of_boxes=of_boxes))
     if calibration is not None:
         found.append(calibration_text(calibration))
     if predictions is not None:

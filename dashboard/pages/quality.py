@@ -9,7 +9,14 @@ import numpy.typing as npt
 import streamlit as st
 
 from torchglass.charts.calibration import calibration_data, calibration_figure, calibration_text
-from torchglass.charts.confusion import classes_listing, confusion_data, confusion_figure, mistakes_listing
+from torchglass.charts.confusion import (
+    ConfusionData,
+    classes_listing,
+    confusion_data,
+    confusion_figure,
+    confusion_text,
+    mistakes_listing,
+)
 from torchglass.charts.detections import (
     LEAST_SCORE,
     detections_data,
@@ -75,11 +82,12 @@ def _choose(found: Mapping[int, Artifact], label: str, key: str) -> Artifact:
 def _scores(store: Store, run: Run, artifact: Artifact) -> None:
     arrays = dict(store.arrays(artifact.id))
     names = _names(artifact.meta)
-    if "confusion" in arrays:
-        _confusion(arrays["confusion"], names, artifact.step)
-    if "calibration" in arrays:
+    confusion = confusion_data(arrays["confusion"], names) if "confusion" in arrays else None
+    if confusion is not None:
+        _confusion(confusion, artifact.step, of_boxes="detections" in arrays)
+    calibration = calibration_data(arrays["calibration"]) if "calibration" in arrays else None
+    if calibration is not None:
         st.subheader("Can its confidence be believed?", anchor=False)
-        calibration = calibration_data(arrays["calibration"])
         st.caption(f"{calibration_text(calibration)} Definition: Guo, Pleiss, Sun and Weinberger, 2017.")
         alt = "Share of right answers in each bin of confidence"
         draw(lambda dark: calibration_figure(calibration, dark=dark), f"calibration-{artifact.step}", alt)
@@ -89,11 +97,9 @@ def _scores(store: Store, run: Run, artifact: Artifact) -> None:
         _detections(store, run, arrays, names, artifact.step)
 
 
-def _confusion(counts: npt.NDArray[Any], names: Sequence[object], step: int) -> None:
+def _confusion(data: ConfusionData, step: int, *, of_boxes: bool) -> None:
     st.subheader("What is taken for what", anchor=False)
-    data = confusion_data(counts, names)
-    said = "No sample was scored." if data.accuracy is None else f"{100 * data.accuracy:.2f} % are right."
-    st.caption(f"{number(int(data.counts.sum()))} samples, {said}")
+    st.caption(confusion_text(data, of_boxes=of_boxes))
     cells = st.segmented_control("Cells", list(CELLS), default="counts", required=True, format_func=CELLS.__getitem__)
     left, right = st.columns([3, 2])
     with left:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from judged import CLASS_NAMES, CONFUSION, calibration_table, detector_arrays, detector_gallery
 
-from torchglass.charts.calibration import calibration_data, calibration_figure, calibration_text
+from torchglass.charts.calibration import CalibrationData, calibration_data, calibration_figure, calibration_text
 from torchglass.charts.confusion import (
     MAX_CLASSES,
     MAX_TEXTS,
+    ConfusionData,
     classes_listing,
     confusion_data,
     confusion_figure,
+    confusion_text,
     mistakes_listing,
 )
 from torchglass.charts.detections import detections_data, detections_figure, precision_listing
@@ -23,15 +29,29 @@ COUNTS = np.array(CONFUSION)
 HOSTILE = "<img src=x onerror=alert(1)> %{y}"
 
 
+def matrix(counts: npt.NDArray[Any], names: Sequence[str]) -> ConfusionData:
+    """The data of a matrix that is one."""
+    data = confusion_data(counts, names)
+    assert data is not None
+    return data
+
+
+def bins(table: npt.NDArray[Any]) -> CalibrationData:
+    """The data of a table of bins that is one."""
+    data = calibration_data(table)
+    assert data is not None
+    return data
+
+
 def test_rows_are_the_truth_and_shares_are_of_a_row() -> None:
-    data = confusion_data(COUNTS, CLASS_NAMES)
+    data = matrix(COUNTS, CLASS_NAMES)
     assert data.accuracy == pytest.approx(42 / 50)
     np.testing.assert_allclose(data.shares[1], [3 / 20, 15 / 20, 2 / 20])
     np.testing.assert_allclose(data.shares.sum(axis=1), 1)
 
 
 def test_precision_recall_and_f1_of_each_class_follow_their_definitions() -> None:
-    fields = {field.title: field.values for field in classes_listing(confusion_data(COUNTS, CLASS_NAMES)).fields}
+    fields = {field.title: field.values for field in classes_listing(matrix(COUNTS, CLASS_NAMES)).fields}
     assert fields["Precision"] == pytest.approx((100 * 18 / 21, 100 * 15 / 18, 100 * 9 / 11))
     assert fields["Recall"] == pytest.approx((90, 75, 90))
     precision, recall = 15 / 18, 15 / 20
@@ -41,29 +61,29 @@ def test_precision_recall_and_f1_of_each_class_follow_their_definitions() -> Non
 
 
 def test_a_class_that_is_absent_has_no_recall_and_one_never_answered_no_precision() -> None:
-    data = confusion_data(np.array([[3, 0, 0], [2, 0, 0], [0, 0, 0]]), CLASS_NAMES)
+    data = matrix(np.array([[3, 0, 0], [2, 0, 0], [0, 0, 0]]), CLASS_NAMES)
     fields = {field.title: field.values for field in classes_listing(data).fields}
     assert fields["Precision"] == (60.0, None, None)
     assert fields["Recall"] == (100.0, 0.0, None)
     assert fields["F1"] == (75.0, 0.0, None)
     assert np.isnan(data.shares[2]).all()
-    assert confusion_data(np.zeros((2, 2)), ()).accuracy is None
+    assert matrix(np.zeros((2, 2)), ()).accuracy is None
 
 
 def test_mistakes_are_listed_by_how_many_and_right_answers_never() -> None:
-    listing = mistakes_listing(confusion_data(COUNTS, CLASS_NAMES), most=2)
+    listing = mistakes_listing(matrix(COUNTS, CLASS_NAMES), most=2)
     fields = {field.title: field.values for field in listing.fields}
     assert fields["Is"] == ("square", "circle")
     assert fields["Taken for"] == ("circle", "square")
     assert fields["Samples"] == (3, 2)
     assert fields["Of the class"] == pytest.approx((15, 10))
     assert listing.left_out == 2
-    assert len(mistakes_listing(confusion_data(np.eye(3), CLASS_NAMES), most=5)) == 0
+    assert len(mistakes_listing(matrix(np.eye(3), CLASS_NAMES), most=5)) == 0
 
 
 @pytest.mark.parametrize(("by_share", "wanted"), [(False, {"18", "15", "9", "3", "2", "1"}), (True, {"90", "75"})])
 def test_cells_carry_counts_or_percentages_white_only_where_they_are_full(by_share: bool, wanted: set[str]) -> None:
-    figure = confusion_figure(confusion_data(COUNTS, CLASS_NAMES), by_share=by_share)
+    figure = confusion_figure(matrix(COUNTS, CLASS_NAMES), by_share=by_share)
     texts = [trace for trace in figure.data if trace.type == "scatter"]
     assert {text for trace in texts for text in trace.text} >= wanted
     for trace in texts:
@@ -72,7 +92,7 @@ def test_cells_carry_counts_or_percentages_white_only_where_they_are_full(by_sha
 
 
 def test_right_and_wrong_have_colours_of_their_own_and_nothing_is_left_blank() -> None:
-    right, wrong = (trace for trace in confusion_figure(confusion_data(COUNTS, CLASS_NAMES)).data[:2])
+    right, wrong = (trace for trace in confusion_figure(matrix(COUNTS, CLASS_NAMES)).data[:2])
     assert np.isfinite(right.z).sum() == 3
     assert np.isfinite(wrong.z).sum() == 4
     assert right.text[1][0] == "square taken for circle<br>3 samples, 15.0 % of square"
@@ -80,27 +100,27 @@ def test_right_and_wrong_have_colours_of_their_own_and_nothing_is_left_blank() -
 
 def test_many_classes_lose_their_texts_and_very_many_their_picture() -> None:
     size = MAX_TEXTS + 1
-    figure = confusion_figure(confusion_data(np.eye(size), ()))
+    figure = confusion_figure(matrix(np.eye(size), ()))
     assert {trace.type for trace in figure.data} == {"heatmap"}
     assert list(figure.layout.xaxis.ticktext)[:2] == ["0", "1"]
-    huge = confusion_figure(confusion_data(np.eye(MAX_CLASSES + 1), ()))
+    huge = confusion_figure(matrix(np.eye(MAX_CLASSES + 1), ()))
     assert "201 classes are too many to draw" in huge.layout.annotations[0].text
     assert "Nothing recorded" in confusion_figure(None).layout.annotations[0].text
 
 
 def test_the_calibration_error_is_the_gap_weighted_by_samples() -> None:
     table = np.array([[0, np.nan, np.nan], [10, 0.4, 0.5], [30, 0.9, 0.70667]])
-    data = calibration_data(table)
+    data = bins(table)
     assert data.error == pytest.approx((10 * 0.1 + 30 * 0.19333) / 40)
     assert np.isnan(data.accuracies[0])
     assert calibration_text(data).startswith(
         "Expected calibration error: 17 % (3 bins of equal width), on the whole too"
     )
-    assert "not sure enough" in calibration_text(calibration_data(np.array([[5, 0.5, 0.9]])))
+    assert "not sure enough" in calibration_text(bins(np.array([[5, 0.5, 0.9]])))
 
 
 def test_bins_are_drawn_in_their_middles_with_their_samples_below() -> None:
-    figure = calibration_figure(calibration_data(calibration_table(10)))
+    figure = calibration_figure(bins(calibration_table(10)))
     right, marks, _, samples = figure.data
     assert list(right.x) == pytest.approx(list(range(5, 100, 10)))
     filled = np.isfinite(np.array(right.y, np.float64))
@@ -108,7 +128,7 @@ def test_bins_are_drawn_in_their_middles_with_their_samples_below() -> None:
     assert list(samples.y) == list(calibration_table(10)[:, 0])
     assert "mean confidence" in right.hovertext[-1]
     assert right.hovertext[0] == "confidence 0 to 10 %: 0 samples"
-    assert "Nothing recorded" in calibration_figure(calibration_data(np.zeros((0, 3)))).layout.annotations[0].text
+    assert "Nothing recorded" in calibration_figure(bins(np.zeros((0, 3)))).layout.annotations[0].text
 
 
 def test_errors_of_predictions_follow_their_definitions_and_leave_out_what_is_not_finite() -> None:
@@ -177,3 +197,22 @@ def test_pictures_lie_in_rows_with_gaps_and_what_does_not_fit_is_counted() -> No
     assert sheet_figure(data).data[0].type == "image"
     assert sheet_data(np.zeros((0, 1, 4, 4))) is None
     assert "Nothing recorded" in sheet_figure(None).layout.annotations[0].text
+
+
+@pytest.mark.parametrize(
+    "foreign", [np.zeros(4), np.zeros((2, 3)), np.array([["a"]]), np.array([[np.nan]]), -np.eye(2)]
+)
+def test_what_is_no_matrix_or_table_of_a_foreign_run_is_left_out(foreign: npt.NDArray[Any]) -> None:
+    assert confusion_data(foreign, ()) is None
+    assert foreign.shape == (2, 3) or calibration_data(foreign) is None
+    assert predictions_data(np.zeros(3), np.zeros(4)) is None
+    assert detections_data(np.zeros((2, 3, 8, 8)), np.zeros((2, 3, 5)), None, ()) is None
+    unlike = detections_data(np.zeros((1, 3, 8, 8)), np.full((1, 1, 6), -1.0), np.zeros(1), ())
+    assert unlike is not None
+    assert unlike.boxes == ((),)
+
+
+def test_the_matrix_of_a_detector_counts_boxes() -> None:
+    assert confusion_text(matrix(COUNTS, ())) == "84.00 % of 50 samples are right."
+    assert confusion_text(matrix(COUNTS, ()), of_boxes=True) == "84.00 % of 50 found boxes have the right class."
+    assert confusion_text(matrix(np.zeros((2, 2)), ())) == "No sample was scored."
