@@ -162,7 +162,7 @@ class PretrainingLesson:
         sums = torch.zeros(2, device=device)
         self._encoder.eval()
         with torch.no_grad():
-            for shown, asked in zip(*(part.to(device).split(TEST_BATCH) for part in quiz), strict=True):
+            for shown, asked in zip(*(torch.split(part.to(device), TEST_BATCH) for part in quiz), strict=True):
                 with self._precision.autocast():
                     logits = self._encoder.name_words(shown)
                 count = (asked != NOT_ASKED).sum()

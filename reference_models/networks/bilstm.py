@@ -34,7 +34,8 @@ class BiLstm(nn.Module):
             ahead, _ = self.forwards(words)
             behind, _ = self.backwards(words.gather(1, mirror.expand_as(words)))
         states = torch.cat([ahead, behind.gather(1, mirror.expand_as(behind))], dim=2)
-        return self.classifier(self.state_dropout(pool(states, ids != PADDING)))
+        logits: Tensor = self.classifier(self.state_dropout(pool(states, ids != PADDING)))
+        return logits
 
 
 def mirrored_positions(ids: Tensor) -> Tensor:

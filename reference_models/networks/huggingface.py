@@ -28,7 +28,8 @@ class HuggingFaceClassifier(nn.Module):
     def __init__(self, classifier: Any, order: Sequence[int]) -> None:
         super().__init__()
         vectors = classifier.get_input_embeddings().weight.detach()[torch.tensor(order)]
-        self.embedding = nn.Embedding.from_pretrained(vectors.clone(), freeze=False, padding_idx=PADDING)
+        self.embedding = nn.Embedding(len(vectors), vectors.shape[1], padding_idx=PADDING)
+        self.embedding.weight = nn.Parameter(vectors.clone())
         classifier.set_input_embeddings(nn.Identity())  # else each checkpoint would hold the vectors twice
         self.classifier = classifier
 
