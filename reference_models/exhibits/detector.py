@@ -43,7 +43,7 @@ EXHIBIT = ReferenceModel(
         DataSource(
             "several_shapes",
             load_several_shapes,
-            Recipe(epochs=5, batch_size=32, learning_rate=4e-3, weight_decay=0.01, cpu_threads=1),
+            Recipe(epochs=6, batch_size=32, learning_rate=4e-3, weight_decay=0.01, cpu_threads=1),
         ),
     ),
     bar=QualityBar("test/map50", 0.8),
