@@ -165,6 +165,15 @@ def test_ctrl_c_ends_in_good_order_and_the_trial_is_begun_anew_later(
         assert opened.run("lenet5-digits/1").status == "interrupted"
 
 
+def test_reading_a_sweep_loads_no_torch(swept: Path) -> None:
+    script = (
+        "import sys; from torchglass.analysis.sweeps import read_sweep; from torchglass.store.location import locate; "
+        "found = read_sweep(locate(sys.argv[1]), 'first'); print(found.total, 'torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", script, str(swept)], capture_output=True, text=True, check=True)
+    assert told.stdout.split()[1] == "False"
+
+
 def test_a_store_without_a_sweep_says_so(trained: Path) -> None:
     assert read_sweeps(locate(trained)) == ()
 
