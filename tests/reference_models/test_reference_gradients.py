@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 import torch
@@ -11,9 +13,14 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.func import grad, vmap
 from torch.nn import functional
 
+from torchglass.reference_models import functions
 from torchglass.reference_models.functions.perceptron import perceptron_loss
 from torchglass.reference_models.functions.silu import SiLU, lean_silu
+from torchglass.reference_models.loops.pretraining import NOT_ASKED, word_loss
+from torchglass.reference_models.loops.rivalry import discriminator_loss, generator_loss
+from torchglass.reference_models.loops.surrogate import clipped_surrogate, entropy, log_likelihood, value_loss
 from torchglass.reference_models.tasks.classification import Classification
+from torchglass.reference_models.tasks.detection import Detection, focal_loss
 from torchglass.reference_models.tasks.regression import Regression
 
 LABELS = torch.tensor([0, 2, 1, 1, 2])
@@ -26,18 +33,66 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
 
 
-LOSSES: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
+BOXES = torch.tensor([[[0.0, 6, 5, 22, 20], [2, 30, 28, 60, 57]], [[1, 10, 30, 41, 58], [-1, 0, 0, 0, 0]]]).double()
+ACTIONS = torch.tensor([0, 2, 1, 1, 2, 0])
+OLD = log_likelihood(numbers(6, 3), ACTIONS).detach() + torch.tensor([0.0, 0.1, -0.1, 0.5, -0.5, 0.05])
+ADVANTAGES = numbers(6, seed=2).detach()
+DETECTION = Detection(3, 64, 64)
+
+Loss = Callable[[Tensor], Tensor]
+LOSSES: dict[str, tuple[Loss, tuple[int, ...]]] = {
     "cross entropy": (lambda outputs: Classification(3).loss(outputs, LABELS), (5, 3)),
     "label-smoothed cross entropy": (lambda outputs: Classification(3, 0.2).loss(outputs, LABELS), (5, 3)),
     "perceptron": (lambda outputs: perceptron_loss(outputs, LABELS), (5, 3)),
     "squared error": (lambda outputs: Regression(2.5).loss(outputs, NUMBERS), (5, 1)),
+    "discriminator": (lambda judged: discriminator_loss(judged[:3], judged[3:], smoothing=0.1), (6, 1)),
+    "generator": (generator_loss, (6, 1)),
+    "clipped surrogate": (lambda logits: surrogate(logits), (6, 3)),
+    "value": (lambda values: value_loss(values, ADVANTAGES), (6,)),
+    "entropy": (entropy, (6, 3)),
+    "focal": (lambda logits: focal_loss(logits, torch.tensor([1.0, 0, 1, 0, 0]).double()).sum(), (5,)),
 }
+
+
+def surrogate(logits: Tensor) -> Tensor:
+    """PPO's loss as a policy's logits change it, with ratios on both sides of the clip range."""
+    return clipped_surrogate(log_likelihood(logits, ACTIONS), OLD, ADVANTAGES, 0.2).loss
+
+
+def test_the_surrogate_is_looked_at_where_some_ratios_are_clipped_and_some_are_not() -> None:
+    found = clipped_surrogate(log_likelihood(numbers(6, 3), ACTIONS), OLD, ADVANTAGES, 0.2)
+    assert found.clip_fraction.item() == pytest.approx(2 / 6)
+
+
+def test_the_detector_s_loss_has_the_gradient_that_differences_say() -> None:
+    outputs = (0.5 * numbers(2, len(DETECTION.anchors), 4 + 3)).detach().requires_grad_()
+    assert gradcheck(lambda given: DETECTION.loss(given, BOXES), outputs, fast_mode=True)
+
+
+def test_the_loss_of_masked_words_has_the_gradient_that_differences_say() -> None:
+    asked = torch.tensor([[3, NOT_ASKED, 1], [NOT_ASKED, 0, 2]])
+    logits = numbers(2, 3, 5)
+    assert gradcheck(lambda given: word_loss(given, asked), logits, eps=1e-2, atol=1e-4, rtol=1e-2)  # in float32 inside
+    (gradient,) = torch.autograd.grad(word_loss(logits, asked), logits)
+    assert not gradient[0, 1].any()
+    assert gradient[0, 0].any()
+
+
+def test_no_function_of_the_project_is_left_unchecked() -> None:
+    modules = [import_module(f"{functions.__name__}.{found.name}") for found in iter_modules(functions.__path__)]
+    defined = {
+        thing.__name__
+        for module in modules
+        for thing in vars(module).values()
+        if isinstance(thing, type) and issubclass(thing, torch.autograd.Function)
+    }
+    assert defined == {"LeanSiLU", "PerceptronCriterion"}
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_has_the_gradient_and_the_second_derivative_that_differences_say(name: str) -> None:
     loss, shape = LOSSES[name]
-    assert gradcheck(loss, numbers(*shape), check_batched_grad=True)
+    assert gradcheck(loss, numbers(*shape))
     assert gradgradcheck(loss, numbers(*shape))
     assert loss(numbers(*shape)).shape == ()
 
@@ -87,6 +142,7 @@ def test_functions_are_called_by_name_in_the_graph_of_a_backward_pass() -> None:
 
 
 def test_functions_can_be_vectorised() -> None:
+    assert gradcheck(lambda scores: perceptron_loss(scores, LABELS), numbers(5, 3), check_batched_grad=True)
     inputs = numbers(4, 5, 3).detach()
     each = torch.stack([grad(lambda x: lean_silu(x).sum())(part) for part in inputs])
     torch.testing.assert_close(vmap(grad(lambda x: lean_silu(x).sum()))(inputs), each)
