@@ -53,14 +53,14 @@ class Detection:
         Each picture's sums are divided by how many anchors are to find something in it, one at least. A batch's loss
         is thereby the mean of its pictures' losses, however they are put together.
         """
-        self.anchors = self.anchors.to(outputs.device)  # once: it then stays there
-        found = assigned(self.anchors, targets)
+        anchors = self._anchors_on(outputs.device)
+        found = assigned(anchors, targets)
         is_box = found >= 0
         boxes_of_anchors = targets.gather(1, found.clamp(min=0)[..., None].expand(-1, -1, 5))
         is_class = boxes_of_anchors[..., :1] == torch.arange(self.classes, device=outputs.device)
         truth = (is_class & is_box[..., None]).to(outputs.dtype)
         class_losses = focal_loss(outputs[..., 4:], truth).sum(dim=2) * (found != LEFT_ALONE)
-        box_losses = 1 - generalized_iou(decoded(outputs[..., :4], self.anchors), boxes_of_anchors[..., 1:])
+        box_losses = 1 - generalized_iou(decoded(outputs[..., :4], anchors), boxes_of_anchors[..., 1:])
         of_pictures = (class_losses + BOX_WEIGHT * box_losses * is_box).sum(dim=1) / is_box.sum(dim=1).clamp(min=1)
         return of_pictures.mean()
 
@@ -73,8 +73,7 @@ class Detection:
 
         Class -1 and zeros stand where there is nothing more. Boxes are cut at the picture's border.
         """
-        self.anchors = self.anchors.to(outputs.device)
-        boxes = decoded(outputs[..., :4].float(), self.anchors)
+        boxes = decoded(outputs[..., :4].float(), self._anchors_on(outputs.device))
         scores = outputs[..., 4:].float().sigmoid().flatten(1)
         best, places = scores.topk(min(MOST_FINDINGS, scores.shape[1]), dim=1)
         classes = places % self.classes
@@ -87,6 +86,11 @@ class Detection:
         claims[..., 0] = torch.where(stays, claims[..., 0], -1.0)
         by_score = claims[..., 1].argsort(dim=1, descending=True, stable=True)
         return claims.gather(1, by_score[..., None].expand(-1, -1, 6))
+
+    def _anchors_on(self, device: torch.device) -> Tensor:
+        if self.anchors.device != device:
+            self.anchors = self.anchors.to(device)  # they stay there: a copy in every step would wait for the device
+        return self.anchors
 
 
 def focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
