@@ -35,6 +35,7 @@ HISTOGRAMS_EVERY = 50
 PROFILE_EVERY, PROFILE_STEPS = 150, 3
 MAX_CHECKPOINTS = 10  # a model's growth in ten pictures; LeNet-5 then takes 2.5 MB of the store
 MAX_CHECKPOINT_BYTES = 20_000_000  # of a larger model the store keeps the last weights alone
+PATIENCE_SECONDS = 120.0  # for the store at the end: on a busy machine attach's own 10 s lose what nobody can repeat
 SHARES = frozenset({"accuracy", "precision", "recall", "f1", "map50"})  # shown in per cent
 
 
@@ -120,6 +121,7 @@ def train(options: TrainingOptions, watching: Callable[[Epoch], None] | None = N
                     save_gallery(run, lesson.gallery(), lesson.form, _origin(options))
                     weights = weights_path(run.folder, run_name)
                     save_weights(lesson.trained, weights)
+                run.flush(PATIENCE_SECONDS)
         except KeyboardInterrupt:
             interrupted = True
     return TrainingResult(
