@@ -80,7 +80,7 @@ def test_words_that_are_not_asked_for_do_not_count() -> None:
     loss = word_loss(logits, asked)
     picked = torch.stack([logits[0, 1], logits[2, 5], logits[3, 0]])
     assert loss.item() == pytest.approx(functional.cross_entropy(picked, torch.tensor([7, 9, 11])).item(), rel=1e-6)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert logits.grad.any(dim=2).nonzero().tolist() == [[0, 1], [2, 5], [3, 0]]
     right = logits.detach().clone()

@@ -55,7 +55,7 @@ class TestBothNetworks:
 
     def test_the_loss_reaches_every_parameter_and_never_the_vector_of_padding(self, network: nn.Module) -> None:
         network.zero_grad()
-        functional.cross_entropy(network(IDS), torch.tensor([0, 1, 2])).backward()
+        functional.cross_entropy(network(IDS), torch.tensor([0, 1, 2])).backward()  # type: ignore[no-untyped-call]
         for name, parameter in network.named_parameters():
             if not name.startswith("word_head"):  # which pre-training reaches
                 assert parameter.grad is not None, name
