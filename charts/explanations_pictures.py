@@ -18,7 +18,8 @@ from torchglass.charts.trust import trust_text
 from torchglass.charts.units import number
 from torchglass.store.records import Floats
 
-ROW_HEIGHT = 306  # px a method
+ROW_HEIGHT, CAPTIONS = 276, 68  # px a method, and of these above its pictures
+LINE_HEIGHT = 15  # px that a line of trust adds
 TRUST_CHARACTERS = 50  # a line; a phone shows no more
 OVERLAY_STRENGTH = 0.8
 FOR, AGAINST = (240, 90, 60), (70, 150, 235)  # bright enough to be seen on black digits and on photographs
@@ -115,10 +116,13 @@ def explanations_figure(
     if data is None:
         return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
     rows = len(data.panels)
-    figure = new_figure(dark=dark, title=plot_text(title), height=20 + ROW_HEIGHT * rows, showlegend=False)
-    gap = 98 / (ROW_HEIGHT * rows)
+    # Every row leaves as much room for words as the one that says most.
+    said = LINE_HEIGHT * max(_trust(panel).count("<br>") + 1 for panel in data.panels)
+    height = ROW_HEIGHT + said
+    figure = new_figure(dark=dark, title=plot_text(title), height=20 + height * rows, showlegend=False)
+    gap = (CAPTIONS + said) / (height * rows)
     make_subplots(rows=rows, cols=3, figure=figure, horizontal_spacing=0.03, vertical_spacing=gap if rows > 1 else 0)
-    figure.update_layout(margin={"l": 8, "r": 8, "t": 76 + (26 if title else 0), "b": 26})
+    figure.update_layout(margin={"l": 8, "r": 8, "t": 46 + said + (26 if title else 0), "b": 26})
     for row, panel in enumerate(data.panels, start=1):
         _draw_row(figure, row, panel, data.picture)
     return figure
@@ -158,7 +162,7 @@ def _draw_row(figure: go.Figure, row: int, panel: MethodPanel, picture: Picture)
         figure.update_xaxes(title={"text": caption, "standoff": 4}, range=[-0.5, width - 0.5], col=column, **bare)
         figure.update_yaxes(range=[height - 0.5, -0.5], scaleanchor=_x_of(row, column), col=column, **bare)
     figure.add_annotation(
-        text=f"<b>{plot_text(panel.title, 160)}</b><br>{wrapped(plot_text(panel.trust, 240), TRUST_CHARACTERS)}",
+        text=f"<b>{plot_text(panel.title, 160)}</b><br>{_trust(panel)}",
         x=0,
         y=high,
         xref="paper",
@@ -169,6 +173,10 @@ def _draw_row(figure: go.Figure, row: int, panel: MethodPanel, picture: Picture)
         showarrow=False,
         yshift=4,
     )
+
+
+def _trust(panel: MethodPanel) -> str:
+    return wrapped(plot_text(panel.trust, 400), TRUST_CHARACTERS)
 
 
 def _x_of(row: int, column: int) -> str:

@@ -102,5 +102,5 @@ def _label(name: str, value: float | None) -> str:
 def _span(lengths: Sequence[float]) -> list[float]:
     """From the lowest to the highest bar and zero, with room for the numbers beside them."""
     low, high = min(0.0, *lengths), max(0.0, *lengths)
-    room = 0.16 * ((high - low) or 1.0)
+    room = 0.24 * ((high - low) or 1.0)
     return [low - room if low < 0 else 0.0, high + room]

@@ -164,7 +164,8 @@ def _to_block(trained: _Trained, explanation: Explanation, sample: int, scores: 
     arrays, meta = explanation.to_arrays()
     if "truth" in trained.arrays:
         arrays["truth"] = trained.arrays["truth"][sample : sample + 1]
-        meta["checks"] |= _localisation(explanation.relevance(0), arrays["truth"][0])
+        counted = arrays["inputs"][0] != 0 if trained.kind == "text" else np.ones_like(arrays["truth"][0], dtype=bool)
+        meta["checks"] |= _localisation(explanation.relevance(0), arrays["truth"][0], counted)
     meta |= {
         "sample": sample,
         "task": trained.form.task,
@@ -180,13 +181,18 @@ def _to_block(trained: _Trained, explanation: Explanation, sample: int, scores: 
     return ArtifactBlock("explanation", f"test/{sample}", trained.checkpoint.step, time.time(), meta, arrays)
 
 
-def _localisation(relevance: npt.NDArray[np.float32], truth: npt.NDArray[Any]) -> dict[str, float]:
-    """Which share of what speaks for the class lies where the truth is, and which share of the input that is."""
+def _localisation(
+    relevance: npt.NDArray[np.float32], truth: npt.NDArray[Any], counted: npt.NDArray[np.bool_]
+) -> dict[str, float]:
+    """Which share of what speaks for the class lies where the truth is, and which share of all places that is."""
     positive = np.clip(relevance, 0, None).astype(np.float64)
     decides = truth.astype(bool)
     if not decides.any() or not positive.any() or decides.shape != positive.shape:
         return {}
-    return {"truth_share": float(positive[decides].sum() / positive.sum()), "truth_area": float(decides.mean())}
+    return {
+        "truth_share": float(positive[decides].sum() / positive.sum()),
+        "truth_area": float(decides[counted].mean()),
+    }
 
 
 def _names(trained: _Trained, sample: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torchglass.charts.explanations import PartsPanel
 from torchglass.charts.explanations_words import answer, class_name, method_name
 from torchglass.charts.pictures import resized, rgb
 from torchglass.charts.text import markdown_text, plain_text
+from torchglass.charts.units import number
 from torchglass.dashboard import job_panel, notices
 from torchglass.dashboard.figures import draw
 from torchglass.dashboard.training_order import order_training
@@ -26,6 +27,7 @@ MAX_THUMBNAILS = 60
 MAX_LISTED = 200
 THUMBNAIL_PIXELS = 64
 CELL_PIXELS = 80
+NAME_CHARACTERS = 16
 SENTENCE_CHARACTERS = 110
 ALL_METHODS = ("gradcam", "shap", "lime")  # of a picture, where the catalogue does not know the model
 PREDICTED = -1  # the choice of class that leaves it to the model
@@ -79,7 +81,7 @@ def _thumbnails(indices: range, chosen: int, arrays: Arrays, meta: Mapping[str, 
         with row.container(width=CELL_PIXELS, gap="xsmall"):
             picture = resized(rgb(_inputs(arrays)[index]), THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)
             st.image(picture, width=THUMBNAIL_PIXELS, output_format="PNG")
-            name = markdown_text(answer(arrays, meta, index))
+            name = markdown_text(answer(arrays, meta, index), NAME_CHARACTERS)
             look: Literal["primary", "secondary"] = "primary" if index == chosen else "secondary"
             if st.button(
                 f"#{index} · {name}" if name else f"#{index}", key=f"sample-{index}", type=look, width="stretch"
@@ -106,7 +108,7 @@ def _content(arrays: Arrays, meta: Mapping[str, Any], index: int) -> str:
     names, scale, row = meta.get("feature_names") or [], meta.get("scale"), _inputs(arrays)[index]
     if scale:
         row = row * scale["deviations"] + scale["means"]
-    pairs = (f"{name} {value:.3g}" for name, value in zip(names, row, strict=False))
+    pairs = (f"{name} {number(float(f'{value:.3g}'))}" for name, value in zip(names, row, strict=False))
     return plain_text(", ".join(pairs), SENTENCE_CHARACTERS)
 
 
@@ -115,13 +117,16 @@ def _order_explanation(store: Store, run: Run, sample: int, meta: Mapping[str, A
         st.info("New explanations need the trained weights, which this run has not stored yet.", icon=":material/info:")
         return
     offered = _methods(meta)
+    classes = range(len(meta.get("class_names") or []))
     with st.form("explain", border=True):
-        target, methods, start = st.columns([2, 3, 1], vertical_alignment="bottom")
-        chosen_class = target.selectbox(
-            "Class",
-            [PREDICTED, *range(len(meta.get("class_names") or []))],
-            format_func=lambda index: "predicted" if index == PREDICTED else class_name(meta, index),
-        )
+        target, methods, start = st.columns([2 if classes else 0.01, 3, 1], vertical_alignment="bottom")
+        chosen_class = PREDICTED
+        if classes:
+            chosen_class = target.selectbox(
+                "Class",
+                [PREDICTED, *classes],
+                format_func=lambda index: "predicted" if index == PREDICTED else class_name(meta, index),
+            )
         chosen_methods = methods.multiselect("Methods", offered, default=offered, format_func=method_name)
         if not start.form_submit_button("Explain", type="primary", width="stretch"):
             return

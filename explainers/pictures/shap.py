@@ -37,7 +37,7 @@ def attribute(problem: Problem, *, algorithm: Algorithm = "auto", evaluations: i
     up where every non-linearity is a module that shap knows, called once, with poolings that do not overlap, so it runs
     on a rewritten copy (see canonical.py). "partition" asks the model about masked pictures only and gives Owen values
     on nested rectangles, against the first eight background pictures; it adds up for every model, but a few hundred
-    evaluations see only coarse rectangles, and its first call in a process waits seconds for shap's code to be compiled.
+    evaluations see only coarse rectangles, and its first call in a process waits seconds for shap to be compiled.
     "auto" takes deep where its sums prove it, and partition otherwise: `implementation` names which,
     `parameters["fallback_reason"]` says why. shap's own check is not asked: its tolerance, 0.01 whatever the scale,
     lets small models pass that are wrong and stops large ones that are right.
