@@ -60,7 +60,6 @@ def add_sweep(verb: Verb) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from torchglass.reference_models.catalogue import get
     from torchglass.store import open_store
     from torchglass.store.location import locate
 
@@ -70,10 +69,9 @@ def _sweep(options: argparse.Namespace) -> int:
     from torchglass.store.trials import HEARTBEAT_SECONDS, open_trials
 
     location = locate(options.store)
-    exhibit = get(options.model)
     order = SweepOrder(
         model=options.model,
-        name=options.name or f"{options.model}-{options.dataset or exhibit.datasets[0]}",
+        name=options.name or "",
         dataset=options.dataset,
         store=location.address,
         epochs=options.epochs,
@@ -165,6 +163,7 @@ def _join(trials: Trials, order: SweepOrder, total: int) -> Any:
         "epochs": epochs,
         "seed": order.seed,
         "limit": order.limit,
+        "data": None if order.data is None else order.data.name,
         "space": to_json(order.space),
         "defaults": order.defaults,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,14 +50,15 @@ class Trial(Suggesting, Protocol):
 class SweepOrder:
     """What a sweep searches for: values of `switches` (None: all with a span) that do best on held out samples.
 
-    The other values are the recipe's, but for `epochs`. `seed` is of the training and of the search.
+    The other values are the recipe's, but for `epochs`. `seed` is of the training and of the search. Without a name
+    the sweep is called after the model and its data set.
 
     Raises:
         OptionError: when the model, its data set, an epoch count or a switch cannot be taken.
     """
 
     model: str
-    name: str
+    name: str = ""
     dataset: str | None = None
     store: str | Path | None = field(default=None, repr=False)  # a database's address may hold its password
     epochs: int | None = None
@@ -74,8 +75,10 @@ class SweepOrder:
     def __post_init__(self) -> None:
         if not self.exhibit.honours("validation"):
             raise OptionError(f"{self.model} holds no samples out to choose by, so it cannot be swept")
-        self.options({})
+        plain = self.options({})
         _ = self.space
+        if not self.name:
+            object.__setattr__(self, "name", f"{self.model}-{plain.dataset_name}")
 
     @property
     def exhibit(self) -> ReferenceModel:
@@ -104,17 +107,12 @@ class SweepOrder:
 
     def options(self, values: Mapping[str, Any], trial: int | None = None) -> TrainingOptions:
         """Return the training run of some values."""
-        source = self.exhibit.source(self.dataset or self.exhibit.datasets[0])
-        changes: dict[str, Any] = {"validation": source.recipe.validation or VALIDATION}
-        if self.epochs is not None:
-            changes["epochs"] = self.epochs
-        return TrainingOptions(
+        plain = TrainingOptions(
             model=self.model,
             dataset=self.dataset,
             store=self.store,
             run=self.name if trial is None else f"{self.name}/{trial}",
             device=self.device,
-            changes=changes | dict(values),
             seed=self.seed,
             data=self.data,
             model_path=self.model_path,
@@ -124,6 +122,10 @@ class SweepOrder:
             progress=self.progress,
             notes={"sweep": self.name, "trial": trial},
         )
+        changes: dict[str, Any] = {"validation": plain.recipe.validation or VALIDATION}
+        if self.epochs is not None:
+            changes["epochs"] = self.epochs
+        return replace(plain, changes=changes | dict(values))
 
 
 def judge(trial: Trial, order: SweepOrder) -> float:

@@ -90,7 +90,7 @@ def test_an_empty_sweep_is_said_and_markup_in_names_is_text(dark: bool) -> None:
         chart.parallel_figure(chart.parallel_data(sweep([])), dark=dark),
     ):
         assert "No trial has ended" in figure.layout.annotations[0].text
-    hostile = sweep([trial(0, 0.5, **{"<img src=x>": "<b>%{x}"}), trial(1, 0.6, **{"<img src=x>": "y"})])
+    hostile = sweep([trial(0, 0.5, "complete", **{"<img src=x>": "<b>%{x}"}), trial(1, 0.6, lr=1)])
     hostile = hostile._replace(metric="<a href=x>", importances={"<img src=x>": 1.0})
     for figure in (
         chart.history_figure(chart.history_data(hostile), dark=dark, title="<u>"),

@@ -120,9 +120,8 @@ def test_what_cannot_be_swept_is_one_sentence(
 def test_an_error_of_a_trial_is_told_and_the_sweep_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from torchglass.reference_models.front_door import train
     from torchglass.reference_models.sweeping import judging
-
-    train = judging.train
 
     def sometimes(options: Any, watching: Any) -> Any:
         if options.notes["trial"] == 1:

@@ -38,7 +38,8 @@ def finished(process: subprocess.Popen[str]) -> list[int]:
 def trials_in(location: str) -> list[optuna.trial.FrozenTrial]:
     with open_trials(locate(location), read_only=True) as trials:
         assert trials is not None
-        return optuna.load_study(study_name="shared", storage=trials).trials
+        found: list[optuna.trial.FrozenTrial] = optuna.load_study(study_name="shared", storage=trials).trials
+        return found
 
 
 def test_new_trials_are_begun_until_there_are_enough_and_the_first_is_the_defaults() -> None:

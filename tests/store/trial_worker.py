@@ -26,7 +26,7 @@ def main(store: str, total: int, *, hangs: bool) -> None:
         study = optuna.create_study(study_name=STUDY, storage=trials, load_if_exists=True, direction="maximize")
 
         def objective(trial: optuna.Trial) -> float:
-            x = trial.suggest_float("x", 0, 1)
+            x: float = trial.suggest_float("x", 0, 1)
             trial.set_user_attr("process", os.getpid())
             print(trial.number, flush=True)
             if hangs:
