@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.reference_models.data.words import PADDING
+from torchglass.reference_models.networks.word_dropout import WordDropout
 
 
 class BiLstm(nn.Module):
@@ -13,11 +14,21 @@ class BiLstm(nn.Module):
 
     The two directions are two LSTMs, and the second reads each text reversed within its own length. Padding then stands
     behind the words for both, where it cannot reach them; the usual packing needs the lengths on the CPU, and a GPU
-    would be waited for in every step.
+    would be waited for in every step. `word_dropout` is the largest share of a text's words that training hides.
     """
 
-    def __init__(self, vocabulary_size: int, classes: int, *, width: int, hidden: int, dropout: float) -> None:
+    def __init__(
+        self,
+        vocabulary_size: int,
+        classes: int,
+        *,
+        width: int,
+        hidden: int,
+        dropout: float,
+        word_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.word_dropout = WordDropout(word_dropout)
         self.embedding = nn.Embedding(vocabulary_size, width, padding_idx=PADDING)
         self.embedding_dropout = nn.Dropout(dropout)
         self.forwards = nn.LSTM(width, hidden, batch_first=True)
@@ -27,7 +38,7 @@ class BiLstm(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the logits (N, classes)."""
-        words = self.embedding_dropout(self.embedding(ids))  # (N, T, width)
+        words = self.embedding_dropout(self.embedding(self.word_dropout(ids)))  # (N, T, width)
         mirror = mirrored_positions(ids).unsqueeze(2)
         # cuDNN's LSTM gives no gradients in eval mode, where explainers ask for them; torch's own does.
         with torch.backends.cudnn.flags(enabled=self.training or not torch.is_grad_enabled()):

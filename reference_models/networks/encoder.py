@@ -12,12 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from torchglass.reference_models.data.words import PADDING
+from torchglass.reference_models.networks.word_dropout import WordDropout
 
 INITIAL_DEVIATION = 0.02  # of the vectors of words and positions, as in BERT
 
 
 class Encoder(nn.Module):
-    """Classify texts: ids (N, T) int64, 0 where there is no word and T at most `length`, to logits (N, classes)."""
+    """Classify texts: ids (N, T) int64, 0 where there is no word and T at most `length`, to logits (N, classes).
+
+    `word_dropout` is the largest share of a text's words that training hides while it learns classes.
+    """
 
     def __init__(
         self,
@@ -29,8 +33,10 @@ class Encoder(nn.Module):
         heads: int,
         depth: int,
         dropout: float,
+        word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.word_dropout = WordDropout(word_dropout)
         self.embedding = nn.Embedding(vocabulary_size, width, padding_idx=PADDING)
         self.positions = nn.Parameter(torch.empty(length, width))
         self.dropout = nn.Dropout(dropout)
@@ -45,7 +51,7 @@ class Encoder(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Return the logits (N, classes)."""
         is_word = (ids != PADDING).unsqueeze(2)
-        mean = (self.encode(ids) * is_word).sum(dim=1) / is_word.sum(dim=1).clamp(min=1)
+        mean = (self.encode(self.word_dropout(ids)) * is_word).sum(dim=1) / is_word.sum(dim=1).clamp(min=1)
         logits: Tensor = self.classifier(mean)
         return logits
 
