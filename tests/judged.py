@@ -144,11 +144,13 @@ def detector_gallery() -> Arrays:
     return {"inputs": pictures, "targets": true}
 
 
-def record_judged(store: Store, run_id: int, *, names: Sequence[str] = CLASS_NAMES, epochs: int = 3) -> None:
+def record_judged(
+    store: Store, run_id: int, *, names: Sequence[str] = CLASS_NAMES, model: str = "LeNet5", epochs: int = 3
+) -> None:
     """Store what a classifier's run has on the pages Model and Quality."""
     table = lenet_graph()
-    add(store, run_id, "graph", "layers", layers_table(), {"class": "LeNet5"})
-    add(store, run_id, "graph", "autograd", table, graph_meta(table))
+    add(store, run_id, "graph", "layers", layers_table(), {"class": model})
+    add(store, run_id, "graph", "autograd", table, graph_meta(table, **{"class": model}))
     for epoch in range(1, epochs + 1):
         meta = {"class_names": list(names), "epoch": epoch}
         add(store, run_id, "scores", "test", scores_arrays(epoch), meta, step=50 * epoch)

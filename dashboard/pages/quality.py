@@ -39,9 +39,9 @@ MISTAKES = 20
 CLASS_ROWS = 200
 CELLS = {"counts": "Counts", "shares": "% of the row"}
 TRAIN = "torchglass train lenet5"
-SAVE = """run.save_arrays(
-    "scores", "test", {"confusion": counts}, {"class_names": names}, step=step
-)  # a torchglass run; counts (K, K), rows the truth"""
+SAVE = """with torchglass.attach(model, optimizer) as run:
+    ...  # after each epoch, counts (K, K): rows the truth, columns the answers
+    run.save_arrays("scores", "test", {"confusion": counts}, {"class_names": names})"""
 
 
 def show(store: Store, run: Run) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browsing import Watched
 from driving import RUN_PAGES, Server, wait_until
+from judged import record_judged
 from recorded import record_example_run
 
 from torchglass.store import ArtifactBlock, Batch, Fact, RowBlock, Store
@@ -94,13 +95,14 @@ def test_every_page_of_a_run_draws_without_a_complaint(
     with server.fresh_store() as store:
         run = record_example_run(store, "example", gpu=status == "finished", status="running")
         add_checkpoint(store, run.id)
+        record_judged(store, run.id)
         if status != "running":
             store.end_run(run.id, status, "RuntimeError: out of memory" if status == "failed" else None)
         for address in ADDRESSES:
             visit(f"{server.url}/{address}?run=example&sample=3")
             if address in ("training", "step_time", "devices"):
                 page.locator(".tg-plot .main-svg").first.wait_for()
-            if address in ("distributions", "kernels", "explain"):
+            if address in ("distributions", "kernels", "explain", "model", "quality"):
                 page.locator(".stPlotlyChart .main-svg").first.wait_for()
             if status == "failed" and address:
                 page.get_by_text("RuntimeError: out of memory").wait_for()
@@ -161,6 +163,7 @@ def record_hostile_run(store: Store, name: str) -> None:
             artifacts=[_samples(store, run.id, name)],
         ),
     )
+    record_judged(store, hostile.id, names=[name] * 3, model=name)
     store.end_run(hostile.id, "failed", name)
 
 
