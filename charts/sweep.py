@@ -187,7 +187,7 @@ def parallel_figure(data: ParallelData, *, title: str = "", dark: bool = False) 
     _draw_scale(figure, data.metric, low, high)
     labels = [short_label(axis.title, 22) for axis in data.axes]
     figure.update_xaxes(
-        tickvals=np.arange(len(labels)), ticktext=labels, side="top", showgrid=False, range=[-0.35, len(labels) - 0.5]
+        tickvals=np.arange(len(labels)), ticktext=labels, side="top", showgrid=False, range=[-0.6, len(labels) - 0.8]
     )
     figure.update_yaxes(visible=False, range=[-0.06, 1.06])
     if data.left_out:
@@ -253,7 +253,7 @@ def _draw_axis(figure: go.Figure, place: int, axis: Axis) -> None:
         marker={"color": NEUTRAL, "symbol": "line-ew-open", "size": 7},
         text=[plot_text(text, 20) for text in axis.tick_texts],
         textposition="middle left",
-        textfont={"size": 10, "color": NEUTRAL},
+        textfont={"size": 11},
         hoverinfo="skip",
     )
 

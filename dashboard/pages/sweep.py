@@ -127,15 +127,17 @@ def _table(store: Store, sweep: Sweep, open_run: OpenRun) -> None:
     if not shown:
         return
     st.caption("Click a row to open the trial's run.")
+    columns = _columns(sweep, shown)
+    numbers = {name for name in columns if all(isinstance(value, int | float | None) for value in columns[name])}
     event = st.dataframe(
-        _columns(sweep, shown),
+        columns,
         hide_index=True,
         width="stretch",
         on_select="rerun",
         selection_mode=["single-row", "single-cell"],
         key=f"trials_of_{sweep.name}",
         placeholder=MISSING,
-        column_config={"Value": st.column_config.NumberColumn(format="%.4f")},
+        column_config={name: st.column_config.NumberColumn(format="%.4g") for name in numbers},
     )
     if len(sweep.trials) > MOST_ROWS:
         st.caption(f"The best {MOST_ROWS} of {len(sweep.trials)} trials.")
