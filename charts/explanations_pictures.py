@@ -23,7 +23,7 @@ LINE_HEIGHT = 15  # px that a line of trust adds
 TRUST_CHARACTERS = 50  # a line; a phone shows no more
 OVERLAY_STRENGTH = 0.8
 FOR, AGAINST = (240, 90, 60), (70, 150, 235)  # bright enough to be seen on black digits and on photographs
-DECIDES = (255, 225, 0)  # outline of what is known to decide
+DECIDES = (0, 230, 120)  # outline of what is known to decide; in none of the colour scales
 
 Map = npt.NDArray[np.floating[Any]]
 

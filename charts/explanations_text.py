@@ -16,7 +16,7 @@ from torchglass.charts.trust import trust_text
 from torchglass.charts.units import number
 from torchglass.store.records import Floats
 
-LINE_CHARACTERS = 54
+LINE_CHARACTERS = 42  # as wide as a phone
 LINE_HEIGHT, CHARACTER_WIDTH = 25, 7.25  # px of a monospaced font of 12 px
 ABOVE, BELOW = 6, 6  # px
 MOST_WORDS = 400  # each is two objects of the figure; what is left out is said

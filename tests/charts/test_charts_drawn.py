@@ -49,7 +49,7 @@ def all_figures(store: Store, run_id: int, start: float) -> Iterator[go.Figure]:
         charts.Explained(artifact, store.arrays(artifact.id))
         for artifact in store.artifacts(run_id, kind="explanation", key="test/7")
     ]
-    yield charts.explanations_figure(charts.explanations_data(explained))
+    yield from charts.explanation_figures(charts.explanations_data(explained))
     yield charts.empty_figure("because")
 
 
