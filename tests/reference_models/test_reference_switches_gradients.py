@@ -23,6 +23,7 @@ from small_lessons import (
 )
 from torch import Tensor, nn
 from torch._dynamo.eval_frame import OptimizedModule
+from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
 from torchglass.errors import OptionError
@@ -73,6 +74,20 @@ def test_accumulating_four_batches_equals_one_batch_four_times_as_large(count: i
             torch.testing.assert_close(our, their, atol=1e-6, rtol=1e-5)
     for our, their in zip(weights_of(small.model), weights_of(large.model), strict=True):
         torch.testing.assert_close(our, their, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("batch_size", "accumulate"), [(64, 1), (10, 8), (10, 5)])
+def test_a_step_that_is_not_full_takes_the_mean_over_the_samples_that_it_has(batch_size: int, accumulate: int) -> None:
+    lesson = lesson_of(epochs=1, batch_size=batch_size, accumulate=accumulate)
+    samples = table_split().train
+    functional.cross_entropy(lesson.model(samples.inputs), samples.targets).backward()  # type: ignore[no-untyped-call]
+    expected = gradients_of(lesson.model)
+    lesson.model.zero_grad()
+    seen = at_each_step(lesson, lambda: gradients_of(lesson.model))
+    fit(lesson)
+    (found,) = seen
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 
 
 def deep_network() -> nn.Sequential:
