@@ -42,6 +42,32 @@ FEWEST_COLUMNS = 4.0  # a narrow graph is not pulled apart over a wide page
 LABEL_CHARACTERS = 18
 HOVERED_PARAMETERS = 8
 OUTSIDE = "inputs"  # what is computed from no module's parameters
+MODEL = "(the model itself)"
+PARAMETRIZED = ".parametrizations."  # torch's own name for what makes a weight from others
+# What a weight goes through on its way to the operation that it belongs to.
+VIEWS = frozenset(
+    [
+        "Alias",
+        "AsStrided",
+        "Clone",
+        "Expand",
+        "Flatten",
+        "Permute",
+        "ReshapeAlias",
+        "Select",
+        "Slice",
+        "Split",
+        "SplitWithSizes",
+        "Squeeze",
+        "T",
+        "ToCopy",
+        "Transpose",
+        "Unbind",
+        "UnsafeView",
+        "Unsqueeze",
+        "View",
+    ]
+)
 _NO_GRAPH = "No autograd graph was stored: it is read at the first training forward of an attached model."
 
 
@@ -105,18 +131,19 @@ def modules_of(table: Table) -> list[str]:
     below: list[list[int]] = [[] for _ in range(count)]
     for above, place in zip(table["parents"].tolist(), table["children"].tolist(), strict=True):
         below[above].append(place)
-    kinds, labels, numbers = table["kinds"].tolist(), table["labels"].tolist(), table["sequence_numbers"].tolist()
-    modules = [_module_path(label) for label in labels]
-    of_parameters = [KINDS[kind] == "parameter" for kind in kinds]
+    names, labels, numbers = table["names"].tolist(), table["labels"].tolist(), table["sequence_numbers"].tolist()
+    modules = [_module_path(label) if label else OUTSIDE for label in labels]
+    is_weight = [bool(label) for label in labels]  # a parameter, or one that was turned, cast or put together
     # In the order of the forward pass: what a node takes comes before it.
     for place in sorted(range(count), key=numbers.__getitem__):
-        if KINDS[kinds[place]] in ("parameter", "input") or not below[place]:
+        taken = below[place]
+        if not taken or labels[place]:
             continue
-        own = [each for each in below[place] if of_parameters[each]]
-        of_parameters[place] = len(own) == len(below[place])
-        source = own[0] if own else max(below[place], key=numbers.__getitem__)
-        modules[place] = modules[source]
-    return modules
+        weights = [each for each in taken if is_weight[each]]
+        modules[place] = modules[weights[0] if weights else max(taken, key=numbers.__getitem__)]
+        keeps = short_name(names[place]) in VIEWS or all(PARAMETRIZED in f".{modules[each]}." for each in taken)
+        is_weight[place] = len(weights) == len(taken) and keeps
+    return [f".{name}".partition(PARAMETRIZED)[0].removeprefix(".") or MODEL for name in modules]
 
 
 def kinds_listing(table: Table, *, most: int) -> Listing:
@@ -251,16 +278,15 @@ def _module(table: Table, name: str, places: Sequence[int]) -> Drawn:
         if kind == "parameter"
     ]
     done = ", ".join(f"{what} ×{count}" if count > 1 else what for what, count in operations.most_common())
-    told = [name or OUTSIDE, done, *parameters[:HOVERED_PARAMETERS]]
+    told = [name, done, *parameters[:HOVERED_PARAMETERS]]
     if len(parameters) > HOVERED_PARAMETERS:
         told.append(f"and {len(parameters) - HOVERED_PARAMETERS} more parameters")
     kind: Kind = "function" if "function" in kinds else "module"
-    return Drawn(name or OUTSIDE, kind, tuple(line for line in told if line), len(places))
+    return Drawn(name, kind, tuple(line for line in told if line), len(places))
 
 
 def _module_path(label: str) -> str:
-    """The module of a parameter; what computes it from others (weight norm) is a part of that module."""
-    return label.partition(".parametrizations.")[0] if ".parametrizations." in label else label.rpartition(".")[0]
+    return label.rpartition(".")[0] or MODEL
 
 
 def short_name(name: str) -> str:

@@ -60,8 +60,8 @@ def _layers(store: Store, run: Run, layers: Artifact, facts: Mapping[str, Any]) 
     outputs = work.get("outputs") if isinstance(work, Mapping) else None
     whole, training = int(table["parameters"].sum()), int(table["trainable"].sum())
     st.caption(
-        f"{markdown_text(layers.meta.get('class', 'model'))}: {number(whole)} parameters, "
-        f"{'all of which train' if training == whole else f'{number(training)} of which train'}."
+        f"{markdown_text(layers.meta.get('class', 'model'))}: {whole:,} parameters, "
+        f"{'all of which train' if training == whole else f'{training:,} of which train'}."
     )
     series = store.series_of(run.id, kind="layer", rank=0)
     shapes = outputs if isinstance(outputs, Mapping) else None

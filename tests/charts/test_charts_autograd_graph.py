@@ -10,6 +10,7 @@ from judged import FUNCTION, INPUT, OPERATION, PARAMETER, Arrays, graph_meta, gr
 
 from torchglass.charts.autograd_graph import (
     COLORS,
+    MODEL,
     OUTSIDE,
     autograd_graph_data,
     autograd_graph_figure,
@@ -87,20 +88,61 @@ def test_an_operation_belongs_to_the_module_whose_result_it_takes_last() -> None
     ]
     table = graph_table(nodes, [(0, 1), (0, 3), (1, 2), (1, 3), (3, 4), (0, 5)])
     table["sequence_numbers"] = np.array([9, 8, -1, 3, -1, 4])
-    assert modules_of(table) == ["late", "late", "late", "", "", ""]
+    assert modules_of(table) == ["late", "late", "late", OUTSIDE, OUTSIDE, OUTSIDE]
     data = autograd_graph_data(table, graph_meta(table), folded=True)
     assert [node.label for node in data.nodes] == ["late", OUTSIDE]
     assert data.edges == ((0, 1),)
 
 
-def test_what_makes_a_weight_from_others_is_a_part_of_its_module() -> None:
+def test_a_residual_block_keeps_its_modules_apart() -> None:
+    nodes = [
+        ("AddmmBackward0", OPERATION, "", ""),
+        ("TBackward0", OPERATION, "", ""),
+        ("AccumulateGrad", PARAMETER, "head.weight", ""),
+        ("ReluBackward0", OPERATION, "", ""),
+        ("AddBackward0", OPERATION, "", ""),
+        ("NativeBatchNormBackward0", OPERATION, "", ""),
+        ("AccumulateGrad", PARAMETER, "block.norm.weight", ""),
+        ("ConvolutionBackward0", OPERATION, "", ""),
+        ("AccumulateGrad", PARAMETER, "block.conv.weight", ""),
+        ("ConvolutionBackward0", OPERATION, "", ""),  # the first one takes nothing but its weight: its input is data
+        ("AccumulateGrad", PARAMETER, "stem.weight", ""),
+        ("MulBackward0", OPERATION, "", ""),
+        ("AccumulateGrad", PARAMETER, "scale", ""),
+    ]
+    edges = [
+        (0, 3),
+        (0, 1),
+        (1, 2),
+        (3, 4),
+        (4, 5),
+        (4, 11),
+        (5, 7),
+        (5, 6),
+        (7, 11),
+        (7, 8),
+        (11, 9),
+        (11, 12),
+        (9, 10),
+    ]
+    table = graph_table(nodes, edges)
+    data = autograd_graph_data(table, graph_meta(table), folded=True)
+    assert [node.label for node in data.nodes] == ["head", "block.norm", "block.conv", "stem", MODEL]
+    assert set(data.edges) == {(0, 1), (1, 2), (1, 4), (2, 4), (4, 3)}
+
+
+@pytest.mark.parametrize(("module", "said"), [("in.", "in"), ("", MODEL)])
+def test_what_makes_a_weight_from_others_is_a_part_of_its_module(module: str, said: str) -> None:
     nodes = [
         ("AddmmBackward0", OPERATION, "", ""),
         ("WeightNormBackward0", OPERATION, "", ""),
-        ("AccumulateGrad", PARAMETER, "in.parametrizations.weight.original0", ""),
-        ("AccumulateGrad", PARAMETER, "in.parametrizations.weight.original1", ""),
+        ("AccumulateGrad", PARAMETER, f"{module}parametrizations.weight.original0", ""),
+        ("AccumulateGrad", PARAMETER, f"{module}parametrizations.weight.original1", ""),
+        ("SinBackward0", OPERATION, "", ""),
+        ("AccumulateGrad", PARAMETER, "other.w", ""),
     ]
-    assert modules_of(graph_table(nodes, [(0, 1), (1, 2), (1, 3)])) == ["in"] * 4
+    table = graph_table(nodes, [(0, 4), (0, 1), (1, 2), (1, 3), (4, 5)])
+    assert modules_of(table) == [said] * 4 + ["other"] * 2
 
 
 def chain(blocks: int, layers: int) -> Arrays:
