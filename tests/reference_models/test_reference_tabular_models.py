@@ -16,6 +16,7 @@ from torchglass.reference_models.data.form import DataForm
 from torchglass.reference_models.front_door import TrainingResult, train
 from torchglass.reference_models.functions.silu import SiLU
 from torchglass.reference_models.options import TrainingOptions
+from torchglass.store import open_store
 
 TABULAR = ("linear", "mlp", "perceptron")
 
@@ -74,6 +75,16 @@ def test_the_mlp_s_activation_is_the_hand_written_one() -> None:
     assert [type(layer) for layer in model.children()].count(SiLU) == 2
     rates = [layer.p for layer in model.children() if isinstance(layer, nn.Dropout)]
     assert rates == [get("mlp").dropout] * 2
+
+
+def test_the_run_s_autograd_graph_shows_the_hand_written_function_by_its_name(tmp_path: Path) -> None:
+    options = TrainingOptions(model="mlp", changes={"epochs": 1, "batch_size": 64}, store=tmp_path / "runs.db")
+    result = train(replace(options, device="cpu", progress=False))
+    assert result.store is not None
+    with open_store(result.store, read_only=True) as store:
+        (graph,) = store.artifacts(1, kind="graph", key="autograd")
+        names = [str(name) for name in store.arrays(graph.id)["names"]]
+    assert [name.removesuffix("Backward") for name in names].count("LeanSiLU") == 2
 
 
 def test_the_perceptron_refuses_a_number_to_predict(tmp_path: Path) -> None:
