@@ -26,6 +26,7 @@ from torch.nn import functional
 from torchglass.errors import OptionError
 from torchglass.reference_models.catalogue import get
 from torchglass.reference_models.data.form import DataForm
+from torchglass.reference_models.data.samples import Samples, Split
 from torchglass.reference_models.front_door import prepare_lesson, train
 from torchglass.reference_models.learning.initialization import initialize
 from torchglass.reference_models.learning.precision import choose_precision
