@@ -34,7 +34,16 @@ EVERYTHING: dict[str, Any] = {
     "validation": 0.2,
     "early_stopping": 3,
 }
-SERIES = ("loss", "gradient_norm", "epoch", "train/loss", "validation/accuracy", "test/loss", "test/accuracy")
+SERIES = (
+    "loss",
+    "gradient_norm",
+    "epoch",
+    "train/loss",
+    "validation/accuracy",
+    "early_stopping/best_epoch",
+    "test/loss",
+    "test/accuracy",
+)
 
 
 def options(folder: Path, **asked: Any) -> TrainingOptions:
