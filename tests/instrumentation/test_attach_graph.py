@@ -65,7 +65,7 @@ class Branched(nn.Module):
     def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """(N, 4) -> (N, 8) and a number."""
         hidden = torch.relu(self.inward(inputs))
-        squared: torch.Tensor = Square.apply(self.outward(hidden))
+        squared: torch.Tensor = Square.apply(self.outward(hidden))  # type: ignore[no-untyped-call]
         result = self.again(squared) + hidden
         return result, {"energy": (hidden * hidden).sum()}
 
@@ -250,7 +250,7 @@ def test_no_tensor_of_the_graph_is_kept_alive(tmp_path: Path) -> None:
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
             hidden = self.act(self.first(inputs))
             kept.append(weakref.ref(hidden))
-            result: torch.Tensor = Square.apply(self.second(hidden))
+            result: torch.Tensor = Square.apply(self.second(hidden))  # type: ignore[no-untyped-call]
             kept.append(weakref.ref(result))
             return result
 
