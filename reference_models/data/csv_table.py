@@ -1,8 +1,8 @@
 """Any table of the user's own: a CSV file with a header line, numbers as features and one column to predict.
 
-The target is the column `target`, else `label`, else the last one. Its values are classes where one of them is not a
-number, or where all are whole numbers of at most 20 different values; otherwise it is a number to predict. Columns are
-separated by commas, semicolons or tabs, whichever the header line has most of.
+The target is the column `target`, else `label`, in any case, else the last one. Its values are classes where one of
+them is not a number, or where all are whole numbers of at most 20 different values; otherwise it is a number to
+predict. Columns are separated by commas, semicolons or tabs, whichever the header line has most of.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ SEPARATORS = ",;\t"
 MAX_NUMERIC_CLASSES = 20
 MIN_ROWS = 10  # of which two are the test
 LARGEST = float(np.finfo(np.float32).max)  # 3.4e38
+SHOWN = 40  # characters of a cell that a message repeats
+EXACT = 1 << 53  # whole numbers up to here are told apart by a float
 MAX_NUMBERS = 1 << 26  # 256 MB of features: what a laptop holds beside a model
 
 
@@ -73,7 +75,7 @@ def load_csv_table(request: DataRequest) -> Split:
     if numbers is not None:
         if min(numbers) == max(numbers):
             raise DataError(
-                f"{table.path}: column {table.target_name!r} is {numbers[0]:g} in every row: nothing to learn"
+                f"{table.path}: column {_shown(table.target_name)} is {numbers[0]:g} in every row: nothing to learn"
             )
         return regress_table(features, np.array(numbers), table.feature_names, request.seed)
     class_names = _class_names(table)
@@ -92,13 +94,30 @@ def read_table(path: Path) -> Table:
         with path.open(newline="", encoding="utf-8-sig") as file:
             separator = _separator(file.readline())
             file.seek(0)
-            return _parse(path, csv.reader(file, delimiter=separator, strict=True))
+            rows = csv.reader(file, delimiter=separator, strict=True)
+            try:
+                return _parse(path, rows)
+            except csv.Error as error:
+                raise DataError(f"{path} is not a CSV table: line {rows.line_num}, {error}") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}; name a CSV table with --data FILE") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text in UTF-8 (byte {error.start}): save the table as CSV in UTF-8") from error
-    except csv.Error as error:
-        raise DataError(f"{path} is not a CSV table: {error}") from error
+        line = _first_not_utf8(path)
+        raise DataError(f"{path}, line {line} is not text in UTF-8: save the table as CSV in UTF-8") from error
+
+
+def _first_not_utf8(path: Path) -> int:
+    """Return the first line of a file that is not UTF-8: what decodes it in pieces counts within a piece."""
+    with path.open("rb") as file:
+        return next(number for number, line in enumerate(file, start=1) if not _is_utf8(line))
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _separator(header: str) -> str:
@@ -107,7 +126,7 @@ def _separator(header: str) -> str:
 
 def _parse(path: Path, rows: Rows) -> Table:
     names = _header(path, next(rows, []))
-    target = next((names.index(name) for name in TARGET_NAMES if name in names), len(names) - 1)
+    target = _target(names)
     features, cells, lines = array("f"), list[str](), array("q")
     for line, row in _numbered(rows):
         if len(row) != len(names):
@@ -133,14 +152,22 @@ def _header(path: Path, row: Sequence[str]) -> tuple[str, ...]:
     names = tuple(cell.strip() for cell in row)
     if not any(names):
         raise DataError(f"{path} begins with an empty line: its first line must name the columns")
-    if all(_is_number(name) for name in names):
-        raise DataError(f"{path}, line 1 holds numbers only: its first line must name the columns")
     if len(names) < 2:
-        raise DataError(f"{path} has one column, {names[0]!r}: a table needs a feature and a target")
+        raise DataError(f"{path} has one column, {_shown(names[0])}: a table needs a feature and a target")
+    target = _target(names)
+    if names[target].lower() not in TARGET_NAMES and all(_is_number(name) for name in names[:target]):
+        raise DataError(f"{path}, line 1 holds numbers: its first line must name the columns")
     repeated = [name for name, count in Counter(names).items() if count > 1 or not name]
     if repeated:
-        raise DataError(f"{path}, line 1 names a column {repeated[0]!r}, twice or blank: give each a name of its own")
+        raise DataError(
+            f"{path}, line 1 names a column {_shown(repeated[0])}, twice or blank: give each a name of its own"
+        )
     return names
+
+
+def _target(names: Sequence[str]) -> int:
+    lower = [name.lower() for name in names]
+    return next((lower.index(name) for name in TARGET_NAMES if name in lower), len(names) - 1)
 
 
 def _numbered(rows: Rows) -> Iterator[tuple[int, list[str]]]:
@@ -151,16 +178,15 @@ def _numbered(rows: Rows) -> Iterator[tuple[int, list[str]]]:
 
 def _missing(path: Path, line: int, column: str, cell: str) -> str:
     found = f"holds {cell.strip()!r}, a missing value" if cell.strip() else "is empty"
-    return f"{path}, line {line}: column {column!r} {found}: fill it in, or remove the row or the column"
+    return f"{path}, line {line}: column {_shown(column)} {found}: fill it in, or remove the row or the column"
 
 
 def _number(path: Path, line: int, column: str, cell: str) -> float:
     """Read a feature."""
     if not _is_number(cell) or abs(float(cell)) > LARGEST:
-        shown = cell.strip()[:40]
         raise DataError(
-            f"{path}, line {line}: column {column!r} holds {shown!r}, which is not a number that float32 holds: "
-            "features are numbers, so write categories as numbers or remove the column"
+            f"{path}, line {line}: column {_shown(column)} holds {_shown(cell.strip())}, which is not a number that "
+            "float32 holds: features are numbers, so write categories as numbers or remove the column"
         )
     return float(cell)
 
@@ -173,8 +199,9 @@ def _is_number(cell: str) -> bool:
 
 
 def _plain(cell: str) -> str:
-    """Write a whole number one way: "2", "2.0" and "+2" are one label."""
-    return str(int(float(cell))) if _is_number(cell) and float(cell).is_integer() else cell
+    """Write a whole number one way: "2", "2.0" and "+2" are one label, and longer ones are what they are called."""
+    is_whole = _is_number(cell) and float(cell).is_integer() and abs(float(cell)) < EXACT
+    return str(int(float(cell))) if is_whole else cell
 
 
 def _numeric_target(table: Table) -> list[float] | None:
@@ -182,7 +209,15 @@ def _numeric_target(table: Table) -> list[float] | None:
         return None
     numbers = [float(cell) for cell in table.cells]
     counts_as_classes = len(set(numbers)) <= MAX_NUMERIC_CLASSES and all(each.is_integer() for each in numbers)
-    return None if counts_as_classes else numbers
+    if counts_as_classes:
+        return None
+    wild = next((index for index, number in enumerate(numbers) if abs(number) > LARGEST), None)
+    if wild is not None:
+        raise DataError(
+            f"{table.path}, line {table.lines[wild]}: column {_shown(table.target_name)} holds "
+            f"{_shown(table.cells[wild])}, which is not a number that float32 holds: predict it in a larger unit"
+        )
+    return numbers
 
 
 def _class_names(table: Table) -> tuple[str, ...]:
@@ -190,13 +225,18 @@ def _class_names(table: Table) -> tuple[str, ...]:
     rows = Counter(table.cells)
     if len(rows) == 1:
         raise DataError(
-            f"{table.path}: column {table.target_name!r} is {table.cells[0][:40]!r} in every row: a classifier needs "
-            "two labels or more"
+            f"{table.path}: column {_shown(table.target_name)} is {_shown(table.cells[0])} in every row: a classifier "
+            "needs two labels or more"
         )
     rare = next((index for index, cell in enumerate(table.cells) if rows[cell] == 1), None)
     if rare is not None:
         raise DataError(
-            f"{table.path}, line {table.lines[rare]}: column {table.target_name!r} holds {table.cells[rare][:40]!r}, a "
-            "label of this row alone: every label needs a row to learn from and one to test; is it the target column?"
+            f"{table.path}, line {table.lines[rare]}: column {_shown(table.target_name)} holds "
+            f"{_shown(table.cells[rare])}, a label of this row alone: every label needs a row to learn from and one to "
+            "test; is it the target column?"
         )
     return tuple(sorted(rows, key=lambda name: (0, float(name), name) if _is_number(name) else (1, 0.0, name)))
+
+
+def _shown(text: str) -> str:
+    return repr(text[:SHOWN])

@@ -52,7 +52,9 @@ def test_text_labels_are_classes_in_order_of_the_alphabet(tmp_path: Path) -> Non
     [
         ("target,label,c", "target", ("label", "c")),
         ("a,label,c", "label", ("a", "c")),
+        ("a,Target,c", "Target", ("a", "c")),
         ("a,b,c", "c", ("a", "b")),
+        ("2019,2020,target", "target", ("2019", "2020")),
     ],
 )
 def test_the_target_is_named_so_or_stands_last(
@@ -68,6 +70,12 @@ def test_the_target_is_named_so_or_stands_last(
 def test_a_few_whole_numbers_are_classes_in_order_of_size(tmp_path: Path) -> None:
     split = load(tmp_path, "a,grade", *[f"{row},{(2, 10, '2.0', '+10')[row % 4]}" for row in range(12)])
     assert split.form.class_names == ("2", "10")
+
+
+def test_numbers_too_long_for_a_float_are_labels_of_their_own(tmp_path: Path) -> None:
+    names = ("12345678901234567891", "12345678901234567892")
+    split = load(tmp_path, "a,account", *[f"{row},{names[row % 2]}" for row in range(12)])
+    assert split.form.class_names == names
 
 
 @pytest.mark.parametrize("values", [[str(row) for row in range(24)], [f"{row % 3}.5" for row in range(24)]])
@@ -104,7 +112,8 @@ def test_the_seed_alone_splits(tmp_path: Path) -> None:
         ("1e39,1.7,yes", "line 14: column 'age' holds '1e39', which is not a number that float32 holds"),
         ("40,1.7,maybe", "line 14: column 'label' holds 'maybe', a label of this row alone"),
         ("40,1.7", "line 14 has 2 columns and the header 3"),
-        ('40,"1.7,yes', "is not a CSV table"),
+        ('40,"1.7,yes', "is not a CSV table: line 14, unexpected end of data"),
+        ("40," + "1" * 200_000 + ",yes", "is not a CSV table: line 14, field larger than"),
     ],
 )
 def test_a_bad_row_is_named_by_line_and_column(tmp_path: Path, broken: str, said: str) -> None:
@@ -115,13 +124,15 @@ def test_a_bad_row_is_named_by_line_and_column(tmp_path: Path, broken: str, said
     ("lines", "said"),
     [
         ([], "begins with an empty line"),
-        (["1,2,3", *rows()], "line 1 holds numbers only"),
+        (["1,2,3", *rows()], "line 1 holds numbers: its first line must name the columns"),
+        (["20,1.5,no", *rows()], "line 1 holds numbers: its first line must name the columns"),
         (["label", *["yes"] * 12], "one column, 'label'"),
         (["a,a,label", *rows()], "names a column 'a', twice or blank"),
         (["a,,label", *rows()], "names a column '', twice or blank"),
         ([HEADER, *rows(9)], "has 9 rows: 10 are the fewest"),
         ([HEADER, *rows(label="no")], "column 'label' is 'no' in every row"),
         (["a,b", *[f"{row},0.5" for row in range(12)]], "column 'b' is 0.5 in every row"),
+        (["a,b", *[f"{row},{row}.5" for row in range(12)], "7,-4e38"], "line 14: column 'b' holds '-4e38', which"),
     ],
 )
 def test_a_table_that_teaches_nothing_is_refused(tmp_path: Path, lines: list[str], said: str) -> None:
@@ -132,7 +143,8 @@ def test_a_file_that_is_missing_a_folder_or_no_text_is_refused(tmp_path: Path) -
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(DataError, match="cannot read"):
             load_csv_table(DataRequest(path=path))
-    assert "is not text in UTF-8 (byte" in refusal(tmp_path, HEADER, *rows(label="ja, schön"), encoding="latin-1")
+    late = [HEADER, *rows(3000), "20,1.5,schön"]  # beyond what is decoded at once
+    assert "line 3002 is not text in UTF-8" in refusal(tmp_path, *late, encoding="latin-1")
     with pytest.raises(DataError, match="--data FILE"):
         load_csv_table(DataRequest())
 
@@ -140,3 +152,8 @@ def test_a_file_that_is_missing_a_folder_or_no_text_is_refused(tmp_path: Path) -
 def test_a_table_larger_than_memory_bears_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_table, "MAX_NUMBERS", 20)
     assert "more than 20 numbers (line 12)" in refusal(tmp_path, HEADER, *rows(40))
+
+
+@pytest.mark.parametrize("header", ["{0}", "{0},label", "{0},{0},label"])
+def test_a_name_without_end_does_not_make_a_message_without_end(tmp_path: Path, header: str) -> None:
+    assert len(refusal(tmp_path, header.format("x" * 50_000), *["?,a"] * 12)) < 400
