@@ -158,3 +158,12 @@ def test_the_processes_share_out_every_sample_and_each_batch_of_one_is_theirs_to
     assert len(alone) == len(first) == 3
     assert set.union(*first, *second) == set(range(24))
     assert [left | right for left, right in zip(first, second, strict=True)] == alone
+
+
+def test_every_epoch_has_an_order_of_its_own_that_can_be_had_again() -> None:
+    samples = Samples(torch.arange(24.0)[:, None], torch.arange(24))
+    batches = Batches(samples, 24, seed=3, workers=0, placement=Placement(), pinned=False)
+    first, second, again = (next(iter(batches.of_epoch(number)))[1].tolist() for number in (1, 2, 1))
+    assert sorted(first) == sorted(second) == list(range(24))
+    assert first == again != second
+    assert first != sorted(first)
