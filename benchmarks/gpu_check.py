@@ -23,6 +23,7 @@ from torch import nn
 import torchglass
 from torchglass.instrumentation.devices import Gpus
 from torchglass.reference_models import TrainingOptions, train
+from torchglass.reference_models.options import Amp
 from torchglass.store import Store
 
 RESULTS = Path(__file__).parent / "results"
@@ -32,8 +33,8 @@ Figures = dict[str, Any]
 def check_training(device: torch.device, folder: Path) -> Figures:
     """Train the reference model with and without mixed precision; it reaches its bar and its phases sum to the step."""
     figures: Figures = {}
-    for amp in (False, True):
-        name = "amp" if amp else "fp32"
+    formats: tuple[tuple[str, Amp | None], ...] = (("fp32", None), ("amp", "auto"))
+    for name, amp in formats:
         result = train(
             TrainingOptions(store=folder / "train.db", run=name, device=str(device), amp=amp, progress=False)
         )
