@@ -64,20 +64,26 @@ def regress_table(
 
 
 def stratified_rows(labels: npt.NDArray[np.integer], seed: int) -> tuple[list[int], list[int]]:
-    """Return the training and the test rows, in row order; of each class of at least two rows both get some."""
+    """Return the training and the test rows; of each class of at least two rows both get some.
+
+    Both are shuffled: tables come sorted by class, and the first rows of a part must be able to stand for all of it.
+    """
     generator = np.random.default_rng(seed)
+    train: list[int] = []
     test: list[int] = []
     for label in np.unique(labels):
-        rows = generator.permutation(np.flatnonzero(labels == label))
-        test += rows[: _test_count(len(rows))].tolist()
-    return _rest(len(labels), test), sorted(test)
+        rows = generator.permutation(np.flatnonzero(labels == label)).tolist()
+        tested = _test_count(len(rows))
+        test += rows[:tested]
+        train += rows[tested:]
+    return generator.permutation(train).tolist(), generator.permutation(test).tolist()
 
 
 def shuffled_rows(count: int, seed: int) -> tuple[list[int], list[int]]:
-    """Return the training and the test rows of at least two, in row order."""
-    rows = np.random.default_rng(seed).permutation(count)
-    test: list[int] = rows[: _test_count(count)].tolist()
-    return _rest(count, test), sorted(test)
+    """Return the training and the test rows of at least two, shuffled."""
+    rows = np.random.default_rng(seed).permutation(count).tolist()
+    tested = _test_count(count)
+    return rows[tested:], rows[:tested]
 
 
 def scale_of(features: npt.NDArray[np.floating]) -> Scale:
@@ -100,7 +106,3 @@ def _deviation(column: npt.NDArray[np.float64]) -> float:
 
 def _test_count(count: int) -> int:
     return min(max(1, round(TEST_SHARE * count)), count - 1)
-
-
-def _rest(count: int, taken: list[int]) -> list[int]:
-    return sorted(set(range(count)) - set(taken))

@@ -76,3 +76,12 @@ def test_a_number_to_predict_stays_in_its_own_units_and_the_form_says_its_scale(
     assert torch.cat([split.train.targets, split.test.targets]).sort().values.tolist() == targets.tolist()
     assert split.form.target_mean == pytest.approx(split.train.targets.mean().item())
     assert split.form.target_deviation == pytest.approx(split.train.targets.std(correction=0).item())
+
+
+def test_the_first_rows_of_a_sorted_table_stand_for_all_of_it() -> None:
+    wine = load_wine(DataRequest()).limited(30)
+    assert wine.train.targets.unique().tolist() == wine.test.targets.unique().tolist() == [0, 1, 2]
+    rising = np.arange(1000.0)
+    split = regress_table(rising[:, None], rising, ("a",), seed=0)
+    for part in (split.train, split.test):
+        assert part.targets[: len(part) // 4].mean().item() == pytest.approx(500, abs=80)
