@@ -55,6 +55,8 @@ def load_csv_text(request: DataRequest) -> Split:
 
     parts = read_parts(request)
     train, test = ([split_words(sample.text) for sample in part] for part in (parts.train, parts.test))
+    if not any(train):
+        raise DataError(f"{request.path} has no word in any text to learn from: words are letters and digits")
     vocabulary = vocabulary_of(train, VOCABULARY_LIMIT)
     length = min(MAX_WORDS, max(1, *map(len, train)))
     form = DataForm(
@@ -109,6 +111,8 @@ def read_texts(path: Path) -> list[LabelledText]:
     names = [cell.strip().lower() for cell in header.cells]
     is_named = "text" in names and "label" in names
     columns = (names.index("text"), names.index("label")) if is_named else (0, 1)
+    for line in lines:
+        _check_columns(line, header, path)
     samples = [_sample(line, columns, path) for line in lines]
     if not samples:
         raise DataError(f"{path} ends after line {header.number}: there is no text in it")
@@ -173,6 +177,15 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = found.count(b"\n", 0, error.start) + 1
         raise DataError(f"line {line} of {path} is not UTF-8: save the file in that encoding") from error
+
+
+def _check_columns(line: _Line, first: _Line, path: Path) -> None:
+    """Refuse a line whose text was cut at a comma: what follows it would be taken for the label."""
+    if any(cell.strip() for cell in line.cells[len(first.cells) :]):
+        raise DataError(
+            f"line {line.number} of {path} has {len(line.cells)} columns and the first one {len(first.cells)}: put "
+            "texts that hold commas into quotation marks"
+        )
 
 
 def _sample(line: _Line, columns: tuple[int, int], path: Path) -> LabelledText:

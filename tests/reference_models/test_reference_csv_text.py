@@ -41,6 +41,10 @@ def test_a_file_without_a_header_keeps_its_first_line(tmp_path: Path) -> None:
     assert pairs(path) == [("first", "a"), ("second", "b"), ("third", "a")]
 
 
+def test_empty_cells_behind_the_last_column_do_no_harm(tmp_path: Path) -> None:
+    assert pairs(written(tmp_path, "text,label\nfirst,a,\nsecond,b, ,\n")) == [("first", "a"), ("second", "b")]
+
+
 def test_quoted_texts_hold_commas_line_ends_and_quotation_marks(tmp_path: Path) -> None:
     path = written(tmp_path, b'\xef\xbb\xbftext,label\r\n"one, ""two""\nthree",a\r\n\r\n n\xc3\xa4chste ,b\r\n')
     samples = read_texts(path)
@@ -58,6 +62,8 @@ def test_quoted_texts_hold_commas_line_ends_and_quotation_marks(tmp_path: Path) 
         ("text,label\nso good,yes\n\nso bad, \n", "line 4 of .* has no label"),
         ("text,label\nso good\n", "line 2 of .* has no label"),
         ("text,label\nso good,yes\nvery good,yes\n", "has one label, 'yes'"),
+        (GOOD + "so good, really,yes\n", "line 6 of .* has 3 columns and the first one 2"),
+        ("text,label\n--,yes\n😀,no\n--,no\n😀,yes\n", "has no word in any text"),
         (GOOD + "odd,maybe\n", "line 6 of .* is the only text labelled 'maybe'"),
         (b"text,label\nso good,yes\nna\xefve,no\n", "line 3 of .* is not UTF-8"),
         ('text,label\nso good,yes\n"so" bad,no\n', "line 3 of .* is not CSV"),
