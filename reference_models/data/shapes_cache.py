@@ -16,9 +16,9 @@ import numpy.typing as npt
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 Layout = Mapping[str, tuple[tuple[int, ...], str]]  # of each array its shape and dtype
 
-# What numpy and zipfile raise on a file that is cut, overwritten or no archive of arrays; the archive's CRC-32 of each
-# array finds the single flipped bit.
-DAMAGE = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+# What numpy and zipfile raise on a file that is cut, overwritten (a RuntimeError: "encrypted") or no archive of arrays
+# (a TypeError: a single array); the archive's CRC-32 of each array finds the single flipped bit.
+DAMAGE = (OSError, EOFError, ValueError, TypeError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def kept(path: Path, layout: Layout, make: Callable[[], Arrays]) -> Arrays:
@@ -43,7 +43,7 @@ def _read(path: Path, layout: Layout) -> Arrays | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in layout}
+            arrays = {name: np.asarray(file[name]) for name in layout}  # what is no array is read as bytes
     except DAMAGE:
         return None
     as_expected = all((arrays[name].shape, arrays[name].dtype.str) == layout[name] for name in layout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,22 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def flip_the_bit_that_says_encrypted(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] ^= 1
+    path.write_bytes(data)
+
+
+def write_a_single_array(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, NUMBERS)
+
+
+def write_an_archive_of_texts(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("numbers", "7 8 9")
+
+
 def write_a_text(path: Path) -> None:
     path.write_text("no archive\n" * 20)
 
@@ -70,7 +87,10 @@ def test_a_second_load_makes_nothing(tmp_path: Path) -> None:
     [
         cut,
         flip_a_bit_of_the_numbers,
+        flip_the_bit_that_says_encrypted,
         empty,
+        write_a_single_array,
+        write_an_archive_of_texts,
         write_a_text,
         write_other_numbers,
         write_other_names,
