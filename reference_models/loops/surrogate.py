@@ -54,5 +54,9 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 def standardized(advantages: Tensor) -> Tensor:
-    """Return the advantages with mean 0 and deviation 1, so that the loss does not depend on the size of rewards."""
-    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    """Return the advantages with mean 0 and deviation 1, so that the loss does not depend on the size of rewards.
+
+    A single one, as the last of a pass may be, is 0: it is neither above nor below the others.
+    """
+    deviation = advantages.std(correction=min(1, len(advantages) - 1))
+    return (advantages - advantages.mean()) / (deviation + 1e-8)

@@ -77,3 +77,7 @@ def test_standardized_advantages_have_mean_zero_and_deviation_one() -> None:
     found = standardized(torch.tensor([10.0, 20.0, 60.0]))
     assert abs(found.mean().item()) < 1e-6
     assert math.isclose(found.std().item(), 1, rel_tol=1e-6)
+
+
+def test_a_single_advantage_has_nothing_to_be_compared_with_and_says_nothing() -> None:
+    assert standardized(torch.tensor([3.0])).tolist() == [0]
