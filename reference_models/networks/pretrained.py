@@ -58,7 +58,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # zipfile, pickle, safetensors and torch's C++ reader each raise classes of their own
         raise DataError(f"{path} cannot be read as weights ({type(error).__name__}): fetch it again") from error
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
+    ):
         raise DataError(f"{path} does not hold tensors by name: save a model's state_dict, not the model")
     return dict(found)
 

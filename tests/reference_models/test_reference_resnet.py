@@ -192,11 +192,12 @@ def test_weights_of_another_architecture_are_refused_by_name(published: dict[str
         load_pretrained(ResNet(RESNET50, 6), tmp_path / "resnet18.pt", head="fc", new_head=True)
 
 
-@pytest.mark.parametrize("name", ["text.pt", "text.safetensors", "missing.pt", "list.pt"])
+@pytest.mark.parametrize("name", ["text.pt", "text.safetensors", "missing.pt", "list.pt", "numbered.pt"])
 def test_a_file_that_holds_no_weights_is_refused_by_name(name: str, tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("no weights")
     (tmp_path / "text.safetensors").write_text("no weights")
     torch.save([torch.zeros(2)], tmp_path / "list.pt")
+    torch.save({"conv1.weight": torch.zeros(2), 1: torch.zeros(2)}, tmp_path / "numbered.pt")
     with pytest.raises(DataError, match=name):
         read_tensors(tmp_path / name)
 
