@@ -23,6 +23,7 @@ class DisabledRun(Run):
 
     name = "disabled"
     id = 0
+    uid = ""
     store_path = Path()
     store_address = ""
     folder = Path()

@@ -72,6 +72,11 @@ class Run(Recorder):
         return self._stored.id
 
     @property
+    def uid(self) -> str:
+        """What the run is known by everywhere: another name, another store change nothing of it."""
+        return self._stored.uid
+
+    @property
     def store_path(self) -> Path:
         """The store's file; a store in a database has none."""
         return self._store.path

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from torchglass.errors import OptionError
+from torchglass.errors import DataError, OptionError, TorchglassError
 from torchglass.instrumentation import Run, attach, every
 from torchglass.instrumentation.disabled import DisabledRun
 from torchglass.reference_models.exhibit import QualityBar
@@ -28,7 +28,7 @@ from torchglass.reference_models.options import TrainingOptions
 from torchglass.reference_models.resuming import load_resume, resume_path, save_resume
 from torchglass.reference_models.training import supervised
 from torchglass.reference_models.weights import save_weights, state_arrays, weights_path
-from torchglass.store.location import locate
+from torchglass.store import open_store
 
 LAYERS_EVERY = 10  # steps between layer statistics: two points an epoch on the digits, a tenth of the cost
 HISTOGRAMS_EVERY = 50
@@ -223,10 +223,25 @@ def _resumed(lesson: Lesson, options: TrainingOptions, config: dict[str, Any]) -
     """Put the lesson where the run of that name stopped, if that is asked for."""
     if not options.resume:
         return Before()
-    found = load_resume(resume_path(locate(options.store).folder, options.run_name), _binding(config))
+    with open_store(options.store, read_only=True) as store:
+        path = resume_path(store.location.folder, store.run(options.run_name).uid)
+    found = load_resume(path, _binding(config))
     if found["epoch"] >= lesson.epochs:
         raise OptionError(f"{options.run_name} has completed its {lesson.epochs} epochs: there is nothing to resume")
-    lesson.load_state(found["state"])
+    try:
+        lesson.load_state(found["state"])
+    except TorchglassError:
+        raise
+    except (
+        AttributeError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:  # of modules, optimizers and schedules
+        raise DataError(
+            f"{path} holds the state of another {options.model} ({type(error).__name__}): train again without --resume"
+        ) from error
     return Before(found["epoch"], found["step"] + 1)
 
 
@@ -245,7 +260,7 @@ def _keep(lesson: Lesson, epoch: Epoch, options: TrainingOptions, run: Run, conf
     is_small = sum(array.nbytes for array in arrays.values()) <= MAX_CHECKPOINT_BYTES
     if is_kept(epoch.number, lesson.epochs, MAX_CHECKPOINTS if is_small else 1):
         run.save_arrays("checkpoint", "weights", arrays, _notes(lesson, epoch, options), step=epoch.step)
-    path = resume_path(run.folder, run.name)
+    path = resume_path(run.folder, run.uid)
     save_resume(path, lesson.state(), epoch=epoch.number, step=epoch.step, config=_binding(config))
 
 

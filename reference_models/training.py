@@ -146,7 +146,11 @@ class SupervisedLesson:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go back to where `state` was called."""
+        """Go back to where `state` was called.
+
+        Raises:
+            OptionError: early stopping had ended the training.
+        """
         self._plain.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
@@ -155,6 +159,10 @@ class SupervisedLesson:
             self._average.load_state_dict(state["average"])
         if self._stopping is not None:
             self._stopping.load_state(state["stopping"])
+            if self._stopping.is_over:
+                raise OptionError(
+                    "early stopping ended this training with its best weights: there is nothing to resume"
+                )
 
     def gallery(self) -> Gallery:
         """Choose the first test samples, and training samples at random for a background."""

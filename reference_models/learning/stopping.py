@@ -18,13 +18,18 @@ class EarlyStopping:
         self._epoch = 0
         self._weights: dict[str, Tensor] = {}
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether patience has ended."""
+        return self._epoch - self.best_epoch >= self.patience
+
     def judge(self, score: float, model: nn.Module) -> bool:
         """Take the score of the next epoch (larger is better, NaN never is) and tell whether to stop."""
         self._epoch += 1
         if score > self.best_score:
             self.best_score, self.best_epoch = score, self._epoch
             self._weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        return self._epoch - self.best_epoch >= self.patience
+        return self.is_over
 
     def restore(self, model: nn.Module) -> None:
         """Give the model the weights of the best epoch; none where every score was NaN."""

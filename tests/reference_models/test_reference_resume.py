@@ -162,8 +162,3 @@ def test_other_switches_cannot_resume_a_run(tmp_path: Path) -> None:
     train(options(tmp_path), watching=stop_after(1))
     with pytest.raises(DataError, match="batch_size was 16 and is 8"):
         train(options(tmp_path, resume=True, changes={**EVERYTHING, "batch_size": 8}))
-
-
-def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing to resume"):
-        train(options(tmp_path, resume=True))
