@@ -64,9 +64,7 @@ class TrainingOptions:
         if self.exhibit.needs_path and self.model_path is None:
             raise OptionError(f"{self.model} is read from a folder of yours: name it with --model-path DIR")
         if self.model_path is not None and not (self.exhibit.needs_path or self.exhibit.takes_path):
-            raise OptionError(
-                f"model_path is {str(self.model_path)!r} and {self.model} takes none: leave it out"
-            )
+            raise OptionError(f"model_path is {str(self.model_path)!r} and {self.model} takes none: leave it out")
         if not DEVICE_FORM.fullmatch(self.device):
             raise OptionError(f"no device is called {self.device!r}: choose auto, cpu, mps, cuda or cuda:1")
         if self.amp not in (None, "auto", "bf16", "fp16"):
@@ -104,7 +102,7 @@ class TrainingOptions:
     def recipe(self) -> Recipe:
         """Return the model's recipe for the data set with what was asked for in its place."""
         recipe = self.exhibit.source(self.dataset_name).recipe.changed(self.changes)
-        if recipe.early_stopping and not recipe.validation:
+        if recipe.early_stopping and not recipe.validation and "validation" not in self.changes:
             return recipe.changed({"validation": VALIDATION})
         return recipe
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -11,6 +11,8 @@ from torchglass.errors import OptionError
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("constant", "step", "multi_step", "cosine")
+MOST = 10**9  # of what is counted
+MOST_THREADS = 1024
 INITIALIZATIONS = ("xavier", "kaiming", "orthogonal", "normal")
 
 
@@ -63,7 +65,9 @@ class Switch:
 
     def _is_of_kind(self, value: object) -> bool:
         if self.kind is float:
-            return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                return False
+            return abs(value) <= sys.float_info.max
         return type(value) is self.kind
 
     def _is_within(self, value: Any) -> bool:
@@ -95,8 +99,10 @@ class Recipe:
         OptionError: when a value cannot be taken.
     """
 
-    epochs: int = _switch(10, int, "passes over the training set", at_least=1, basic=True)
-    batch_size: int = _switch(64, int, "samples in a batch", at_least=1, basic=True, search=(16, 256, True))
+    epochs: int = _switch(10, int, "passes over the training set", at_least=1, at_most=MOST, basic=True)
+    batch_size: int = _switch(
+        64, int, "samples in a batch", at_least=1, at_most=MOST, basic=True, search=(16, 256, True)
+    )
     learning_rate: float = _switch(1e-3, float, "highest learning rate", above=0, basic=True, search=(1e-4, 3e-2, True))
     optimizer: str = _switch("adamw", str, "adamw, or sgd with momentum 0.9", choices=OPTIMIZERS)
     weight_decay: float = _switch(
@@ -112,10 +118,14 @@ class Recipe:
         0.0, float, "share of the target spread over all classes", at_least=0, below=1, search=(0.0, 0.2, False)
     )
     clip_norm: float | None = _switch(None, float, "largest norm of all gradients together", above=0)
-    accumulate: int = _switch(1, int, "batches whose gradients make one step", at_least=1)
+    accumulate: int = _switch(1, int, "batches whose gradients make one step", at_least=1, at_most=MOST)
     checkpointing: bool = _switch(False, bool, "recompute activations in backward to save memory")
     early_stopping: int | None = _switch(
-        None, int, "epochs without a better validation score before stopping with the best weights", at_least=1
+        None,
+        int,
+        "epochs without a better validation score before stopping with the best weights",
+        at_least=1,
+        at_most=MOST,
     )
     validation: float = _switch(0.0, float, "share of the training set held out to choose by", at_least=0, at_most=0.5)
     initialization: str | None = _switch(
@@ -124,7 +134,9 @@ class Recipe:
     ema: float | None = _switch(
         None, float, "decay of an average of the weights, which is tested and kept", above=0, below=1
     )
-    cpu_threads: int | None = _switch(None, int, "threads that share an operation on the CPU", at_least=1)
+    cpu_threads: int | None = _switch(
+        None, int, "threads that share an operation on the CPU", at_least=1, at_most=MOST_THREADS
+    )
 
     def __post_init__(self) -> None:
         for name, switch in SWITCHES.items():

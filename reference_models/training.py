@@ -16,7 +16,7 @@ from torchglass.reference_models.gallery import gallery_of
 from torchglass.reference_models.learning.augmentation import Jitter
 from torchglass.reference_models.learning.averaging import averaged
 from torchglass.reference_models.learning.batches import Batch, Batches, held_out
-from torchglass.reference_models.learning.checkpointing import checkpointed
+from torchglass.reference_models.learning.checkpointing import blocks_of, checkpointed
 from torchglass.reference_models.learning.optimizers import optimizer_for
 from torchglass.reference_models.learning.processes import from_first, shared
 from torchglass.reference_models.learning.schedule import scheduled
@@ -199,12 +199,13 @@ class SupervisedLesson:
         stops = last
         if self._validation is not None:
             validation = self.evaluate(self._validation).under("validation")
-            values |= validation
             if self._stopping is not None:
                 stops |= self._stopping.judge(self._goodness(validation), self.trained)
                 if stops:
                     self._stopping.restore(self.trained)
+                    validation = self.evaluate(self._validation).under("validation")  # of what is kept, as the test's
                     values["early_stopping/best_epoch"] = self._stopping.best_epoch
+            values |= validation
         test = self.evaluate(self._setup.split.test)
         return Scores(values | test.under("test"), test.arrays), stops
 
@@ -236,6 +237,8 @@ def supervised(setup: Setup) -> SupervisedLesson:
         raise OptionError("early_stopping chooses by a validation part: give validation too, such as 0.1")
     if recipe.checkpointing and setup.compile:
         raise OptionError("checkpointing and compile are both on, which is not offered: choose one of them")
+    if recipe.checkpointing:
+        blocks_of(setup.model)
     return SupervisedLesson(setup)
 
 

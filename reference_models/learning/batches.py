@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
+from torchglass.errors import OptionError
 from torchglass.reference_models.data.samples import Samples
 from torchglass.reference_models.learning.placement import Placement
 
@@ -48,9 +49,18 @@ class Batches:
 
 
 def held_out(samples: Samples, share: float, seed: int) -> tuple[Samples, Samples | None]:
-    """Part a share of the samples from the others, at random by the seed; None where the share comes to none."""
+    """Part a share of the samples from the others, at random by the seed; None where the share is 0.
+
+    Raises:
+        OptionError: the share comes to no sample.
+    """
+    if share == 0:
+        return samples, None
     count = round(share * len(samples))
     if count == 0:
-        return samples, None
+        raise OptionError(
+            f"validation is {share:g} of {len(samples)} training samples, which is none of them: "
+            "give a larger share, or train on more"
+        )
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
     return samples[order[count:]], samples[order[:count]]

@@ -25,11 +25,7 @@ def checkpointed(model: nn.Module) -> Iterator[None]:
     Raises:
         OptionError: the model is no sequence and has none among its children.
     """
-    blocks = [model] if isinstance(model, nn.Sequential) else _blocks(model)
-    if not blocks:
-        raise OptionError(
-            f"checkpointing needs a sequence of blocks, and {type(model).__name__} has none: train without it"
-        )
+    blocks = blocks_of(model)
     for block in blocks:
         block.forward = _in_segments(block) if isinstance(block, nn.Sequential) and block is model else _rerun(block)
     try:
@@ -39,9 +35,21 @@ def checkpointed(model: nn.Module) -> Iterator[None]:
             block.__dict__.pop("forward", None)
 
 
-def _blocks(model: nn.Module) -> list[nn.Module]:
+def blocks_of(model: nn.Module) -> list[nn.Module]:
+    """Return what is checkpointed: the model itself where it is a sequence.
+
+    Raises:
+        OptionError: the model is no sequence and has none among its children.
+    """
+    if isinstance(model, nn.Sequential):
+        return [model]
     sequences = [child for child in model.children() if isinstance(child, nn.Sequential | nn.ModuleList)]
-    return [block for sequence in sequences for block in sequence]
+    blocks = [block for sequence in sequences for block in sequence]
+    if not blocks:
+        raise OptionError(
+            f"checkpointing needs a sequence of blocks, and {type(model).__name__} has none: train without it"
+        )
+    return blocks
 
 
 def _rerun(block: nn.Module) -> Callable[..., Any]:
