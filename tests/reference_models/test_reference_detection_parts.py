@@ -206,7 +206,7 @@ def area_under_the_curve(scores: npt.NDArray[np.float64], right: npt.NDArray[np.
         points.append((right[chosen].sum() / true_boxes, right[chosen].mean()))
     steps = sorted({recall for recall, _ in points if recall > 0})
     best = [max(precision for recall, precision in points if recall >= step) for step in steps]
-    return sum(width * height for width, height in zip(np.diff([0.0, *steps]), best, strict=True))
+    return float(sum(width * height for width, height in zip(np.diff([0.0, *steps]), best, strict=True)))
 
 
 @pytest.mark.parametrize("seed", range(5))

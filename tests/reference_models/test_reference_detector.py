@@ -16,7 +16,7 @@ from torchglass.reference_models.data.request import DataRequest
 from torchglass.reference_models.data.samples import Split
 from torchglass.reference_models.data.shapes_several import FORM, several_shapes_split
 from torchglass.reference_models.networks.detector import Detector
-from torchglass.reference_models.tasks.anchors import anchor_grid
+from torchglass.reference_models.tasks.anchors import BACKGROUND, LEFT_ALONE, anchor_grid, assigned
 from torchglass.reference_models.tasks.boxes import generalized_iou, intersection_over_union
 from torchglass.reference_models.tasks.choosing import task_for
 from torchglass.reference_models.tasks.detection import Detection, detection_scores, focal_loss, make
@@ -81,6 +81,15 @@ def test_a_batchs_loss_is_the_mean_of_its_pictures_losses() -> None:
     outputs, targets = random_outputs(3), some_targets()
     alone = [task().loss(outputs[each, None], targets[each, None]).item() for each in range(3)]
     assert task().loss(outputs, targets).item() == pytest.approx(sum(alone) / 3)
+
+
+@pytest.mark.parametrize(("fate", "counts"), [(LEFT_ALONE, False), (BACKGROUND, True)])
+def test_what_an_anchor_says_that_is_left_alone_costs_nothing(fate: int, counts: bool) -> None:
+    outputs, targets = random_outputs(3), some_targets()
+    chosen = assigned(task().anchors, targets) == fate
+    assert chosen.any()
+    louder = outputs + 3.0 * chosen[..., None]
+    assert torch.equal(task().loss(louder, targets), task().loss(outputs, targets)) is not counts
 
 
 def test_places_without_a_box_weigh_nothing() -> None:
@@ -160,6 +169,16 @@ def test_without_findings_the_scores_are_zero_and_there_is_no_calibration() -> N
     assert "calibration_error" not in scores.values
 
 
+def test_a_finding_of_a_low_score_has_its_rank_and_is_not_shown() -> None:
+    found = np.tile(np.array([-1.0, 0, 0, 0, 0, 0], dtype=np.float32), (3, 2, 1))
+    found[0] = [[0, 0.5, 3, 3, 15, 16], [2, 0.49, 17, 18, 31, 30]]
+    found[2, 0] = [0, 0.4, 3, 3, 15, 16]  # where there is nothing
+    scores = detection_scores(found, some_targets().numpy(), CLASSES)
+    assert scores["map50"] == pytest.approx((1 + 0 + 1) / 3)
+    assert (scores["precision"], scores["recall"], scores["f1"]) == pytest.approx((1, 1 / 3, 2 / (1 + 3)))
+    assert scores.arrays["confusion"].sum() == 1
+
+
 def test_a_class_that_does_not_occur_is_no_part_of_the_mean() -> None:
     targets = some_targets()[1:2]
     found = task().findings(perfect_outputs(targets)).numpy()
@@ -220,10 +239,11 @@ def test_a_short_training_lowers_the_loss_and_finds_shapes(split: Split) -> None
 
     before = judged()
     model.train()
+    train = split.train
     for _ in range(3):
-        for inputs, targets in zip(split.train.inputs.split(16), split.train.targets.split(16), strict=True):
+        for inputs, targets in zip(*(torch.split(part, 16) for part in (train.inputs, train.targets)), strict=True):
             optimizer.zero_grad()
-            task.loss(model(inputs), targets).backward()
+            task.loss(model(inputs), targets).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     after = judged()
     assert after["loss"] < before["loss"] / 1.5, (before, after)

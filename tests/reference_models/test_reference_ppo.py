@@ -104,7 +104,17 @@ def test_the_first_minibatch_of_a_rollout_finds_the_policy_that_acted() -> None:
     assert max(kl) > 1e-5
 
 
-def test_entropy_and_value_weights_do_what_they_say() -> None:
+def test_the_loss_is_the_weighted_sum_of_its_parts_and_advantages_are_standardized_by_minibatch() -> None:
+    practice = Practice("CartPole-v1", environments=4, steps=32, passes=2, value_weight=0.3, entropy_weight=0.7)
+    _, notebook = fitted(agent_lesson(practice, epochs=1))
+    of_policy, of_value, uncertainty = (notebook.series(key) for key in ("loss/policy", "loss/value", "entropy"))
+    for found, *parts in zip(notebook.series("loss"), of_policy, of_value, uncertainty, strict=True):
+        assert found == pytest.approx(parts[0] + 0.3 * parts[1] - 0.7 * parts[2], abs=1e-4)
+    assert max(map(abs, of_policy[:: 4 * 2])) < 1e-6  # before a rollout's first step: minus the mean of its advantages
+    assert max(map(abs, of_policy)) > 1e-4
+
+
+def test_more_weight_on_entropy_keeps_the_policy_undecided() -> None:
     plain = Practice("CartPole-v1", environments=4, steps=32, rollouts=4, passes=10, entropy_weight=0.0)
     eager = Practice("CartPole-v1", environments=4, steps=32, rollouts=4, passes=10, entropy_weight=5.0)
     settled, curious = (

@@ -121,7 +121,7 @@ def test_no_class_covers_more_pixels_than_another(split: Split) -> None:
 def test_an_outlines_area_is_that_of_its_inside_and_its_farthest_point_is_at_radius_one(name: str) -> None:
     outline = OUTLINES[name]
     axis = (np.arange(800, dtype=np.float32) + 0.5) / 400 - 1
-    x, y = np.meshgrid(axis, axis)
+    x, y = (grid.astype(np.float32) for grid in np.meshgrid(axis, axis))
     inside = outline.distance(x, y) < 0
     assert inside.mean() * 4 == pytest.approx(outline.area, rel=0.005)
     assert np.hypot(x, y)[inside].max() == pytest.approx(1, abs=0.01)
@@ -130,7 +130,7 @@ def test_an_outlines_area_is_that_of_its_inside_and_its_farthest_point_is_at_rad
 @pytest.mark.parametrize("name", OUTLINES)
 def test_an_outlines_distance_grows_by_one_per_unit_across_its_edge(name: str) -> None:
     axis = (np.arange(800, dtype=np.float32) + 0.5) / 400 - 1
-    x, y = np.meshgrid(axis, axis)
+    x, y = (grid.astype(np.float32) for grid in np.meshgrid(axis, axis))
     distance = OUTLINES[name].distance(x, y)
     slope = np.hypot(*np.gradient(distance, axis, axis))
     at_edge = np.abs(distance) < 0.01
