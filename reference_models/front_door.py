@@ -204,7 +204,7 @@ class Before:
 def _device_of(options: TrainingOptions, place: Placement) -> torch.device:
     device = choose_device(options.device)
     if place.is_shared and str(device) == "cuda":
-        return torch.device("cuda", place.local_rank)
+        return choose_device(f"cuda:{place.local_rank}")
     return device
 
 

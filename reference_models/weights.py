@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from torchglass.errors import DataError
+from torchglass.errors import DataError, TorchglassError
 from torchglass.reference_models.catalogue import get
 from torchglass.reference_models.data.form import DataForm
 
@@ -90,7 +90,12 @@ def model_from_checkpoint(arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[
         OptionError: when the model is not in the catalogue.
     """
     model = blank_model(meta)
-    state = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    try:
+        state = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"the checkpoint holds arrays that are not of numbers ({error}): train the model again"
+        ) from error
     _load_state(model, state, "the checkpoint")
     return model.eval()
 
@@ -99,15 +104,22 @@ def blank_model(meta: Mapping[str, Any]) -> nn.Module:
     """Build the model that a checkpoint's notes name, with fresh weights; torch's random state is as it was before.
 
     Raises:
-        DataError: when `meta` names no model, or not for what data.
+        DataError: when `meta` names no model, or not for what data, or for data that it cannot be built for.
         OptionError: when the model is not in the catalogue.
     """
     if not isinstance(meta.get("model"), str):
         raise DataError(f"the checkpoint does not name its model (its notes: {dict(meta)!r}): train the model again")
     exhibit = get(meta["model"])
     path = Path(str(meta.get("model_path"))) if exhibit.needs_path else None
-    with torch.random.fork_rng(devices=[]):
-        return exhibit.build(DataForm.from_json(meta.get("form")), meta.get("dropout"), path)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return exhibit.build(DataForm.from_json(meta.get("form")), meta.get("dropout"), path)
+    except TorchglassError:
+        raise
+    except Exception as error:  # whatever a builder makes of a size, a name or a rate that is none
+        raise DataError(
+            f"the checkpoint's notes build no {exhibit.name} ({type(error).__name__}: {error}): train the model again"
+        ) from error
 
 
 def _load_state(model: nn.Module, state: object, origin: str) -> None:

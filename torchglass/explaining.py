@@ -111,7 +111,7 @@ def _find_checkpoint(store: Store, name: str) -> tuple[Run, Artifact]:
             raise
         runs = [run for run in store.runs() if run.config.get("model") == name]
     for run in runs:
-        checkpoints = store.artifacts(run.id, kind="checkpoint")
+        checkpoints = [found for found in store.artifacts(run.id, kind="checkpoint") if "model" in found.meta]
         if checkpoints:
             return run, checkpoints[-1]
     raise RunNotFoundError(

@@ -102,7 +102,8 @@ def train_model(options: argparse.Namespace) -> int:
         return EXIT_NO_EPOCH
     if find_placement().is_first:
         print(f"{result.run_name}: {result.told} in {result.seconds:.1f} s on {result.device}")
-        print(f"weights: {result.weights}")
+        if result.weights is not None:
+            print(f"weights: {result.weights}")
     return 0
 
 

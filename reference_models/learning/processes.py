@@ -10,6 +10,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from torchglass.errors import OptionError
 from torchglass.reference_models.learning.placement import Placement
 
 Found = TypeVar("Found")
@@ -17,11 +18,18 @@ Found = TypeVar("Found")
 
 @contextmanager
 def joined(placement: Placement, device: torch.device) -> Iterator[None]:
-    """Join the other processes (NCCL on CUDA, gloo elsewhere) for a while; alone there is nothing to join."""
+    """Join the other processes (NCCL on CUDA, gloo elsewhere) for a while; alone there is nothing to join.
+
+    Raises:
+        OptionError: nothing says where they meet.
+    """
     if not placement.is_shared or distributed.is_initialized():
         yield
         return
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except ValueError as error:  # the environment does not say where they meet
+        raise OptionError(f"{placement.world} processes cannot meet ({error}): start them with torchrun") from error
     try:
         yield
     finally:

@@ -143,3 +143,11 @@ def test_a_run_without_samples_says_what_to_do(runs: Path, tmp_path: Path) -> No
         bare.add_artifact(run.id, block)
     with pytest.raises(RunNotFoundError, match="'linear' kept no samples that can be explained: train its model again"):
         list(explain_run(tmp_path / "bare.db", Request("linear", (0,))))
+
+
+def test_a_checkpoint_of_a_model_of_one_s_own_says_what_to_do(tmp_path: Path) -> None:
+    with Store(tmp_path / "own.db") as store:
+        run = store.start_run("own", {}, host="here", pid=1)
+        store.add_artifact(run.id, ArtifactBlock("checkpoint", "weights", 1, 0.0, {}, {"weight": np.zeros(3)}))
+    with pytest.raises(RunNotFoundError, match="'own' has no checkpoint of a reference model"):
+        list(explain_run(tmp_path / "own.db", Request("own", (0,))))

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from torchglass.errors import OptionError
 from torchglass.reference_models.data.samples import Samples
-from torchglass.reference_models.front_door import prepare_lesson, train
+from torchglass.reference_models.front_door import _device_of, prepare_lesson, train
 from torchglass.reference_models.learning.batches import Batches
 from torchglass.reference_models.learning.placement import Placement, find_placement
 from torchglass.reference_models.learning.precision import choose_precision
+from torchglass.reference_models.learning.processes import joined
 from torchglass.reference_models.options import TrainingOptions
 from torchglass.store import Store, open_store
 
@@ -145,6 +146,24 @@ def test_variables_that_name_no_place_among_processes_are_refused(
         monkeypatch.setenv(name, value)
     with pytest.raises(OptionError, match="no place among processes: start with torchrun"):
         find_placement()
+
+
+def test_processes_that_nobody_brings_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with (
+        pytest.raises(OptionError, match=r"MASTER_ADDR.*start them with torchrun"),
+        joined(Placement(0, 2), torch.device("cpu")),
+    ):
+        pytest.fail("they were joined")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_more_processes_than_devices_are_refused() -> None:
+    options = TrainingOptions(device="cuda", progress=False)
+    with pytest.raises(OptionError, match="count from cuda:0"):
+        _device_of(options, Placement(1, 99, torch.cuda.device_count()))
 
 
 def test_the_processes_share_out_every_sample_and_each_batch_of_one_is_theirs_together() -> None:

@@ -146,6 +146,40 @@ def test_a_checkpoint_that_does_not_fit_or_names_no_model_is_refused(model: nn.M
         model_from_checkpoint(arrays, {"form": DIGITS_FORM.to_json(), "model": "lenet5"})
 
 
+FORM = DIGITS_FORM.to_json()
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        {"model": "simple_cnn", "dropout": 5},
+        {"model": "simple_cnn", "dropout": "half"},
+        {"form": {**FORM, "class_names": 5}},
+        {"form": {**FORM, "class_names": {}, "shape": None}, "model": "simple_cnn"},
+        {"form": {**FORM, "kind": "table", "shape": [-3]}, "model": "mlp"},
+        {"form": {**FORM, "kind": "table", "shape": [10**15]}, "model": "mlp"},
+    ],
+    ids=[
+        "dropout of 5",
+        "dropout that is a text",
+        "a number of names",
+        "no shape",
+        "a shape below zero",
+        "a huge shape",
+    ],
+)
+def test_notes_that_build_no_model_are_a_data_error(model: nn.Module, notes: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="train the model again"):
+        model_from_checkpoint(state_arrays(model), {"form": FORM, "model": "lenet5", **notes})
+
+
+@pytest.mark.parametrize("kind", [object, str, ">f4", "datetime64[s]"])
+def test_arrays_that_torch_cannot_hold_are_a_data_error(model: nn.Module, kind: Any) -> None:
+    arrays = {name: np.zeros(array.shape).astype(kind) for name, array in state_arrays(model).items()}
+    with pytest.raises(DataError, match="numbers"):
+        model_from_checkpoint(arrays, {"form": FORM, "model": "lenet5"})
+
+
 @pytest.mark.parametrize(
     ("run_name", "expected"),
     [
