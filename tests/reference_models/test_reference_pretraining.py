@@ -112,6 +112,11 @@ def test_pre_training_lowers_its_loss_on_texts_that_it_has_not_seen() -> None:
     assert held_out[-1] < 0.95 * held_out[0]
 
 
+def test_texts_held_out_to_choose_by_are_not_pre_trained_on() -> None:
+    _, notebook = fitted(pretraining(small(epochs=2, validation=0.35)))  # 62 of 96 texts are left, two batches
+    assert (len(notebook.series("pretrain/loss")), len(notebook.series("loss"))) == (2, 2)
+
+
 def test_pre_training_sees_no_label() -> None:
     def after_words(turned: bool) -> dict[str, bytes]:
         setup = small(epochs=2)
