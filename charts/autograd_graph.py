@@ -39,7 +39,9 @@ COLORS: Mapping[Kind, str] = {
 RANK_HEIGHT = 34  # px
 MAX_HEIGHT = 6_000
 FEWEST_COLUMNS = 4.0  # a narrow graph is not pulled apart over a wide page
-LABEL_CHARACTERS = 24
+FEWEST_CHARACTERS, MOST_CHARACTERS = 8, 24  # of a name; fewer where its neighbours leave less room
+PAGE_WIDTH = 900  # px, of the page's content on a laptop
+CHARACTER_WIDTH, BOX_PADDING = 6.2, 16  # px
 HOVERED_PARAMETERS = 8
 OUTSIDE = "inputs"  # what is computed from no module's parameters
 MODEL = "(the model itself)"
@@ -181,8 +183,8 @@ def autograd_graph_figure(
         dragmode="pan",
     )
     _draw_edges(figure, data.layout)
-    _draw_nodes(figure, data)
     reach = max(FEWEST_COLUMNS, float(np.ptp(data.layout.columns)) + 1) / 2
+    _draw_nodes(figure, data, reach)
     bare = {"visible": False, "showgrid": False}
     figure.update_xaxes(range=[-reach, reach], **bare)
     figure.update_yaxes(range=[-0.7, ranks - 0.3], **bare)
@@ -202,7 +204,7 @@ def _draw_edges(figure: go.Figure, layout: Layout) -> None:
     figure.add_scatter(x=x, y=y, mode="lines", line={"color": NEUTRAL, "width": 1}, hoverinfo="skip", name="edges")
 
 
-def _draw_nodes(figure: go.Figure, data: AutogradGraphData) -> None:
+def _draw_nodes(figure: go.Figure, data: AutogradGraphData, reach: float) -> None:
     """Boxes are annotations, which are as wide as their text; a mark below each of them answers to the pointer."""
     columns, ranks = data.layout.columns.round(3).tolist(), data.layout.ranks.tolist()
     figure.add_scatter(
@@ -225,10 +227,24 @@ def _draw_nodes(figure: go.Figure, data: AutogradGraphData) -> None:
                 "borderpad": 3,
                 "font": {"color": "#ffffff", "size": 10},
             }
-            for column, rank, node in zip(columns, ranks, data.nodes, strict=True)
-            for label in [short_label(node.label, LABEL_CHARACTERS)]
+            for column, rank, node, room in zip(columns, ranks, data.nodes, _rooms(data.layout, reach), strict=True)
+            for label in [short_label(node.label, room)]
         ]
     )
+
+
+def _rooms(layout: Layout, reach: float) -> list[int]:
+    """Characters that fit into the box of each node before it meets its neighbours or the edge of the page."""
+    columns = layout.columns
+    free = 2 * (reach - np.abs(columns))
+    for rank in np.unique(layout.ranks):
+        places = np.flatnonzero(layout.ranks == rank)
+        places = places[np.argsort(columns[places], kind="stable")]
+        gaps = np.diff(columns[places])
+        free[places[1:]] = np.minimum(free[places[1:]], gaps)
+        free[places[:-1]] = np.minimum(free[places[:-1]], gaps)
+    fitting = (free * PAGE_WIDTH / (2 * reach) - BOX_PADDING) / CHARACTER_WIDTH
+    return [int(each) for each in np.clip(fitting, FEWEST_CHARACTERS, MOST_CHARACTERS)]
 
 
 def _reason_of(table: Table, meta: Mapping[str, Any], count: int) -> str:

@@ -63,8 +63,10 @@ def calibration_figure(
     data: CalibrationData | None, *, title: str = "", dark: bool = False, reason: str = _NO_CALIBRATION
 ) -> go.Figure:
     """Draw the share of right answers in each bin against the diagonal, and below it how many samples it holds."""
-    if data is None or not data.counts.any():
+    if data is None:
         return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+    if not data.counts.any():
+        return empty_figure("Nothing was scored at this step.", dark=dark, title=plot_text(title))
     figure = new_figure(dark=dark, title=plot_text(title), height=HEIGHT, barmode="overlay", bargap=0.06)
     make_subplots(rows=2, cols=1, figure=figure, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.05)
     edges = np.linspace(0, 100, len(data.counts) + 1)

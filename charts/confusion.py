@@ -19,9 +19,11 @@ MAX_CLASSES = 200  # drawn; of more, the table of what is confused most is all t
 MAX_TEXTS = 16  # classes up to which each cell carries its number
 MAX_TICKS = 40
 CELL_PIXELS = 30
+NAME_CHARACTERS = 28  # in the table of classes, whose numbers shall be seen
 MIN_HEIGHT, MAX_HEIGHT = 260, 760
 WHITE_FROM = 0.55  # share of a row from which a cell is dark enough for white text
 RIGHT, WRONG = PALETTE[0], PALETTE[1]
+NOTHING_SCORED = "Nothing was scored at this step."
 _NO_SCORES = "No confusion matrix was stored: runs of classifiers among the reference models have one for each epoch."
 
 
@@ -59,11 +61,11 @@ def confusion_data(counts: npt.NDArray[Any], names: Sequence[object]) -> Confusi
 def confusion_text(data: ConfusionData, *, of_boxes: bool = False) -> str:
     """How much is right, in one sentence; of a detector the matrix counts the boxes that were found."""
     if data.accuracy is None:
-        return "No sample was scored."
+        return "No box was found on what is there." if of_boxes else "No sample was scored."
     counted = number(int(data.counts.sum()))
     told = f"{100 * data.accuracy:.2f} %"
     return (
-        f"{told} of {counted} found boxes have the right class."
+        f"{told} of {counted} found boxes have the right class. Missed ones count neither here nor in the recall."
         if of_boxes
         else f"{told} of {counted} samples are right."
     )
@@ -75,7 +77,7 @@ def classes_listing(data: ConfusionData) -> Listing:
     true, answered = data.counts.sum(axis=1), data.counts.sum(axis=0)
     return Listing(
         (
-            Field("Class", "text", data.names),
+            Field("Class", "text", tuple(plain_text(name, NAME_CHARACTERS) for name in data.names)),
             Field("Precision", "%", _percent(right, answered), "of what was answered so, the share that is right"),
             Field("Recall", "%", _percent(right, true), "of what is so, the share that was answered so"),
             Field("F1", "%", _percent(2 * right, true + answered), "harmonic mean of precision and recall"),
@@ -117,6 +119,8 @@ def confusion_figure(
     """
     if data is None or not data.counts.size:
         return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+    if data.accuracy is None:
+        return empty_figure(NOTHING_SCORED, dark=dark, title=plot_text(title))
     size = len(data.counts)
     if size > MAX_CLASSES:
         return empty_figure(f"{number(size)} classes are too many to draw", dark=dark, title=plot_text(title))

@@ -9,14 +9,15 @@ import numpy as np
 import plotly.graph_objects as go
 
 from torchglass.charts.explanations_words import Explained, heading, names_of, title
-from torchglass.charts.text import plain_text, short_label
+from torchglass.charts.text import plain_text, plot_text, short_label
 from torchglass.charts.theme import new_figure
 from torchglass.charts.trust import trust_text
 from torchglass.charts.units import number
 from torchglass.store.records import Floats
 
 MOST_BARS = 12  # more are not read; the rest is one bar
-BAR_HEIGHT, ABOVE, BELOW = 24, 8, 28  # px
+BAR_HEIGHT, ABOVE, BELOW = 24, 8, 46  # px
+ROOM = 0.4  # of the span, on each side that has bars, for the numbers beside them
 FOR, AGAINST = "#d6604d", "#4393c3"
 
 
@@ -26,6 +27,7 @@ class TablePanel(NamedTuple):
     method: str
     title: str
     trust: str
+    unit: str
     names: tuple[str, ...]
     values: tuple[float | None, ...]
     relevance: Floats
@@ -57,6 +59,7 @@ def _panel(one: Explained) -> TablePanel:
         method=str(meta.get("method", "explanation")),
         title=title(one),
         trust=trust_text(meta),
+        unit=plain_text(meta.get("output_space", "score"), 20),
         names=tuple(names[place] for place in shown),
         values=tuple(values[place] for place in shown),
         relevance=relevance[shown],
@@ -90,17 +93,18 @@ def table_figure(panel: TablePanel, *, dark: bool = False) -> go.Figure:
         hoverinfo="text",
     )
     figure.update_yaxes(tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.5], ticks="")
-    figure.update_xaxes(zeroline=True, zerolinecolor="#8a8f98", range=_span(lengths), nticks=5)
+    figure.update_xaxes(zeroline=True, zerolinecolor="#8a8f98", range=_span(lengths), nticks=5, tickangle=0)
+    figure.update_xaxes(title_text=plot_text(f"effect on the {panel.unit}"))
     return figure
 
 
 def _label(name: str, value: float | None) -> str:
-    short = short_label(name, 30)
+    short = short_label(name, 24)
     return short if value is None else f"{short} = {plain_text(number(float(f'{value:.4g}')), 12)}"
 
 
 def _span(lengths: Sequence[float]) -> list[float]:
     """From the lowest to the highest bar and zero, with room for the numbers beside them."""
     low, high = min(0.0, *lengths), max(0.0, *lengths)
-    room = 0.24 * ((high - low) or 1.0)
+    room = ROOM * ((high - low) or 1.0)
     return [low - room if low < 0 else 0.0, high + room]

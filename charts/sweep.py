@@ -155,7 +155,8 @@ def history_figure(data: HistoryData, *, title: str = "", dark: bool = False) ->
             line={"color": PALETTE[1], "dash": "dash", "width": 1.5},
             hovertemplate="the recipe's own: %{y:.4g}<extra></extra>",
         )
-    figure.update_xaxes(title_text="trial", rangemode="tozero")
+    last = max(data.numbers.max(initial=0), data.pruned_numbers.max(initial=0))
+    figure.update_xaxes(title_text="trial", rangemode="tozero", dtick=1 if last < 10 else None)
     figure.update_yaxes(title_text=plot_text(data.metric))
     return figure
 

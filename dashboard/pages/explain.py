@@ -30,6 +30,11 @@ CELL_PIXELS = 80
 NAME_CHARACTERS = 16
 SENTENCE_CHARACTERS = 110
 ALL_METHODS = ("gradcam", "shap", "lime")  # of a picture, where the catalogue does not know the model
+LEGEND = (
+    "Red speaks for the class, or for a larger value, and blue against it; a map from blue to yellow shows evidence "
+    "for it alone. What is known to decide is outlined in green. An explanation shows what the model's score responds "
+    "to. It is not proof of a cause."
+)
 PREDICTED = -1  # the choice of class that leaves it to the model
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -119,10 +124,10 @@ def _order_explanation(store: Store, run: Run, sample: int, meta: Mapping[str, A
     offered = _methods(meta)
     classes = range(len(meta.get("class_names") or []))
     with st.form("explain", border=True):
-        target, methods, start = st.columns([2 if classes else 0.01, 3, 1], vertical_alignment="bottom")
+        *target, methods, start = st.columns([2, 3, 1] if classes else [5, 1], vertical_alignment="bottom")
         chosen_class = PREDICTED
         if classes:
-            chosen_class = target.selectbox(
+            chosen_class = target[0].selectbox(
                 "Class",
                 [PREDICTED, *classes],
                 format_func=lambda index: "predicted" if index == PREDICTED else class_name(meta, index),
@@ -160,7 +165,7 @@ def _explanations(store: Store, run: Run, sample: int) -> None:
     if data is not None:
         st.caption(markdown_text(data.heading, 200))
         _draw(data, f"explanations-{sample}-{target}")
-    st.caption("An explanation shows what the model's score responds to. It is not proof of a cause.")
+    st.caption(LEGEND)
     with st.expander("How these were made"):
         kept_out = ("class_names", "names", "values")
         st.json([{key: value for key, value in one.meta.items() if key not in kept_out} for one in shown])

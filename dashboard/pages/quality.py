@@ -101,7 +101,7 @@ def _confusion(data: ConfusionData, step: int, *, of_boxes: bool) -> None:
     st.subheader("What is taken for what", anchor=False)
     st.caption(confusion_text(data, of_boxes=of_boxes))
     cells = st.segmented_control("Cells", list(CELLS), default="counts", required=True, format_func=CELLS.__getitem__)
-    left, right = st.columns([3, 2])
+    left, right = st.columns(2)
     with left:
         alt = "Confusion matrix: rows the truth, columns the answers"
         draw(

@@ -63,6 +63,8 @@ def show(store: Store, open_run: OpenRun) -> None:
     st.subheader("What each trial chose, and what came of it", anchor=False)
     alt = "A line for each trial through the values of its switches to its score"
     draw(lambda dark: parallel_figure(parallel, dark=dark), "sweep_parallel", alt)
+    if len(parallel.numbers):
+        st.caption("Each line is a complete trial; the thick red one is the best.")
     st.subheader("Which switch mattered", anchor=False)
     alt = "Importance of each switch"
     draw(lambda dark: importances_figure(importances, dark=dark), "sweep_importances", alt)

@@ -9,9 +9,12 @@ import pytest
 from judged import FUNCTION, INPUT, OPERATION, PARAMETER, Arrays, graph_meta, graph_table, lenet_graph
 
 from torchglass.charts.autograd_graph import (
+    BOX_PADDING,
+    CHARACTER_WIDTH,
     COLORS,
     MODEL,
     OUTSIDE,
+    PAGE_WIDTH,
     autograd_graph_data,
     autograd_graph_figure,
     kinds_listing,
@@ -48,6 +51,21 @@ def test_what_is_nearer_to_the_result_is_below_and_parameters_are_beside_what_us
         assert ranks[child] > ranks[parent]
         if table["kinds"][child] == PARAMETER:
             assert ranks[child] == ranks[parent] + 1
+
+
+def test_names_get_shorter_where_many_boxes_share_a_rank_and_stay_whole_where_there_is_room() -> None:
+    labels = [f"backwards.weight_of_gate_{gate}" for gate in range(8)]
+    crowded = graph_table(
+        [("AddmmBackward0", OPERATION, "", ""), *(("AccumulateGrad", PARAMETER, label, "") for label in labels)],
+        [(0, place) for place in range(1, 9)],
+    )
+    boxes = autograd_graph_figure(autograd_graph_data(crowded, graph_meta(crowded))).layout.annotations
+    column = PAGE_WIDTH / 8
+    assert all(len(box.text) * CHARACTER_WIDTH + BOX_PADDING <= column + 1 for box in boxes if box.text != "Addmm")
+    assert len({box.text for box in boxes}) == 9
+    roomy = lenet_graph()
+    boxes = autograd_graph_figure(autograd_graph_data(roomy, graph_meta(roomy))).layout.annotations
+    assert "conv1.weight" in {box.text for box in boxes}
 
 
 def test_a_custom_function_is_bold_and_of_its_own_colour_and_hover_tells_shapes() -> None:

@@ -43,6 +43,7 @@ def test_the_largest_columns_stand_on_top_with_their_raw_values() -> None:
     assert list(bars.x) == pytest.approx([-2.0, 0.5, 0.1])
     assert figure.layout.yaxis.ticktext == ("bmi = 30.46", "bp = 93", "age = 72")
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
+    assert figure.layout.xaxis.title.text == "effect on the logit"
     assert bars.marker.color[0] != bars.marker.color[1]
     assert bars.marker.color[1] == bars.marker.color[2]
 

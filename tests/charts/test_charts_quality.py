@@ -14,6 +14,7 @@ from torchglass.charts.calibration import CalibrationData, calibration_data, cal
 from torchglass.charts.confusion import (
     MAX_CLASSES,
     MAX_TEXTS,
+    NOTHING_SCORED,
     ConfusionData,
     classes_listing,
     confusion_data,
@@ -214,5 +215,21 @@ def test_what_is_no_matrix_or_table_of_a_foreign_run_is_left_out(foreign: npt.ND
 
 def test_the_matrix_of_a_detector_counts_boxes() -> None:
     assert confusion_text(matrix(COUNTS, ())) == "84.00 % of 50 samples are right."
-    assert confusion_text(matrix(COUNTS, ()), of_boxes=True) == "84.00 % of 50 found boxes have the right class."
-    assert confusion_text(matrix(np.zeros((2, 2)), ())) == "No sample was scored."
+    of_boxes = confusion_text(matrix(COUNTS, ()), of_boxes=True)
+    assert of_boxes.startswith("84.00 % of 50 found boxes have the right class.")
+    assert "neither here nor in the recall" in of_boxes
+
+
+def test_where_nothing_was_scored_the_charts_say_so_and_not_that_nothing_was_stored() -> None:
+    nothing = matrix(np.zeros((2, 2)), ())
+    assert confusion_text(nothing) == "No sample was scored."
+    assert confusion_text(nothing, of_boxes=True) == "No box was found on what is there."
+    for figure in (confusion_figure(nothing), calibration_figure(bins(np.zeros((15, 3))))):
+        assert not figure.data
+        assert NOTHING_SCORED in figure.layout.annotations[0].text
+
+
+def test_a_long_name_leaves_the_numbers_of_its_class_on_the_page() -> None:
+    names = classes_listing(matrix(np.eye(2), ["x" * 1000, "circle"])).fields[0].values
+    assert len(names[0]) <= 29
+    assert names[1] == "circle"
