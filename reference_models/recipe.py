@@ -11,7 +11,7 @@ from torchglass.errors import OptionError
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("constant", "step", "multi_step", "cosine")
-MOST = 10**9  # of what is counted
+MOST = 10**9  # of what is counted; and of rates, whose product float32 must hold
 MOST_THREADS = 1024
 INITIALIZATIONS = ("xavier", "kaiming", "orthogonal", "normal")
 
@@ -103,10 +103,12 @@ class Recipe:
     batch_size: int = _switch(
         64, int, "samples in a batch", at_least=1, at_most=MOST, basic=True, search=(16, 256, True)
     )
-    learning_rate: float = _switch(1e-3, float, "highest learning rate", above=0, basic=True, search=(1e-4, 3e-2, True))
+    learning_rate: float = _switch(
+        1e-3, float, "highest learning rate", above=0, at_most=MOST, basic=True, search=(1e-4, 3e-2, True)
+    )
     optimizer: str = _switch("adamw", str, "adamw, or sgd with momentum 0.9", choices=OPTIMIZERS)
     weight_decay: float = _switch(
-        0.0, float, "weight decay (decoupled with adamw)", at_least=0, search=(1e-5, 1e-1, True)
+        0.0, float, "weight decay (decoupled with adamw)", at_least=0, at_most=MOST, search=(1e-5, 1e-1, True)
     )
     schedule: str = _switch("cosine", str, "how the learning rate falls", choices=SCHEDULES)
     warm_up: float = _switch(0.1, float, "share of the steps in which the learning rate rises", at_least=0, at_most=0.9)

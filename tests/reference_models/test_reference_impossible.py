@@ -55,6 +55,15 @@ def test_a_number_that_no_float_holds_is_refused(value: int) -> None:
         replace(PLAIN, changes={"learning_rate": value})
 
 
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay"])
+def test_a_rate_beyond_what_weights_can_hold_is_refused_and_the_largest_trains_to_its_end(name: str) -> None:
+    with pytest.raises(OptionError, match=f"{name} is 1e\\+300: give a number .* of at most 1e\\+09"):
+        replace(PLAIN, changes={name: 1e300})
+    for optimizer in ("adamw", "sgd"):
+        largest = {"learning_rate": 1e9, "weight_decay": 1e9, "optimizer": optimizer, "epochs": 2}
+        assert len(train(replace(PLAIN, changes=largest, limit=60, mode="disabled")).epochs) == 2
+
+
 def test_a_billion_epochs_can_be_asked_for_and_stopped() -> None:
     lesson = lesson_of(
         epochs=10**9, early_stopping=1, validation=0.3, split=table_split(noise=True), learning_rate=1e-9
