@@ -9,7 +9,7 @@ import pytest
 
 from torchglass.errors import DataError
 from torchglass.reference_models.data import csv_text
-from torchglass.reference_models.data.csv_text import load_csv_text, read_texts, stratified
+from torchglass.reference_models.data.csv_text import MAX_WORDS, load_csv_text, read_texts, stratified
 from torchglass.reference_models.data.request import DataRequest
 from torchglass.reference_models.data.words import PADDING, UNKNOWN, split_words, vocabulary_of
 
@@ -121,6 +121,15 @@ def test_labels_of_any_words_become_classes_in_order_and_words_become_ids(tmp_pa
         assert words[0] == ("this" if split.form.class_names[target] == "Zebra 1" else "that")
         assert split.form.class_names[target] == "Zebra 1" or ids[3:].tolist() == [PADDING, PADDING]
     assert bool((split.test.inputs == UNKNOWN).any())  # a number that no training text has
+
+
+def test_of_a_long_text_the_first_words_are_read(tmp_path: Path) -> None:
+    long = " ".join(f"w{place}" for place in range(MAX_WORDS + 40))
+    split = load_csv_text(DataRequest(path=written(tmp_path, "text,label\n" + f"{long},yes\n{long} no,no\n" * 2)))
+    assert split.form.shape == (MAX_WORDS,) == (256,)
+    for part in (split.train, split.test):
+        words = [[split.vocabulary[number] for number in row] for row in part.inputs]
+        assert all(row == long.split()[:MAX_WORDS] for row in words)
 
 
 def test_a_vocabulary_keeps_the_most_frequent_words_within_its_limit() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,20 @@ def test_it_trains_is_kept_once_and_is_explained(folder: Path, texts: Path, spli
     assert [split.vocabulary[split.test.inputs[i, abs(found.attributions[i]).argmax()]] for i in range(4)] == [
         "superb" if split.test.targets[i] == 1 else "dull" for i in range(4)
     ]
+
+
+def test_a_long_text_is_cut_where_the_tokenizer_or_the_model_ends(folder: Path, tmp_path: Path) -> None:
+    texts = tmp_path / "long.csv"
+    long = "the film was " * 10
+    texts.write_text("text,label\n" + f"{long}superb,good\n{long}dull,bad\n" * 2)
+    unbounded = shutil.copytree(folder, tmp_path / "unbounded")
+    tokenizer = load_tokenizer(unbounded)
+    tokenizer.model_max_length = 10**9
+    tokenizer.save_pretrained(unbounded)
+    for each, longest in ((folder, 12), (unbounded, 14)):  # of the model's 16 positions a RoBERTa's reads two fewer
+        split = get("hf_classifier").load_data("csv", DataRequest(path=texts, model_path=each))
+        assert split.form.shape == (longest,)
+        assert get("hf_classifier").build(split.form, path=each)(split.test.inputs).isfinite().all()
 
 
 def test_the_gradient_reaches_the_vectors_of_the_words_that_occur(folder: Path, split: Split) -> None:

@@ -170,6 +170,8 @@ def test_random_play_loads_as_a_split_that_depends_on_the_seed() -> None:
     assert torch.equal(one.test.targets, same.test.targets)
     assert one.train.inputs.shape != other.train.inputs.shape or not torch.equal(one.train.inputs, other.train.inputs)
     assert 0.4 < one.train.targets.double().mean() < 0.6
+    seen, new = (set(map(tuple, part.inputs.tolist())) for part in (one.train, one.test))
+    assert not seen & new, "the test's episodes are others"
 
 
 def test_without_gymnasium_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,15 @@ def test_the_test_rows_have_no_say_in_the_scale() -> None:
     assert split.scale.deviations == pytest.approx(features[train].std(axis=0))
 
 
+def test_of_a_number_to_predict_too_the_test_rows_have_no_say_in_the_scale() -> None:
+    features = np.random.default_rng(1).normal(size=(10, 2))
+    split = regress_table(features, np.arange(10.0), ("a", "b"), seed=0)
+    train = split.train.targets.long().numpy()  # a row's target is its number
+    assert split.scale is not None
+    assert split.scale.means == pytest.approx(features[train].mean(axis=0))
+    assert split.scale.deviations == pytest.approx(features[train].std(axis=0))
+
+
 def test_every_class_is_split_in_proportion_and_the_seed_says_how() -> None:
     labels = np.array([0] * 100 + [1] * 50 + [2] * 2)
     train, test = stratified_rows(labels, seed=3)
