@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -87,25 +88,36 @@ def _median(store: Store, run: int, key: str) -> float | None:
     return None if series is None else statistics.median(store.points(series.id).values)
 
 
-def ask_process(ask: Ask) -> Answer | str:
+def ask_process(ask: Ask, threads: int | None) -> Answer | str:
     """Train in a process of its own; a refusal or a failure is its last line."""
     command = [sys.executable, __file__, "--one", json.dumps(asdict(ask))]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if finished.returncode:
         return (finished.stderr.strip().splitlines() or ["failed without a word"])[-1][:120]
     return Answer(**json.loads(finished.stdout.splitlines()[-1]))
 
 
-def rows(models: tuple[ReferenceModel, ...], options: argparse.Namespace) -> Iterator[str]:
+def rows(models: tuple[ReferenceModel, ...], options: argparse.Namespace, threads: int | None) -> Iterator[str]:
     """A line of the table for each model, format and way; what cannot be had says why."""
-    for model in models:
-        for form in options.formats:
-            for compiled in (False, True) if options.compiled else (False,):
-                asks = [Ask(model.name, seed, options.device, form, compiled) for seed in options.seeds]
-                answers = [ask_process(ask) for ask in asks]
-                line = _row(model, form, compiled, answers)
-                print(line, flush=True)
-                yield line
+    ways = [
+        (model, form, compiled)
+        for model in models
+        for form in options.formats
+        for compiled in ((False, True) if options.compiled else (False,))
+    ]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        asked = [
+            [
+                pool.submit(ask_process, Ask(model.name, seed, options.device, form, compiled), threads)
+                for seed in options.seeds
+            ]
+            for model, form, compiled in ways
+        ]
+        for (model, form, compiled), answers in zip(ways, asked, strict=True):
+            line = _row(model, form, compiled, [answer.result() for answer in answers])
+            print(line, flush=True)
+            yield line
 
 
 def _row(model: ReferenceModel, form: str, compiled: bool, answers: list[Answer | str]) -> str:
@@ -134,6 +146,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--formats", type=lambda text: text.split(","), default=["fp32"], help=",".join(FORMATS))
     parser.add_argument("--compiled", action="store_true", help="each also with torch.compile")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, which share the cores (1)")
     parser.add_argument("--output", type=Path, help="the table's file")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -149,11 +162,13 @@ def main() -> None:
     )
     name = torch.cuda.get_device_name() if on_gpu else machine()
     kind = options.device.partition(":")[0]
+    threads = max(1, (os.cpu_count() or 1) // options.jobs) if options.jobs > 1 else None
+    together = "" if threads is None else f" {options.jobs} trainings at a time, {threads} thread(s) each."
     lines = [
         "# The reference models: quality and speed",
         "",
         f"Machine: {name}, torch {torch.__version__}, {options.device}. "
-        f"`make bench BENCH=reference_models` ({time.strftime('%Y-%m-%d')}).",
+        f"`make bench BENCH=reference_models` ({time.strftime('%Y-%m-%d')}).{together}",
         f"Test scores by the default recipes with seeds {', '.join(map(str, options.seeds))}, trained with torchglass "
         "attached. Seconds and samples per second are medians over the seeds, of the training step alone for the "
         "latter; memory is "
@@ -161,7 +176,7 @@ def main() -> None:
         "",
         "| model | format | bar | reached | epochs | seconds | samples/s | peak MB | MFU % |",
         "|---|---|---|---|---|---|---|---|---|",
-        *rows(models, options),
+        *rows(models, options, threads),
         "",
     ]
     output = options.output or RESULTS / f"reference-models-{kind}.md"
