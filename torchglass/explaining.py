@@ -67,8 +67,11 @@ def explain_run(location: str | os.PathLike[str] | None, request: Request) -> It
 
     Raises:
         OptionError: a method that there is not or not for this model, or a sample or class out of range.
+        NoStoreError: there is no store.
         RunNotFoundError: no such run, or it kept no checkpoint of a reference model, or no samples.
     """
+    with open_store(location, read_only=True):
+        pass  # of a mistyped address no store is made
     with open_store(location) as store:
         trained = _load(store, request)
         methods = request.methods or trained.exhibit.explain.methods

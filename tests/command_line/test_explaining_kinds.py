@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchglass.errors import OptionError, RunNotFoundError, TorchglassError
+from torchglass.errors import NoStoreError, OptionError, RunNotFoundError, TorchglassError
 from torchglass.explaining import Request, explain_run
 from torchglass.reference_models import get
 from torchglass.reference_models.data.form import DataForm
@@ -151,3 +151,9 @@ def test_a_checkpoint_of_a_model_of_one_s_own_says_what_to_do(tmp_path: Path) ->
         store.add_artifact(run.id, ArtifactBlock("checkpoint", "weights", 1, 0.0, {}, {"weight": np.zeros(3)}))
     with pytest.raises(RunNotFoundError, match="'own' has no checkpoint of a reference model"):
         list(explain_run(tmp_path / "own.db", Request("own", (0,))))
+
+
+def test_no_store_is_made_to_find_nothing_in(tmp_path: Path) -> None:
+    with pytest.raises(NoStoreError):
+        list(explain_run(tmp_path / "mistyped.db", Request("linear", (0,))))
+    assert list(tmp_path.iterdir()) == []

@@ -29,7 +29,7 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
         {"changes": {"early_stopping": 2, "validation": 0.0}},
         "early_stopping chooses by a validation part",
     ),
-    "jitter of a table": ({"changes": {"augment": True}}, "these data are table"),
+    "jitter of a table": ({"changes": {"augment": True}}, "augment"),
     "checkpointing and compile": ({"changes": {"checkpointing": True}, "compile": True}, "choose one of them"),
 }
 
