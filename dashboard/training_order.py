@@ -87,18 +87,29 @@ def _path(label: str, key: str) -> Path | None:
 
 def _switches(exhibit: ReferenceModel, source: DataSource, *, basic: bool) -> dict[str, Any]:
     """Fields of the switches that the model's training heeds, filled in as its recipe for the data set says."""
-    shown = [switch for switch in SWITCHES.values() if switch.basic == basic and exhibit.honours(switch.name)]
+    heeded = [switch for name, switch in SWITCHES.items() if exhibit.honours(name, source.name)]
+    shown = [switch for switch in heeded if switch.basic == basic]
     values = {}
     for place, switch in enumerate(shown):
         if place % COLUMNS == 0:  # a row of its own, so that fields of unequal height stand level
             columns = st.columns(COLUMNS, vertical_alignment="bottom")
         default = getattr(source.recipe, switch.name)
         with columns[place % COLUMNS]:
-            values[switch.name] = _field(switch, default, f"train-{exhibit.name}-{source.name}-{switch.name}")
+            key = f"train-{exhibit.name}-{source.name}-{switch.name}"
+            values[switch.name] = _field(switch, default, key, _left_empty(exhibit, switch))
     return values
 
 
-def _field(switch: Switch, default: Any, key: str) -> Any:
+def _left_empty(exhibit: ReferenceModel, switch: Switch) -> str:
+    """What an empty number means."""
+    if switch.name == "dropout":
+        return f"the model's own, {exhibit.dropout:g}"
+    if switch.name == "cpu_threads":
+        return "torch's choice"
+    return "off" if switch.optional else ""
+
+
+def _field(switch: Switch, default: Any, key: str, left_empty: str) -> Any:
     label = LABELS.get(switch.name) or switch.name.replace("_", " ").capitalize()
     help_text = f"{switch.help}: {switch.wanted}"
     if switch.kind is bool:
@@ -119,7 +130,7 @@ def _field(switch: Switch, default: Any, key: str) -> Any:
         value=None if default is None else number_type(default),
         step=1 if number_type is int else None,
         format=None if number_type is int else "%g",
-        placeholder="off" if switch.optional else "",
+        placeholder=left_empty,
         key=key,
         help=help_text,
     )

@@ -32,7 +32,7 @@ class DataSource:
     """A data set that a model can be trained on, and the recipe that reaches the model's quality bar on it.
 
     `needs` says what must be at hand: "" nothing, "network" a download at the first time, "file" a file of the user's.
-    `bar` is for data whose bar is another than the model's own.
+    `bar` is for data whose bar is another than the model's own; `ignores` names switches that mean nothing on the data.
     """
 
     name: str
@@ -40,6 +40,7 @@ class DataSource:
     recipe: Recipe
     needs: str = ""
     bar: QualityBar | None = None
+    ignores: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,10 @@ class ReferenceModel:
         """Return the quality bar on a data set."""
         return self.source(dataset).bar or self.bar
 
-    def honours(self, switch: str) -> bool:
-        """Tell whether training this model heeds a switch of the recipe, or "amp", "compile", "ddp"."""
+    def honours(self, switch: str, dataset: str | None = None) -> bool:
+        """Tell whether training this model, on a data set, heeds a switch of the recipe, or "amp", "compile", "ddp"."""
+        if dataset is not None and switch in self.source(dataset).ignores:
+            return False
         if switch == "dropout":
             return self.dropout is not None
         return self.switches is None or switch in self.switches

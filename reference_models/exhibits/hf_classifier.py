@@ -27,7 +27,7 @@ EXHIBIT = ReferenceModel(
     title="Hugging Face classifier",
     summary="An encoder of your own (BERT, RoBERTa, ...) from a local folder, trained further on your texts.",
     builder=build_hf_classifier,
-    sources=(DataSource("csv", load_tokenized_csv, RECIPE, needs="file"),),
+    sources=(DataSource("csv", load_tokenized_csv, RECIPE, needs="file", ignores=frozenset({"augment"})),),
     bar=QualityBar("test/accuracy", 0.0),  # what a model and texts that are not ours reach cannot be promised
     explain=ExplainTarget(methods=("integrated_gradients", "shap", "lime", "occlusion"), baseline=MASK),
     needs_path=True,

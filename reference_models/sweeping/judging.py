@@ -93,7 +93,7 @@ class SweepOrder:
     @property
     def space(self) -> Space:
         """What is varied."""
-        return search_space(self.exhibit, self.recipe, self.switches)
+        return search_space(self.exhibit, self.recipe, self.switches, dataset=self._dataset)
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -101,9 +101,13 @@ class SweepOrder:
         return defaults(self.exhibit, self.recipe, self.space)
 
     @property
+    def _dataset(self) -> str:
+        return self.dataset or self.exhibit.datasets[0]
+
+    @property
     def metric(self) -> str:
         """Name of the score that is to be as large as possible, such as "validation/accuracy"."""
-        return HELD_OUT + self.exhibit.bar.metric.removeprefix(TEST)
+        return HELD_OUT + self.exhibit.bar_on(self._dataset).metric.removeprefix(TEST)
 
     def options(self, values: Mapping[str, Any], trial: int | None = None) -> TrainingOptions:
         """Return the training run of some values."""

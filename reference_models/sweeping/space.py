@@ -65,7 +65,9 @@ class Choice:
 Space = Mapping[str, Span | Choice]
 
 
-def search_space(exhibit: ReferenceModel, recipe: Recipe, names: Sequence[str] | None = None) -> Space:
+def search_space(
+    exhibit: ReferenceModel, recipe: Recipe, names: Sequence[str] | None = None, *, dataset: str | None = None
+) -> Space:
     """Return what is varied of a recipe: the switches named, else all that the model honours and that have a span.
 
     Every value of the recipe lies within, so that a sweep can begin with it.
@@ -74,10 +76,12 @@ def search_space(exhibit: ReferenceModel, recipe: Recipe, names: Sequence[str] |
         OptionError: when a switch does not exist, is not honoured by the model, or has no values to choose among.
     """
     if names is None:
-        names = [name for name, switch in SWITCHES.items() if switch.search is not None and exhibit.honours(name)]
+        names = [
+            name for name, switch in SWITCHES.items() if switch.search is not None and exhibit.honours(name, dataset)
+        ]
     if not names:
         raise OptionError("no switch is named that a sweep could vary: give --switches learning_rate,weight_decay")
-    return {name: _values(exhibit, recipe, name) for name in dict.fromkeys(names)}
+    return {name: _values(exhibit, recipe, name, dataset) for name in dict.fromkeys(names)}
 
 
 def defaults(exhibit: ReferenceModel, recipe: Recipe, space: Space) -> dict[str, Any]:
@@ -95,11 +99,11 @@ def to_json(space: Space) -> dict[str, Any]:
     return {name: values.to_json() for name, values in space.items()}
 
 
-def _values(exhibit: ReferenceModel, recipe: Recipe, name: str) -> Span | Choice:
+def _values(exhibit: ReferenceModel, recipe: Recipe, name: str, dataset: str | None) -> Span | Choice:
     switch = SWITCHES.get(name)
     if switch is None:
         raise OptionError(f"no switch is called {name!r}: choose among {', '.join(_searchable())}")
-    if not exhibit.honours(name):
+    if not exhibit.honours(name, dataset):
         raise OptionError(f"{exhibit.name} does not heed {name}: name other switches")
     if switch.search is not None:
         return _span(switch, _default(exhibit, recipe, name))

@@ -12,6 +12,7 @@ from torchglass.errors import OptionError
 from torchglass.reference_models.catalogue import available, get
 from torchglass.reference_models.exhibit import ReferenceModel
 from torchglass.reference_models.recipe import SWITCHES, Recipe
+from torchglass.reference_models.sweeping.judging import SweepOrder
 from torchglass.reference_models.sweeping.space import Choice, Span, defaults, search_space, suggest
 
 LENET = get("lenet5")
@@ -96,6 +97,33 @@ def test_every_models_own_recipe_lies_in_its_search_space() -> None:
 def test_what_cannot_be_varied_is_said(names: list[str], words: str) -> None:
     with pytest.raises(OptionError, match=words):
         of(names)
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "metric"),
+    [
+        ("linear", None, "validation/accuracy"),
+        ("linear", "diabetes", "validation/r2"),
+        ("mlp", "diabetes", "validation/r2"),
+        ("perceptron", "wine", "validation/accuracy"),
+    ],
+)
+def test_a_sweep_goes_by_the_bar_of_its_data_and_varies_nothing_that_training_refuses(
+    model: str, dataset: str | None, metric: str
+) -> None:
+    order = SweepOrder(model=model, dataset=dataset)
+    assert order.metric == metric
+    refuses = model == "perceptron" or dataset == "diabetes"
+    assert ("label_smoothing" in order.space) == (not refuses)
+
+
+def test_a_switch_that_the_data_set_ignores_is_not_heeded_on_it() -> None:
+    linear = get("linear")
+    assert linear.honours("label_smoothing", "wine")
+    assert not linear.honours("label_smoothing", "diabetes")
+    for name in ("mlp", "linear", "perceptron", "bilstm", "hf_classifier"):
+        exhibit = get(name)
+        assert not any(exhibit.honours("augment", dataset) for dataset in exhibit.datasets)
 
 
 def test_a_model_that_holds_nothing_out_cannot_be_swept(monkeypatch: pytest.MonkeyPatch) -> None:
