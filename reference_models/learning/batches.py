@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 from torchglass.errors import OptionError
 from torchglass.reference_models.data.samples import Samples
 from torchglass.reference_models.learning.placement import Placement
+from torchglass.reference_models.learning.seeding import epoch_seed
 
 Batch = tuple[Tensor, Tensor]
 
@@ -25,8 +26,8 @@ class Batches:
     ) -> None:
         dataset = TensorDataset(samples.inputs, samples.targets)
         self._order: DistributedSampler[Batch] = DistributedSampler(
-            dataset, num_replicas=placement.world, rank=placement.rank, shuffle=True, seed=seed
-        )
+            dataset, num_replicas=placement.world, rank=placement.rank, shuffle=True, seed=epoch_seed(seed, 0)
+        )  # torch adds the epoch: of neighbouring seeds one would repeat the other's orders
         self.batch_size = batch_size
         self.samples = len(self._order)
         self.loader: DataLoader[Batch] = DataLoader(

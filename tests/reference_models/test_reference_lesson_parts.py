@@ -10,7 +10,10 @@ import torch
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from torch.nn import functional
 
+from torchglass.reference_models import Samples
 from torchglass.reference_models.learning.augmentation import MAX_SHIFT, Jitter
+from torchglass.reference_models.learning.batches import Batches
+from torchglass.reference_models.learning.placement import ALONE
 from torchglass.reference_models.learning.schedule import share_of_peak
 from torchglass.reference_models.tasks.classification import ClassTally, class_scores, expected_calibration_error
 
@@ -114,3 +117,16 @@ def test_calibration_error_is_the_weighted_distance_of_confidence_and_accuracy()
     assert filled[:, 2] == pytest.approx([1, 0, 0.5])
     assert np.isnan(table[0, 1:]).all()
     assert expected_calibration_error(np.array([[3.0, 2.4, 3.0], [0, 0, 0]])) == pytest.approx(0.2)
+
+
+def test_neighbouring_seeds_never_see_the_samples_in_one_order() -> None:
+    numbers = torch.arange(50)
+    samples = Samples(numbers.float().unsqueeze(1), numbers)
+
+    def orders(seed: int) -> set[tuple[int, ...]]:
+        batches = Batches(samples, 50, seed=seed, workers=0, placement=ALONE, pinned=False)
+        return {tuple(next(iter(batches.of_epoch(epoch)))[1].tolist()) for epoch in range(1, 9)}
+
+    assert len(orders(0)) == 8
+    assert orders(0) == orders(0)
+    assert not orders(0) & orders(1)
