@@ -134,10 +134,13 @@ def test_minibatches_deal_out_every_row_once_a_pass_in_changing_order() -> None:
 
 
 def test_play_tells_the_first_episode_of_each_environment_and_all_that_was_seen_in_it() -> None:
-    with closing(Environments(CARTPOLE, 4)) as environments:
-        found = play(at_random(2, seed=0), environments, range(4))
-        again = play(at_random(2, seed=0), environments, range(4))
-    assert [episode.environment for episode in found.episodes] == [0, 1, 2, 3]
+    count = 12  # so that some have ended twice before the last has ended once
+    with closing(Environments(CARTPOLE, count)) as environments:
+        found = play(at_random(2, seed=0), environments, range(count))
+        again = play(at_random(2, seed=0), environments, range(count))
+    assert [episode.environment for episode in found.episodes] == list(range(count))
+    lengths = [episode.length for episode in found.episodes]
+    assert max(lengths) > 2 * min(lengths)
     assert len(found.observations) == len(found.actions) == sum(episode.length for episode in found.episodes)
     assert found.mean_return == found.mean_length == np.mean([episode.length for episode in found.episodes])
     np.testing.assert_array_equal(found.observations, again.observations)
