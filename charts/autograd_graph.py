@@ -227,23 +227,27 @@ def _draw_nodes(figure: go.Figure, data: AutogradGraphData, reach: float) -> Non
                 "borderpad": 3,
                 "font": {"color": "#ffffff", "size": 10},
             }
-            for column, rank, node, room in zip(columns, ranks, data.nodes, _rooms(data.layout, reach), strict=True)
+            for column, rank, node, room in zip(columns, ranks, data.nodes, _rooms(data, reach), strict=True)
             for label in [short_label(node.label, room)]
         ]
     )
 
 
-def _rooms(layout: Layout, reach: float) -> list[int]:
-    """Characters that fit into the box of each node before it meets its neighbours or the edge of the page."""
-    columns = layout.columns
+def _rooms(data: AutogradGraphData, reach: float) -> list[int]:
+    """Characters that fit into each box before it meets its neighbours, of which short ones leave more, or the edge."""
+    columns, ranks = data.layout.columns, data.layout.ranks
+    column_width = PAGE_WIDTH / (2 * reach)
+    lengths = np.array([min(len(node.label), MOST_CHARACTERS) for node in data.nodes])
+    wanted = (lengths * CHARACTER_WIDTH + BOX_PADDING) / column_width
     free = 2 * (reach - np.abs(columns))
-    for rank in np.unique(layout.ranks):
-        places = np.flatnonzero(layout.ranks == rank)
+    for rank in np.unique(ranks):
+        places = np.flatnonzero(ranks == rank)
         places = places[np.argsort(columns[places], kind="stable")]
         gaps = np.diff(columns[places])
-        free[places[1:]] = np.minimum(free[places[1:]], gaps)
-        free[places[:-1]] = np.minimum(free[places[:-1]], gaps)
-    fitting = (free * PAGE_WIDTH / (2 * reach) - BOX_PADDING) / CHARACTER_WIDTH
+        left, right = places[:-1], places[1:]
+        free[right] = np.minimum(free[right], np.maximum(gaps, 2 * gaps - wanted[left]))
+        free[left] = np.minimum(free[left], np.maximum(gaps, 2 * gaps - wanted[right]))
+    fitting = (free * column_width - BOX_PADDING) / CHARACTER_WIDTH
     return [int(each) for each in np.clip(fitting, FEWEST_CHARACTERS, MOST_CHARACTERS)]
 
 
