@@ -60,7 +60,7 @@ class Switch:
             ("of at most", self.at_most),
             ("below", self.below),
         )
-        said = " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+        said = " and ".join(f"{word} {_told(bound)}" for word, bound in bounds if bound is not None)
         return f"{what} {said}".rstrip() + (" or None" if self.optional else "")
 
     def _is_of_kind(self, value: object) -> bool:
@@ -81,6 +81,10 @@ class Switch:
             and (self.at_most is None or value <= self.at_most)
             and (self.below is None or value < self.below)
         )
+
+
+def _told(bound: float) -> str:
+    return f"{bound:,.0f}" if bound >= 1000 else f"{bound:g}"
 
 
 def _switch(default: Any, kind: type, help: str, **more: Any) -> Any:
