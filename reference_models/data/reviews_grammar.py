@@ -45,7 +45,7 @@ from torchglass.reference_models.data.reviews_words import (
     Domain,
 )
 
-NEGATED_SHARE = 1 / 3  # of the clauses that judge
+NEGATED_SHARE = 1 / 4  # of the clauses that judge
 MAX_WORDS = 32  # of a review; its clauses are drawn again until it fits
 MIN_CLAUSES, MAX_CLAUSES = 2, 3
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 WIDTH, HEADS, DEPTH = 64, 4, 2
 DROPOUT = 0.0  # words that are hidden are enough
-WORD_DROPOUT = 0.5  # with it, hiding a word finds the deciding one in 95 texts of 100, without it in 55
+WORD_DROPOUT = 0.3  # with it hiding a word finds the deciding one in 39 texts of 40, without it in 22
 
 
 def build_transformer(blueprint: Blueprint) -> nn.Module:
-    """Build the encoder: ids (N, T) to (N, classes) logits, some 124,000 parameters for the reviews' 200 words."""
+    """Build the encoder: ids (N, T) to (N, classes) logits, some 128,000 parameters for the reviews' 200 words."""
     from torchglass.reference_models.networks.encoder import Encoder
 
     form = blueprint.form
@@ -44,7 +44,7 @@ def prepare_pretraining(setup: Setup) -> Lesson:
     return pretraining(setup)
 
 
-RECIPE = Recipe(epochs=14, batch_size=64, learning_rate=2e-3, weight_decay=0.01, clip_norm=1.0, cpu_threads=1)
+RECIPE = Recipe(epochs=12, batch_size=64, learning_rate=3e-3, weight_decay=0.01, clip_norm=1.0, cpu_threads=1)
 
 EXHIBIT = ReferenceModel(
     name="transformer",

@@ -2,7 +2,7 @@
 
 The first half of the epochs sees no label. A share of each text's words is asked for; most of those are hidden behind
 the mask, some replaced by any word, some left as they are. Their count is what the loss is a mean over. The second half
-is the supervised lesson, with the same optimizer begun anew.
+is the supervised lesson, with the same optimizer begun anew at a third of the learning rate.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from torchglass.reference_models.tasks.scores import Scores
 from torchglass.reference_models.training import supervised
 
 PRETRAINING_SHARE = 0.5  # of the epochs
+CLASSES_RATE = 1 / 3  # of the learning rate: classes learnt at the full one undo what the words have taught
 ASKED_SHARE = 0.15  # of the words; of these 80 % are hidden, 10 % replaced and 10 % left, as in BERT
 HIDDEN_SHARE, REPLACED_SHARE = 0.8, 0.1
 NOT_ASKED = -100  # what cross entropy leaves out
@@ -51,7 +52,8 @@ class PretrainingLesson:
         recipe = setup.recipe
         self.epochs = recipe.epochs
         self.pretraining_epochs = int(PRETRAINING_SHARE * recipe.epochs)
-        left = recipe.changed({"epochs": recipe.epochs - self.pretraining_epochs})
+        rate = recipe.learning_rate * (CLASSES_RATE if self.pretraining_epochs else 1)
+        left = recipe.changed({"epochs": recipe.epochs - self.pretraining_epochs, "learning_rate": rate})
         self._classifying = supervised(replace(setup, recipe=left))
         self._setup, self._recipe, self._precision = setup, recipe, setup.precision
         self._encoder = cast(Encoder, setup.model)

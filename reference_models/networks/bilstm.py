@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.reference_models.data.words import PADDING
+from torchglass.reference_models.networks.pooling import pool
 from torchglass.reference_models.networks.word_dropout import WordDropout
 
 
@@ -57,11 +58,3 @@ def mirrored_positions(ids: Tensor) -> Tensor:
     positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     lengths = torch.where(ids != PADDING, positions + 1, 0).amax(dim=1, keepdim=True)
     return torch.where(positions < lengths, lengths - 1 - positions, positions)
-
-
-def pool(states: Tensor, is_word: Tensor) -> Tensor:
-    """Return mean and maximum (N, 2 * D) of states (N, T, D) over the words (N, T) bool; zeros where there is none."""
-    kept = is_word.unsqueeze(2)
-    mean = (states * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1)
-    highest = states.masked_fill(~kept, torch.finfo(states.dtype).min).amax(dim=1)
-    return torch.cat([mean, highest * kept.any(dim=1)], dim=1)

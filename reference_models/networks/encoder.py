@@ -1,8 +1,8 @@
 """A BERT-style encoder (Devlin et al. 2018): learned positions, self-attention, heads for masked words and for classes.
 
 The blocks normalise before each part rather than after it (Xiong et al. 2020): they then train without the paper's
-long rise of the learning rate. The classes are read from the mean of the words' states instead of a [CLS] word's, so
-that the ids are the text's words and nothing else.
+long rise of the learning rate. The classes are read from mean and maximum of the words' states instead of a [CLS]
+word's, so that the ids are the text's words and nothing else; the maximum lets a single word speak for the text.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from torchglass.reference_models.data.words import PADDING
+from torchglass.reference_models.networks.pooling import pool
 from torchglass.reference_models.networks.word_dropout import WordDropout
 
 INITIAL_DEVIATION = 0.02  # of the vectors of words and positions, as in BERT
@@ -44,15 +45,14 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.word_head = WordHead(width, vocabulary_size)
         self.classifier = nn.Sequential(
-            nn.Linear(width, width), nn.Tanh(), nn.Dropout(dropout), nn.Linear(width, classes)
+            nn.Linear(2 * width, width), nn.Tanh(), nn.Dropout(dropout), nn.Linear(width, classes)
         )
         self._draw_vectors()
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the logits (N, classes)."""
-        is_word = (ids != PADDING).unsqueeze(2)
-        mean = (self.encode(self.word_dropout(ids)) * is_word).sum(dim=1) / is_word.sum(dim=1).clamp(min=1)
-        logits: Tensor = self.classifier(mean)
+        states = self.encode(self.word_dropout(ids))
+        logits: Tensor = self.classifier(pool(states, ids != PADDING))
         return logits
 
     def encode(self, ids: Tensor) -> Tensor:

@@ -148,7 +148,8 @@ def test_both_parts_have_a_rise_and_a_fall_of_their_own() -> None:
     rates = RateNotes(lesson)
     fitted(lesson)
     # six steps each: the whole rate, a tenth after a half, a hundredth after three quarters of them
-    assert rates.seen == pytest.approx([0.01] * 3 + [0.001] * 2 + [0.0001] + [0.01] * 3 + [0.001] * 2 + [0.0001])
+    words = [0.01] * 3 + [0.001] * 2 + [0.0001]
+    assert rates.seen == pytest.approx([*words, *(rate / 3 for rate in words)])
     assert rates.fresh == [0, 6]  # no moments are carried over
 
 

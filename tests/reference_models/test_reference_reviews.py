@@ -85,7 +85,7 @@ def test_removing_the_marked_negation_or_giving_one_turns_the_class_around(test:
         else:
             words = (*review.words[: places[0]], "not", *review.words[places[0] :])
             assert verdict(words) is not review.is_positive
-    assert 0.28 < negated / len(test) < 0.39  # a third
+    assert 0.21 < negated / len(test) < 0.29  # a quarter
 
 
 def test_without_its_marked_judgement_a_review_says_nothing(test: list[Review]) -> None:

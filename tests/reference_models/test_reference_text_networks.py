@@ -11,8 +11,9 @@ from torch.nn import functional
 from torchglass.reference_models.data.form import DataForm
 from torchglass.reference_models.exhibit import Blueprint
 from torchglass.reference_models.exhibits import bilstm, transformer
-from torchglass.reference_models.networks.bilstm import BiLstm, mirrored_positions, pool
+from torchglass.reference_models.networks.bilstm import BiLstm, mirrored_positions
 from torchglass.reference_models.networks.encoder import Encoder
+from torchglass.reference_models.networks.pooling import pool
 from torchglass.reference_models.networks.word_dropout import WordDropout
 from torchglass.reference_models.training import supervised
 
@@ -130,13 +131,16 @@ def test_dropout_acts_in_training_alone() -> None:
 
 def test_a_short_training_of_the_bilstm_lowers_its_loss_and_repeats_bit_for_bit() -> None:
     def trained() -> tuple[Notebook, dict[str, bytes]]:
-        lesson = supervised(setup_of("bilstm", limit=64, epochs=12, batch_size=16, dropout=0.0))
+        setup = setup_of("bilstm", limit=64, epochs=16, batch_size=16, dropout=0.0)
+        assert isinstance(setup.model.word_dropout, WordDropout)
+        setup.model.word_dropout.most = 0.0
+        lesson = supervised(setup)
         _, notebook = fitted(lesson)
         return notebook, state_bits(lesson)
 
     (first, weights), (second, again) = trained(), trained()
     losses = first.series("loss")
-    assert sum(losses[-8:]) < 0.75 * sum(losses[:8])  # 64 reviews are learnt by heart, but for what is hidden
+    assert sum(losses[-8:]) < 0.6 * sum(losses[:8])  # 64 reviews are learnt by heart
     assert losses == second.series("loss")
     assert weights == again
 
