@@ -71,7 +71,7 @@ def refused(name: str, given: Subject) -> str:
 def test_each_technique_says_what_it_lacks() -> None:
     linear, bare = nn.Sequential(nn.Flatten(), nn.Linear(36, 3)), nn.Sequential(nn.Flatten(), nn.ReLU())
     assert "kernels run on the CPU alone and the device is cuda" in refused("int8", subject(linear, device="cuda"))
-    assert "mixed precision is not offered" in refused("amp", subject(linear, device="mps"))
+    assert "mps is not tried with mixed precision" in refused("amp", subject(linear, device="mps"))
     assert "2-d convolutions" in refused("channels_last", subject(linear))
     assert "this model has none" in refused("pruned", subject(bare))
     assert "sequence of blocks" in refused("checkpointed", subject(Branching(nn.Linear(36, 3))))
