@@ -56,8 +56,7 @@ EXHIBIT = ReferenceModel(
         DataSource("csv", load_csv_text, RECIPE, needs="file"),
     ),
     bar=QualityBar("test/accuracy", 0.95),
-    # In the order in which they find the deciding word: hiding a word behind the mask that it was pre-trained with asks
-    # what the encoder knows to answer, while a path from vectors of padding leads through what it never saw.
+    # In the order in which they find the deciding word; words are hidden behind the mask that it was pre-trained with.
     explain=ExplainTarget(methods=("occlusion", "shap", "lime", "integrated_gradients"), baseline=MASK),
     dropout=DROPOUT,
     lesson=prepare_pretraining,

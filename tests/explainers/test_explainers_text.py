@@ -21,9 +21,9 @@ def test_of_a_sum_of_words_every_method_gives_each_word_its_number() -> None:
     model, ids = WordSum(), texts()
     table = model.embedding.weight.detach().numpy()
     of_word = table[ids, 2]
-    np.testing.assert_allclose(explain(model, ids, 2).attributions, of_word, atol=1e-6)
+    np.testing.assert_allclose(explain(model, ids, 2, baseline="padding").attributions, of_word, atol=1e-6)
     instead = np.where(ids != 0, of_word - table[UNKNOWN, 2], 0)
-    for method in ("occlusion", "shap"):
+    for method in ("integrated_gradients", "occlusion", "shap"):
         np.testing.assert_allclose(explain(model, ids, 2, method).attributions, instead, atol=1e-6)
     surrogate = explain(model, ids[:2], 2, "lime")  # of a lone word the ridge keeps little
     np.testing.assert_allclose(surrogate.attributions, instead[:2], atol=0.05)
@@ -36,7 +36,7 @@ def test_integrated_gradients_add_up_to_the_score_less_that_of_empty_words(build
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(2)  # fresh networks hardly bend, and three steps would do
-    found = explain(model, texts(), [0, 1, 2], "integrated_gradients")
+    found = explain(model, texts(), [0, 1, 2], "integrated_gradients", steps=4096)
     assert found.base_values is not None
     differences = found.outputs - found.base_values
     assert np.abs(differences).min() > 1e-3
