@@ -41,6 +41,6 @@ EXHIBIT = ReferenceModel(
         DataSource("cifar10", load_cifar10_split, CIFAR_RECIPE, needs="network"),
     ),
     bar=QualityBar("test/accuracy", 0.95),
-    explain=ExplainTarget(methods=("gradcam", "integrated_gradients", "shap", "lime"), layer="layer3"),
+    explain=ExplainTarget(methods=("gradcam", "integrated_gradients", "lime", "shap"), layer="layer3"),
     takes_path=True,
 )

@@ -1,7 +1,5 @@
-"""ResNet-50 on shapes whose class-deciding pixels are known, with and without a shortcut, and on CIFAR-10.
+"""ResNet-50: trained as ResNet-18 is, on the same data, in another network.
 
-Grad-CAM reads layer3, 4x4 places of a 64x64 picture: it points at the shape more often than layer1 or layer2, and the
-2x2 places of layer4 cannot point at all.
 networks/resnet.py describes the network and how published weights are loaded into it.
 """
 
@@ -10,11 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from torchglass.reference_models.data.cifar import load_cifar10_split
-from torchglass.reference_models.data.shapes import load_shapes
-from torchglass.reference_models.data.shapes_shortcut import load_shapes_shortcut
-from torchglass.reference_models.exhibit import Blueprint, DataSource, ExplainTarget, QualityBar, ReferenceModel
-from torchglass.reference_models.recipe import Recipe
+from torchglass.reference_models.exhibit import Blueprint
+from torchglass.reference_models.exhibits import resnet18
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,20 +22,10 @@ def build_resnet50(blueprint: Blueprint) -> nn.Module:
     return resnet_for(RESNET50, blueprint.form, blueprint.path)
 
 
-SHAPES_RECIPE = Recipe(epochs=5, batch_size=32, learning_rate=5e-4, weight_decay=0.05, augment=True)
-CIFAR_RECIPE = replace(SHAPES_RECIPE, epochs=20, batch_size=128, learning_rate=1e-3, label_smoothing=0.1)
-
-EXHIBIT = ReferenceModel(
+EXHIBIT = replace(
+    resnet18.EXHIBIT,
     name="resnet50",
     title="ResNet-50",
     summary="Fifty layers in bottleneck blocks: the yardstick of picture classifiers and of training machines.",
     builder=build_resnet50,
-    sources=(
-        DataSource("shapes", load_shapes, SHAPES_RECIPE),
-        DataSource("shapes_shortcut", load_shapes_shortcut, SHAPES_RECIPE),
-        DataSource("cifar10", load_cifar10_split, CIFAR_RECIPE, needs="network"),
-    ),
-    bar=QualityBar("test/accuracy", 0.95),
-    explain=ExplainTarget(methods=("gradcam", "integrated_gradients", "shap", "lime"), layer="layer3"),
-    takes_path=True,
 )
