@@ -94,7 +94,7 @@ def train(options: TrainingOptions, watching: Callable[[Epoch], None] | None = N
     threads = options.recipe.cpu_threads if precision.device.type == "cpu" else None
     run_name, store, weights = options.run_name, None, None
     epochs: list[Epoch] = []
-    interrupted = False
+    interrupted = is_over = False
     with ExitStack() as stack:
         stack.enter_context(cpu_threads(threads))
         stack.enter_context(seeded(options.seed, precision.device))
@@ -117,10 +117,14 @@ def train(options: TrainingOptions, watching: Callable[[Epoch], None] | None = N
                             watching(epoch)
                         except StopTraining:
                             break
+                else:
+                    is_over = True
                 if store is not None and place.is_first:
                     save_gallery(run, lesson.gallery(), lesson.form, _origin(options))
                     weights = weights_path(run.folder, run_name)
                     save_weights(lesson.trained, weights)
+                    if is_over:  # three times the weights' size, and nothing left to go on with
+                        resume_path(run.folder, run.uid).unlink(missing_ok=True)
                 run.flush(PATIENCE_SECONDS)
         except KeyboardInterrupt:
             interrupted = True
@@ -224,7 +228,10 @@ def _resumed(lesson: Lesson, options: TrainingOptions, config: dict[str, Any]) -
     if not options.resume:
         return Before()
     with open_store(options.store, read_only=True) as store:
-        path = resume_path(store.location.folder, store.run(options.run_name).uid)
+        run = store.run(options.run_name)
+        path = resume_path(store.location.folder, run.uid)
+    if run.status == "finished" and not path.is_file():
+        raise OptionError(f"the training of {options.run_name} is over: there is nothing to resume")
     found = load_resume(path, _binding(config))
     if found["epoch"] >= lesson.epochs:
         raise OptionError(f"{options.run_name} has completed its {lesson.epochs} epochs: there is nothing to resume")

@@ -81,6 +81,7 @@ def test_a_store_that_is_not_there_is_not_made_to_resume(tmp_path: Path) -> None
 def test_a_training_that_is_over_is_not_resumed(tmp_path: Path, changes: dict[str, Any]) -> None:
     done = train(options(tmp_path, changes=changes))
     assert (len(done.epochs) < changes["epochs"]) is (changes is HASTY)
+    assert not list((tmp_path / "torchglass-weights").glob("*.resume"))
     with pytest.raises(OptionError, match="nothing to resume"):
         train(options(tmp_path, changes=changes, resume=True))
 
