@@ -32,7 +32,7 @@ def build_vit_tiny(blueprint: Blueprint) -> nn.Module:
     return VisionTransformer(plan, (channels, height, width), blueprint.form.outputs, blueprint.dropout or 0.0)
 
 
-SHAPES_RECIPE = Recipe(epochs=8, batch_size=32, learning_rate=2e-3, weight_decay=0.05, augment=True)
+SHAPES_RECIPE = Recipe(epochs=12, batch_size=32, learning_rate=2e-3, weight_decay=0.05, augment=True)
 CIFAR_RECIPE = replace(SHAPES_RECIPE, epochs=30, batch_size=128, label_smoothing=0.1)
 
 EXHIBIT = ReferenceModel(
