@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import clip_grad_norm_
 
 from torchglass.errors import OptionError
 from torchglass.reference_models.data.samples import Samples
@@ -21,6 +20,7 @@ from torchglass.reference_models.learning.optimizers import optimizer_for
 from torchglass.reference_models.learning.processes import from_first, shared
 from torchglass.reference_models.learning.schedule import scheduled
 from torchglass.reference_models.learning.seeding import reseed
+from torchglass.reference_models.learning.stepping import take_step
 from torchglass.reference_models.learning.stopping import EarlyStopping
 from torchglass.reference_models.lesson import Epoch, Gallery, Setup
 from torchglass.reference_models.progress import Bar, bar
@@ -169,14 +169,7 @@ class SupervisedLesson:
         return gallery_of(self._setup.split, self._setup.seed)
 
     def _step(self, run: Recorder) -> None:
-        scaler = self._precision.scaler
-        if self._recipe.clip_norm is not None:
-            scaler.unscale_(self.optimizer)
-            norm = clip_grad_norm_(self._plain.parameters(), self._recipe.clip_norm)
-            run.log({"gradient_norm": norm})
-        scaler.step(self.optimizer)
-        scaler.update()
-        self.optimizer.zero_grad()
+        take_step(self.optimizer, self._plain.parameters(), self._precision, self._recipe.clip_norm, run)
         self._schedule.step()
         if self._average is not None:
             self._average.update_parameters(self._plain)

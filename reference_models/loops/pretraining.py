@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import clip_grad_norm_
 
 from torchglass.reference_models.data.form import DataForm
 from torchglass.reference_models.data.words import MASK, PADDING, SPECIAL_WORDS
@@ -23,6 +22,7 @@ from torchglass.reference_models.learning.batches import Batches, held_out
 from torchglass.reference_models.learning.checkpointing import checkpointed
 from torchglass.reference_models.learning.schedule import share_of_peak
 from torchglass.reference_models.learning.seeding import epoch_seed, reseed
+from torchglass.reference_models.learning.stepping import take_step
 from torchglass.reference_models.lesson import Epoch, Gallery, Setup
 from torchglass.reference_models.networks.encoder import Encoder
 from torchglass.reference_models.progress import bar
@@ -128,20 +128,10 @@ class PretrainingLesson:
                 logits = self._name_words(shown)
             loss = word_loss(logits, asked)
             precision.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            self._step(run)
+            take_step(self.optimizer, self._encoder.parameters(), precision, self._recipe.clip_norm, run)
             step += 1
             run.log({"pretrain/loss": loss.detach(), "pretrain/accuracy": word_accuracy(logits.detach(), asked)})
         return self._examine()
-
-    def _step(self, run: Recorder) -> None:
-        scaler = self._precision.scaler
-        if self._recipe.clip_norm is not None:
-            scaler.unscale_(self.optimizer)
-            norm = clip_grad_norm_(self._encoder.parameters(), self._recipe.clip_norm)
-            run.log({"gradient_norm": norm})
-        scaler.step(self.optimizer)
-        scaler.update()
-        self.optimizer.zero_grad()
 
     def _set_rate(self, step: int) -> None:
         """Let the learning rate rise and fall within this part, as it does again in the second."""
