@@ -148,7 +148,16 @@ def test_an_archive_that_lacks_a_file_is_refused_with_the_file_s_name(files: dic
         load_archive(tmp_path, packed(files))
 
 
-@pytest.mark.parametrize("content", [b"", b"not an archive", packed(small_files())[:-900], gzip.compress(b"\0" * 700)])
+UNREADABLE = {
+    "empty": b"",
+    "text": b"not an archive",
+    "torn": packed(small_files())[:-900],
+    "packed zeros": gzip.compress(b"\0" * 700),
+}
+
+
+# Named, because gzip writes the time into what it packs: two workers would collect tests of different names.
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
 def test_an_archive_that_cannot_be_read_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz"):
         load_archive(tmp_path, content)
