@@ -1,31 +1,21 @@
 """SHAP: share the difference between a picture's score and the background's among the pixels."""
 
-import warnings
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import shap
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchglass.errors import ExplainError, OptionError
-from torchglass.explainers.canonical import canonical
-from torchglass.explainers.checks import first_line
+from torchglass.explainers.deep_shap import Deep, Sums, deep_shap
 from torchglass.explainers.explanation import FloatArray
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import ScoredModel, scores
-
-TOLERANCE = 1e-3
-"""Largest miss of a sum of values at which they count as exact: of the difference to share, and in score units."""
-ROUNDING = 1e-5
-"""What float32 may lose, relative to the scores themselves: the tolerance never asks for less."""
+from torchglass.explainers.scored_model import scores
 
 PARTITION_BACKGROUND = 8
 """Background pictures that partition averages over, the first ones: each is asked at every mask."""
-
-_STRANGER = "unrecognized nn.Module: "
 
 Algorithm = Literal["auto", "deep", "partition"]
 
@@ -59,8 +49,8 @@ def attribute(problem: Problem, *, algorithm: Algorithm = "auto", evaluations: i
         raise OptionError(f"algorithm is {algorithm!r}: choose 'auto', 'deep' or 'partition'")
     if evaluations < 2:
         raise OptionError(f"evaluations is {evaluations}: give at least 2, for the picture and the background")
-    sums = _Sums.wanted(problem, problem.background)
-    deep = _Deep(None, None) if algorithm == "partition" else _deep(problem, sums)
+    sums = Sums.wanted(problem, problem.background)
+    deep = Deep(None, None) if algorithm == "partition" else deep_shap(problem, sums)
     if algorithm == "deep" and deep.values is None:
         raise ExplainError(f"{deep.doubt}: use algorithm 'partition'")
     parameters: dict[str, Any] = {"algorithm": algorithm, "background": problem.background_name}
@@ -69,91 +59,17 @@ def attribute(problem: Problem, *, algorithm: Algorithm = "auto", evaluations: i
     else:
         few = problem.background[:PARTITION_BACKGROUND]
         kind, values = "PartitionExplainer", _partition(problem, few, evaluations)
-        sums = _Sums.wanted(problem, few)
+        sums = Sums.wanted(problem, few)
         parameters |= {"evaluations": evaluations, "references": len(few)}
     if deep.doubt is not None:
         parameters["doubt" if algorithm == "deep" else "fallback_reason"] = deep.doubt
-    miss = sums.miss(values)
     return Attribution(
         values=values,
         implementation=f"shap {shap.__version__} {kind}",
         parameters=parameters,
-        checks={
-            "completeness_error": float(miss.max()),
-            "completeness_error_relative": float((miss / np.maximum(np.abs(sums.difference), 1e-12)).max()),
-        },
+        checks=sums.checks(values),
         base_values=sums.base.astype(np.float32),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Sums:
-    """What the values of each picture must add up to, (N,) float64."""
-
-    base: npt.NDArray[np.float64]
-    difference: npt.NDArray[np.float64]
-    allowed: npt.NDArray[np.float64]
-
-    @classmethod
-    def wanted(cls, problem: Problem, background: Tensor) -> "_Sums":
-        base = _numpy(scores(problem.model, background).mean(0)[problem.targets]).astype(np.float64)
-        outputs = _numpy(problem.outputs).astype(np.float64)
-        difference = outputs - base
-        allowed = np.minimum(TOLERANCE, TOLERANCE * np.abs(difference))
-        return cls(base, difference, np.maximum(allowed, ROUNDING * (np.abs(outputs) + np.abs(base))))
-
-    def miss(self, values: FloatArray) -> npt.NDArray[np.float64]:
-        missed: npt.NDArray[np.float64] = np.abs(values.sum(axis=(1, 2, 3), dtype=np.float64) - self.difference)
-        return missed
-
-
-@dataclass(frozen=True, eq=False)
-class _Deep:
-    """DeepSHAP's values, None where it cannot run, and why they are not to be trusted, None where they add up."""
-
-    values: FloatArray | None
-    doubt: str | None
-
-
-class _TargetScore(nn.Module):
-    """One class of a scored model, (N, 1): shap spends a backward pass per output, so it sees only the asked one."""
-
-    def __init__(self, model: ScoredModel, target: int) -> None:
-        super().__init__()
-        self.model = model
-        self.target = target
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        column: Tensor = self.model(pictures)[:, self.target : self.target + 1]
-        return column
-
-
-def _deep(problem: Problem, sums: _Sums) -> _Deep:
-    # A twin of its own: shap leaves its hooks behind when it fails half-way.
-    twin, untraced = canonical(problem.model, problem.inputs[:1])
-    values = np.empty(tuple(problem.inputs.shape), dtype=np.float32)
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        try:
-            for target in sorted(set(problem.targets.tolist())):
-                rows = (problem.targets == target).nonzero()[:, 0]
-                explainer = shap.DeepExplainer(_TargetScore(twin, target), problem.background)
-                found = explainer.shap_values(problem.inputs[rows], check_additivity=False)
-                values[_numpy(rows)] = np.asarray(found).reshape(len(rows), *values.shape[1:])
-        except Exception as error:
-            return _Deep(None, f"shap's DeepExplainer failed ({first_line(error)})")
-        finally:
-            problem.model.inputs_seen += twin.inputs_seen
-    miss = sums.miss(values)
-    if bool((miss <= sums.allowed).all()):
-        return _Deep(values, None)
-    worst = int((miss / sums.allowed).argmax())
-    messages = {str(warning.message) for warning in warned}
-    strangers = sorted(m.removeprefix(_STRANGER) for m in messages if m.startswith(_STRANGER))
-    causes = [untraced] if untraced else []
-    causes += [f"it does not know {', '.join(strangers)}"] if strangers else []
-    why = f" ({'; '.join(causes)})" if causes else ""
-    return _Deep(values, f"DeepExplainer's sum misses {sums.difference[worst]:.4g} by {miss[worst]:.2g}{why}")
 
 
 class _BackgroundMasker:
