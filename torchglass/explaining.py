@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from torchglass.errors import OptionError, RunNotFoundError
+from torchglass.errors import OptionError
 from torchglass.explainers import Explanation, explain, method_names
 from torchglass.explainers.kinds import NAMES, Kind
-from torchglass.reference_models import ReferenceModel, available, get, load_weights, model_from_checkpoint
-from torchglass.reference_models.data.form import DataForm
-from torchglass.reference_models.weights import blank_model
-from torchglass.store import Artifact, ArtifactBlock, Run, Store, open_store
+from torchglass.store import ArtifactBlock, open_store
+from torchglass.trained_runs import Trained, load_trained
 
 _CALLED: dict[Kind, str] = {"pictures": "image", "text": "text", "table": "row"}
 
@@ -43,25 +41,6 @@ class Request:
     weights: Path | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class _Trained:
-    """A trained reference model and the samples that its run kept. `model` maps samples to scores (N, K)."""
-
-    model: nn.Module
-    exhibit: ReferenceModel
-    form: DataForm
-    kind: Kind
-    arrays: Mapping[str, npt.NDArray[Any]]
-    meta: Mapping[str, Any]
-    run: Run
-    checkpoint: Artifact
-
-    def inputs(self, name: str, chosen: slice) -> Tensor:
-        """Samples ("inputs") or training samples ("background") as the model takes them."""
-        kept = np.array(self.arrays[name][chosen])
-        return torch.from_numpy(kept / np.float32(255) if kept.dtype == np.uint8 else kept)
-
-
 def explain_run(location: str | os.PathLike[str] | None, request: Request) -> Iterator[str]:
     """Explain each sample with each method, store each explanation as it is done, and yield a line about it.
 
@@ -73,7 +52,7 @@ def explain_run(location: str | os.PathLike[str] | None, request: Request) -> It
     with open_store(location, read_only=True):
         pass  # of a mistyped address no store is made
     with open_store(location) as store:
-        trained = _load(store, request)
+        trained = load_trained(store, request.run, request.weights)
         methods = request.methods or trained.exhibit.explain.methods
         _check_methods(methods, trained.kind)
         _check_range("sample", request.samples, len(trained.arrays["inputs"]))
@@ -84,42 +63,6 @@ def explain_run(location: str | os.PathLike[str] | None, request: Request) -> It
                 explanation = _explain(trained, request, sample, method)
                 store.add_artifact(trained.run.id, _to_block(trained, explanation, sample, scores))
                 yield _describe(trained, explanation, sample)
-
-
-def _load(store: Store, request: Request) -> _Trained:
-    run, checkpoint = _find_checkpoint(store, request.run)
-    samples = store.artifacts(run.id, kind="samples")
-    if not samples or "form" not in samples[-1].meta:
-        raise RunNotFoundError(f"{run.name!r} kept no samples that can be explained: train its model again")
-    exhibit = get(str(checkpoint.meta["model"]))
-    if request.weights is None:
-        network = model_from_checkpoint(store.arrays(checkpoint.id), checkpoint.meta)
-    else:
-        network = blank_model(checkpoint.meta).eval()
-        load_weights(request.weights, network)
-    model = network if exhibit.explain.scorer is None else exhibit.explain.scorer(network).eval()
-    form = DataForm.from_json(samples[-1].meta["form"])
-    kind: Kind = "table" if form.kind == "observations" else form.kind
-    return _Trained(
-        model, exhibit, form, kind, store.arrays(samples[-1].id), samples[-1].meta, run=run, checkpoint=checkpoint
-    )
-
-
-def _find_checkpoint(store: Store, name: str) -> tuple[Run, Artifact]:
-    """The last checkpoint of the run of that name, or of the newest run of the reference model of that name."""
-    try:
-        runs = [store.run(name)]
-    except RunNotFoundError:
-        if name not in {model.name for model in available()}:
-            raise
-        runs = [run for run in store.runs() if run.config.get("model") == name]
-    for run in runs:
-        checkpoints = [found for found in store.artifacts(run.id, kind="checkpoint") if "model" in found.meta]
-        if checkpoints:
-            return run, checkpoints[-1]
-    raise RunNotFoundError(
-        f"{name!r} has no checkpoint of a reference model in {store.location}: train one with `torchglass train lenet5`"
-    )
 
 
 def _check_methods(methods: tuple[str, ...], kind: Kind) -> None:
@@ -135,7 +78,7 @@ def _check_range(what: str, given: tuple[int, ...], size: int) -> None:
             raise OptionError(f"{what} {value} is out of range: give a number from 0 to {size - 1}")
 
 
-def _explain(trained: _Trained, request: Request, sample: int, method: str) -> Explanation:
+def _explain(trained: Trained, request: Request, sample: int, method: str) -> Explanation:
     target = trained.exhibit.explain
     chosen: dict[str, Any] = {}
     if trained.kind == "text":
@@ -158,12 +101,12 @@ def _layer(model: nn.Module, name: str | None) -> str | None:
 
 
 @torch.no_grad()
-def _scores(trained: _Trained, sample: int) -> Tensor:
+def _scores(trained: Trained, sample: int) -> Tensor:
     scores: Tensor = trained.model(trained.inputs("inputs", slice(sample, sample + 1)))
     return scores.reshape(-1)
 
 
-def _to_block(trained: _Trained, explanation: Explanation, sample: int, scores: Tensor) -> ArtifactBlock:
+def _to_block(trained: Trained, explanation: Explanation, sample: int, scores: Tensor) -> ArtifactBlock:
     arrays, meta = explanation.to_arrays()
     if "truth" in trained.arrays:
         arrays["truth"] = trained.arrays["truth"][sample : sample + 1]
@@ -198,7 +141,7 @@ def _localisation(
     }
 
 
-def _names(trained: _Trained, sample: int) -> dict[str, Any]:
+def _names(trained: Trained, sample: int) -> dict[str, Any]:
     """What a person calls the parts of the input, and what stands there in its own units."""
     if trained.kind == "text":
         ids = trained.arrays["inputs"][sample]
@@ -214,7 +157,7 @@ def _names(trained: _Trained, sample: int) -> dict[str, Any]:
     return {"names": list(names), "values": [float(value) for value in row]}
 
 
-def _answer(trained: _Trained, sample: int, scores: Tensor) -> dict[str, Any]:
+def _answer(trained: Trained, sample: int, scores: Tensor) -> dict[str, Any]:
     """What is right and what the model says: classes, or numbers in the units of the target."""
     target = trained.arrays["targets"][sample]
     if trained.form.task == "regression":
@@ -230,7 +173,7 @@ def _answer(trained: _Trained, sample: int, scores: Tensor) -> dict[str, Any]:
     return {**right, "predicted": best, "probability": probability}
 
 
-def _describe(trained: _Trained, explanation: Explanation, sample: int) -> str:
+def _describe(trained: Trained, explanation: Explanation, sample: int) -> str:
     names = trained.form.class_names
     of = f", class {names[int(explanation.targets[0])]}" if names else ""
     checks = ", ".join(f"{key} {value:.2g}" for key, value in explanation.checks.items())
