@@ -3,6 +3,7 @@
 This file loads neither torch nor captum, shap, lime: the first call of `explain` does, and only what its method needs.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from torchglass.explainers.explanation import Explanation
@@ -10,13 +11,14 @@ from torchglass.explainers.registry import method_names
 
 if TYPE_CHECKING:
     from torchglass.explainers.front_door import explain
+    from torchglass.explainers.probes import Probes
 
-__all__ = ["Explanation", "explain", "method_names"]
+_HOME = {"explain": "front_door", "Probes": "probes"}
+
+__all__ = ["Explanation", "Probes", "explain", "method_names"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "explain":
+    if name not in _HOME:
         raise AttributeError(f"module 'torchglass.explainers' has no attribute {name!r}")
-    from torchglass.explainers.front_door import explain
-
-    return explain
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

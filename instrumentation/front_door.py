@@ -31,6 +31,7 @@ from torchglass.instrumentation.options import (
     check_options,
     is_disabled,
 )
+from torchglass.instrumentation.probing import ProbeSet
 from torchglass.instrumentation.run import Run
 from torchglass.instrumentation.transfer import Transfer
 from torchglass.instrumentation.watcher import StepWatcher
@@ -52,6 +53,7 @@ def attach(
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
     budget_bytes: SupportsIndex = DEFAULT_BUDGET_BYTES,
+    probes: ProbeSet | None = None,
     resume: str | bool | None = None,
     resume_step: SupportsIndex | None = None,
     mode: Literal["on", "disabled"] | None = None,
@@ -73,6 +75,7 @@ def attach(
         include, exclude: patterns (`conv*`, `*.bias`) of parameter names for norms and histograms.
         budget_bytes: weights and gradients that norms, and histograms, may read at a step (1 GB): of a larger model
             the parameters take turns, and the run says so.
+        probes: `torchglass.Probes(inputs, ...)`: a few inputs that are explained again and again between the steps.
         resume: name of a run that goes on, in the place of a new one; True: the one named by `run`, if there is one.
             Values of `config` replace those of the same name.
         resume_step: the step to go on at, such as a checkpoint's (default: the one after the last). What the run had
@@ -81,6 +84,7 @@ def attach(
 
     Raises:
         OptionError: an argument cannot be used.
+        ExplainError: the model cannot be explained on the probes.
         RunNotFoundError: there is no run to resume.
         StoreError: the store cannot be opened, or the run to resume is still being recorded.
     """
@@ -98,14 +102,16 @@ def attach(
         budget_bytes=budget_bytes,
         resume=resume,
         resume_step=resume_step,
+        probes=probes,
     )
     if is_disabled(mode):
         return DisabledRun(options.config)
+    looks = None if options.probes is None else options.probes.begin(model)
     device = next((str(parameter.device) for parameter in model.parameters()), "cpu")
     opened = open_store(store)
     superseded = finish_superseded(model, opened)
     started = _start(options, opened, {"device": device})
-    started._begin_watching(model, optimizers, options)
+    started._begin_watching(model, optimizers, options, looks=looks)
     started._attached = weakref.ref(model)
     for name in superseded:
         tell(f"torchglass: the run {name!r} is finished, for its model is attached again, as {started.name!r}")

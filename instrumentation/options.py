@@ -16,6 +16,7 @@ from torchglass.errors import OptionError
 from torchglass.instrumentation.cadence import Cadence, every, to_cadence
 from torchglass.instrumentation.calls import called_parts
 from torchglass.instrumentation.layers.turns import DEFAULT_BUDGET_BYTES
+from torchglass.instrumentation.probing import ProbeSet
 from torchglass.instrumentation.values import whole_number
 
 Steps = Cadence | int | None
@@ -50,6 +51,7 @@ class Options:
     exclude: Sequence[str]
     budget_bytes: int
     resume: Resume | None
+    probes: ProbeSet | None = None
 
 
 def check_options(
@@ -66,6 +68,7 @@ def check_options(
     budget_bytes: SupportsIndex = DEFAULT_BUDGET_BYTES,
     resume: str | bool | None = None,
     resume_step: SupportsIndex | None = None,
+    probes: ProbeSet | None = None,
 ) -> Options:
     """Fill in what was left open, or raise OptionError; a cadence that is left out is never due."""
     if run is not None and not isinstance(run, str):
@@ -75,6 +78,8 @@ def check_options(
     for option, patterns in (("include", include), ("exclude", exclude)):
         if isinstance(patterns, str) or not all(isinstance(each, str) for each in patterns or ()):
             raise OptionError(f"{option}={patterns!r}: give a list of patterns such as ['conv*']")
+    if probes is not None and not isinstance(probes, ProbeSet):
+        raise OptionError(f"probes is a {type(probes).__name__}: give torchglass.Probes(inputs), or None")
     return Options(
         run=run or default_run,
         config=dict(config or {}),
@@ -86,6 +91,7 @@ def check_options(
         exclude=exclude,
         budget_bytes=_check_budget(budget_bytes),
         resume=_check_resume(run, resume, resume_step),
+        probes=probes,
     )
 
 

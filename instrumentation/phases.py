@@ -6,7 +6,7 @@ forward        inside the model's forward, training mode only
 backward       from the first gradient that reaches the model's output until the autograd engine has all of them
 gradient_sync  what is left to wait for other ranks then: the part of the exchange that backward did not hide
 optimizer      inside `optimizer.step`
-torchglass     reading gradients and weights for the layer statistics, on the steps where that is due
+torchglass     reading gradients and weights for the layer statistics, and explaining probes, where that is due
 other          the rest: loss, metrics, evaluation, copies to the device that nothing names, logging
 """
 

@@ -21,6 +21,7 @@ from torchglass.instrumentation.hooks import Hooks
 from torchglass.instrumentation.live import begun, ended, ending
 from torchglass.instrumentation.monitor import DeviceMonitor
 from torchglass.instrumentation.options import DEFAULT_PROFILE, Options
+from torchglass.instrumentation.probing import Looks, ProbeTurns
 from torchglass.instrumentation.profiling.windows import ProfilerWindows
 from torchglass.instrumentation.recorder import Recorder
 from torchglass.instrumentation.transfer import Transfer, is_capturing
@@ -185,6 +186,8 @@ class Run(Recorder):
         self._open = False
         ended(self)
         self._hooks.remove()
+        if status == "finished":
+            self._guard.call(self._watcher.look_finally)
         self._guard.call_anyway(self._watcher.finish)
         if self._monitor is not None:
             self._monitor.stop()
@@ -213,7 +216,13 @@ class Run(Recorder):
         return DisabledRun, (dict(self.config),)
 
     def _begin_watching(
-        self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], options: Options, *, hooks: bool = True
+        self,
+        model: nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        options: Options,
+        *,
+        hooks: bool = True,
+        looks: Looks | None = None,
     ) -> None:
         """Hook a model and its optimizers, unless somebody else tells the moments; the last one counts the steps."""
         profiler = ProfilerWindows(
@@ -224,6 +233,11 @@ class Run(Recorder):
             model=weakref.ref(model),
             trace_path=self._trace_path,
         )
+        turns = None
+        if (
+            options.probes is not None and looks is not None and self._rank == 0
+        ):  # of all ranks the weights are the same
+            turns = ProbeTurns(options.probes, looks, self._rank, self._buffer.put, self._clock)
         self._watcher.watch(
             Watched(
                 model,
@@ -234,6 +248,7 @@ class Run(Recorder):
                 buffer=self._buffer,
                 rank=self._rank,
                 clock=self._clock,
+                probes=turns,
             )
         )
         self._hooks.remove()

@@ -14,6 +14,7 @@ from torchglass.instrumentation.graph import GraphReader
 from torchglass.instrumentation.layers.statistics import LayerStatistics, select_parameters
 from torchglass.instrumentation.meters import Meters
 from torchglass.instrumentation.options import Options
+from torchglass.instrumentation.probing import ProbeTurns
 from torchglass.instrumentation.profiling.windows import ProfilerWindows
 from torchglass.instrumentation.transfer import Transfer
 
@@ -36,10 +37,12 @@ class Watched:
         buffer: Buffer,
         rank: int,
         clock: Callable[[], float],
+        probes: ProbeTurns | None = None,
     ) -> None:
         self.norms = options.norms
         self.histograms = options.histograms
         self.profiler = profiler
+        self.probes = probes
         self.name = type(model).__name__
         self._optimizers = [weakref.ref(optimizer) for optimizer in optimizers]
         self._include = options.include

@@ -17,6 +17,7 @@ from torchglass.instrumentation.clock import WallClock
 from torchglass.instrumentation.device_phases import CudaClock, DeviceTimeline
 from torchglass.instrumentation.guard import Guard, tell
 from torchglass.instrumentation.phases import HostTimeline, Phase, Timeline
+from torchglass.instrumentation.probing import ProbeTurns
 from torchglass.instrumentation.profiling.scopes import mark_phase
 from torchglass.instrumentation.readings import Readings
 from torchglass.instrumentation.step_rows import StepRows
@@ -205,6 +206,13 @@ class StepWatcher:
         if not self._step_is_over:
             self._end_step(now_ns)
 
+    def look_finally(self) -> None:
+        """Explain the probes once more: the loop came to its end."""
+        watched = self.watched
+        if watched is not None and watched.probes is not None:
+            watched.profiler.close()
+            watched.probes.finish(self.step if self._step_is_over else self.step - 1, watched.model)
+
     def finish(self) -> None:
         """Deliver what the device still owes; may wait for it, the loop is over."""
         self.abandon()
@@ -255,8 +263,15 @@ class StepWatcher:
             watched.meters.step_ended(self.step, when)
             if self._readings is not None and self.step >= self._readings.wakes_at:
                 self._readings.step_ended(self.step)
+            if watched.probes is not None and self.step >= watched.probes.wakes_at:
+                self._look(watched, watched.probes)
             if self.step >= watched.profiler.wakes_at:
                 self._turn_window(watched, now_ns)
+
+    def _look(self, watched: Watched, probes: ProbeTurns) -> None:
+        """Explain the probes if it is their turn, and never within a profiler window, which would show that instead."""
+        if not watched.profiler.is_open and probes.step_ended(self.step, watched.model):
+            self._mark("torchglass", self._guard.now_ns())
 
     def _turn_window(self, watched: Watched, now_ns: int) -> None:
         """Open, advance or close a profiler window; while one is open phases are told to it, too."""
