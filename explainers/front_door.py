@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchglass.errors import ExplainError
+from torchglass.errors import ExplainError, OptionError
 from torchglass.explainers.checks import Target, checked_model, checked_scores, checked_targets, device_of
 from torchglass.explainers.explanation import Explanation
 from torchglass.explainers.inputs import Inputs, checked_background, checked_inputs, kind_of
 from torchglass.explainers.kinds import Kind
+from torchglass.explainers.pace import Pace, Progress
 from torchglass.explainers.private_copy import private_copy, switch_in_place_off
 from torchglass.explainers.problem import Attribution, Problem
 from torchglass.explainers.random_state import borrowed_random_state
@@ -32,6 +33,8 @@ def explain(
     background: Inputs | float | None = None,
     padding: int = 0,
     seed: int = 0,
+    budget: float | None = None,
+    progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
     **options: Any,
 ) -> Explanation:
@@ -54,7 +57,10 @@ def explain(
             equal to its background gets no relevance, so inputs of the training set say more. Text: the token id that
             stands where a word is hidden; None is 1.
         padding: token id of the places of a text that hold no word.
-        seed: repeats the explanation exactly on the same machine.
+        seed: repeats the explanation exactly on the same machine, unless a budget ends it.
+        budget: seconds after which a method that samples ends with what it has; it always takes its fewest samples.
+        progress: called with (done, total) now and then by methods that ask the model many times; what it raises
+            cancels the explanation and comes out here, with everything as it was.
         clock: seconds; passed in by tests.
         options: of the method; see the `attribute` function of its file.
 
@@ -65,16 +71,17 @@ def explain(
     """
     kind = kind_of(inputs, kind)
     method = DEFAULTS[kind] if method is None else method
-    with borrowed_random_state(seed), _plain_autograd(model):
+    with borrowed_random_state(seed), plain_autograd(model):
         attribute = load_method(kind, method, options)
         started = clock()
-        problem, table = _posed(checked_model(model), inputs, kind, target, layer, background, padding, seed)
+        pace = Pace(_checked_budget(budget), progress, clock, started)
+        problem, table = posed(checked_model(model), inputs, kind, target, layer, background, padding, seed, pace)
         found = attribute(problem, **options)
         _refuse_non_finite(found, method)
         return Explanation(
             attributions=found.values,
             inputs=_numpy(problem.inputs),
-            targets=_numpy(problem.targets),
+            targets=_numpy(problem.targets) if found.targets is None else found.targets,
             outputs=_numpy(problem.outputs),
             output_space=output_space(table),
             method=method,
@@ -89,10 +96,11 @@ def explain(
             layer_alternatives=found.layer_alternatives,
             parameters=found.parameters,
             checks=found.checks,
+            options=options,
         )
 
 
-def _posed(
+def posed(
     model: nn.Module,
     inputs: Inputs,
     kind: Kind,
@@ -101,7 +109,9 @@ def _posed(
     background: object,
     padding: int,
     seed: int,
+    pace: Pace | None = None,
 ) -> tuple[Problem, Tensor]:
+    """Check what is asked and copy the model: the problem, and the scores (N, K) of its inputs."""
     batch = checked_inputs(inputs, kind, padding, device_of(model))
     references, background_name = checked_background(background, batch, kind)
     if kind == "text":
@@ -111,7 +121,16 @@ def _posed(
     switch_in_place_off(scored, batch[:1])
     targets = checked_targets(target, table)
     outputs = table.gather(1, targets[:, None])[:, 0]
-    return Problem(scored, kind, batch, targets, outputs, references, background_name, padding, layer, seed), table
+    problem = Problem(
+        scored, kind, batch, targets, outputs, references, background_name, padding, layer, seed, pace or Pace()
+    )
+    return problem, table
+
+
+def _checked_budget(budget: float | None) -> float | None:
+    if budget is not None and not budget > 0:
+        raise OptionError(f"budget is {budget}: give seconds above 0, or None for no limit")
+    return budget
 
 
 def _refuse_strange_ids(model: nn.Module, ids: Tensor) -> None:
@@ -122,7 +141,7 @@ def _refuse_strange_ids(model: nn.Module, ids: Tensor) -> None:
 
 
 @contextmanager
-def _plain_autograd(model: object) -> Iterator[None]:
+def plain_autograd(model: object) -> Iterator[None]:
     """Differentiate in float32 whatever the caller switched on: inference mode, no_grad or autocast."""
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))

@@ -1,15 +1,17 @@
-"""Hide parts of one input and ask the model again: the seam between perturbation methods and the model."""
+"""Hide words of a text or columns of a row and ask again: the engine as their methods see it, one input at a time."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from torchglass.explainers.perturbation.engine import Engine
+from torchglass.explainers.perturbation.fill import averaged
+from torchglass.explainers.perturbation.masks import CodedMasks
 from torchglass.explainers.problem import Problem
-from torchglass.explainers.scored_model import ELEMENTS_PER_PASS, scores
 
 Shown: TypeAlias = npt.NDArray[np.bool_]
 Worth: TypeAlias = Callable[[Shown], npt.NDArray[np.float64]]
@@ -23,44 +25,28 @@ def word_places(problem: Problem, i: int) -> Tensor:
 
 def worth_of_words(problem: Problem, i: int) -> Worth:
     """Score text i with some of its words in the place of others the id that hides a word; padding stays."""
-    text, target, places = problem.inputs[i], int(problem.targets[i]), word_places(problem, i)
-    hidden = problem.background[0, places]
-
-    def worth(shown: Shown) -> npt.NDArray[np.float64]:
-        asked = text.repeat(len(shown), 1)
-        asked[:, places] = torch.where(torch.as_tensor(shown, device=text.device), text[places], hidden)
-        return _numpy(scores(problem.model, asked)[:, target])
-
-    return worth
+    places = word_places(problem, i)
+    parts = torch.full_like(problem.inputs[i], len(places))
+    parts[places] = torch.arange(len(places), device=places.device)
+    return _worth(problem, i, parts)
 
 
 def worth_of_columns(problem: Problem, i: int) -> Worth:
     """Score row i with some of its columns, the others taken from each row of the background in turn: the mean."""
-    row, target, background = problem.inputs[i], int(problem.targets[i]), problem.background
-    per_pass = max(1, ELEMENTS_PER_PASS // background.numel())
-
-    def worth(shown: Shown) -> npt.NDArray[np.float64]:
-        means = [
-            scores(problem.model, torch.where(part[:, None], row, background).flatten(0, 1))[:, target]
-            .double()
-            .reshape(len(part), len(background))
-            .mean(dim=1)
-            for part in torch.split(torch.as_tensor(shown, device=row.device), per_pass)
-        ]
-        return _numpy(torch.cat(means))
-
-    return worth
+    return _worth(problem, i, torch.arange(problem.inputs.shape[1], device=problem.inputs.device))
 
 
 def without_each(worth: Worth, parts: int) -> npt.NDArray[np.float64]:
     """Score the whole input less its score without each part: (P,)."""
-    shown = np.ones((parts + 1, parts), dtype=np.bool_)
-    shown[np.arange(1, parts + 1), np.arange(parts)] = False
-    asked = worth(shown)
+    asked = worth(np.concatenate([np.ones((1, parts), dtype=np.bool_), ~np.eye(parts, dtype=np.bool_)]))
     differences: npt.NDArray[np.float64] = asked[0] - asked[1:]
     return differences
 
 
-def _numpy(tensor: Tensor) -> npt.NDArray[np.float64]:
-    array: npt.NDArray[Any] = tensor.detach().cpu().numpy()
-    return array.astype(np.float64)
+def _worth(problem: Problem, i: int, parts: Tensor) -> Worth:
+    engine, fill = Engine(problem), averaged(problem.background)
+
+    def worth(shown: Shown) -> npt.NDArray[np.float64]:
+        return engine.ask(CodedMasks(shown, np.full(len(shown), i), {i: parts}), fill)
+
+    return worth

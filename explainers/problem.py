@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from torchglass.explainers.explanation import FloatArray
+from torchglass.explainers.explanation import FloatArray, IntArray
 from torchglass.explainers.kinds import Kind
+from torchglass.explainers.pace import Pace
 from torchglass.explainers.scored_model import ScoredModel
 
 
@@ -30,6 +31,7 @@ class Problem:
     """the token id of places that hold no word"""
     layer: str | None
     seed: int
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,3 +47,5 @@ class Attribution:
     standard_errors: FloatArray | None = None
     layer: str | None = None
     layer_alternatives: tuple[str, ...] = ()
+    targets: IntArray | None = None
+    """(N,), what the explanation is of, where that is not the problem's own targets"""
