@@ -2,25 +2,21 @@
 
 import captum
 import torch
-from captum.attr import LayerAttribution, LayerGradCam
+from captum.attr import LayerGradCam
+from torch import Tensor
 
-from torchglass.errors import OptionError
-from torchglass.explainers.layers import choose_layer
-from torchglass.explainers.placement import find_placement, place
+from torchglass.explainers.layers import LayerChoice
+from torchglass.explainers.maps import as_attribution, chosen_layer, passes, read_maps
+from torchglass.explainers.own import own_implementation
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import inputs_per_pass
-
-PLACEMENTS = ("receptive_field", "stretched")
 
 
 def attribute(problem: Problem, *, relu: bool = False, placement: str = "receptive_field") -> Attribution:
     """Weigh each feature map by the mean gradient of the score, sum, and enlarge to the picture.
 
     L = sum_k mean_xy(dy/dA_k) * A_k, values (N, 1, H, W) in score times activation, so only their shape and sign
-    compare across layers. Checks: `positive_share` is the part of the map's mass that speaks for the target; near zero
-    it says "no positive evidence", which a picture scaled to 0..1 hides. `negative_activation_share` is the part of the
-    layer's mass below zero: the method reads an activation as "found here", which holds after ReLU, while on tanh maps
-    (0.3 and more) the hot places of small digits were no better than chance.
+    compare across layers. Checks: see maps.as_attribution. Of a vision transformer the maps are the patches' tokens
+    laid out where the patches lie, `parameters["tokens"]` says so; captum reads maps alone, so there the sum is ours.
 
     Args:
         relu: clip the small map at zero before enlarging, as in the paper. Off, because a clipped map cannot be
@@ -31,39 +27,35 @@ def attribute(problem: Problem, *, relu: bool = False, placement: str = "recepti
 
     Source: Selvaraju et al. 2017, Grad-CAM (arXiv 1610.02391), through captum's LayerGradCam.
     """
-    if placement not in PLACEMENTS:
-        raise OptionError(f"placement is {placement!r}: choose one of {', '.join(PLACEMENTS)}")
-    choice = choose_layer(problem.model, problem.inputs, problem.targets, problem.layer)
-    layer = problem.model.network.get_submodule(choice.name)
-    grad_cam = LayerGradCam(problem.model, layer)
-    per_pass = inputs_per_pass(problem.inputs[0])
-    small_map = torch.cat(
+    choice = chosen_layer(problem, placement)
+    return as_attribution(
+        problem,
+        choice,
+        gradcam_map(problem, choice, relu=relu),
+        placement=placement,
+        implementation=implementation(choice),
+        parameters={"relu": relu},
+    )
+
+
+def gradcam_map(problem: Problem, choice: LayerChoice, *, relu: bool) -> Tensor:
+    """Sum the layer's maps by their mean gradients: (N, 1, h, w)."""
+    if choice.grid is not None:
+        maps = read_maps(problem, choice)
+        weights = maps.gradients.mean(dim=(2, 3), keepdim=True)
+        summed = (weights * maps.activations).sum(dim=1, keepdim=True)
+        return summed.clamp(min=0) if relu else summed
+    grad_cam = LayerGradCam(problem.model, problem.model.network.get_submodule(choice.name))
+    return torch.cat(
         [
             grad_cam.attribute(pictures.requires_grad_(), target=targets, relu_attributions=relu).detach()
-            for pictures, targets in zip(
-                torch.split(problem.inputs.clone(), per_pass), torch.split(problem.targets, per_pass), strict=True
-            )
+            for pictures, targets in passes(problem)
         ]
     )
-    size = (problem.inputs.shape[2], problem.inputs.shape[3])
-    found = find_placement(problem.model, choice.name, problem.inputs) if placement == "receptive_field" else None
-    if found is not None:
-        values = place(small_map, found, size)
-    else:
-        values = LayerAttribution.interpolate(small_map, size, interpolate_mode="bilinear")
-    mass = float(small_map.abs().sum())
-    return Attribution(
-        values=values.cpu().numpy(),
-        implementation=f"captum {captum.__version__} LayerGradCam",
-        parameters={
-            "relu": relu,
-            "map_size": list(small_map.shape[2:]),
-            "placement": "stretched" if found is None else "receptive_field",
-        },
-        checks={
-            "negative_activation_share": choice.negative_share,
-            **({"positive_share": float(small_map.clamp(min=0).sum()) / mass} if mass > 0 else {}),
-        },
-        layer=choice.name,
-        layer_alternatives=choice.alternatives,
-    )
+
+
+def implementation(choice: LayerChoice) -> str:
+    """Name who sums the maps: captum, or we where they are tokens."""
+    if choice.grid is not None:
+        return own_implementation("Grad-CAM of tokens")
+    return f"captum {captum.__version__} LayerGradCam"

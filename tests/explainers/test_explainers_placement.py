@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from torchglass.errors import OptionError
 from torchglass.explainers import Explanation, explain
-from torchglass.explainers.pictures.gradcam import PLACEMENTS
+from torchglass.explainers.maps import PLACEMENTS
 from torchglass.explainers.placement import Axis, Placement, find_placement, place
 from torchglass.explainers.scored_model import ScoredModel
 
