@@ -10,12 +10,21 @@ from torchglass.explainers.explanation import Explanation
 from torchglass.explainers.registry import method_names
 
 if TYPE_CHECKING:
+    from torchglass.explainers.evaluation.front_door import evaluate
+    from torchglass.explainers.evaluation.registry import metric_names
+    from torchglass.explainers.evaluation.scores import Scores
     from torchglass.explainers.front_door import explain
     from torchglass.explainers.probes import Probes
 
-_HOME = {"explain": "front_door", "Probes": "probes"}
+_HOME = {
+    "evaluate": "evaluation.front_door",
+    "metric_names": "evaluation.registry",
+    "Scores": "evaluation.scores",
+    "explain": "front_door",
+    "Probes": "probes",
+}
 
-__all__ = ["Explanation", "Probes", "explain", "method_names"]
+__all__ = ["Explanation", "Probes", "Scores", "evaluate", "explain", "method_names", "metric_names"]
 
 
 def __getattr__(name: str) -> Any:

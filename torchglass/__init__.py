@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torchglass.bridges.summary_writer import SummaryWriter
-    from torchglass.explainers import Explanation, Probes, explain
+    from torchglass.explainers import Explanation, Probes, Scores, evaluate, explain
     from torchglass.instrumentation import Run, attach, every, start
     from torchglass.report import export_report
     from torchglass.store import open_store
@@ -20,6 +20,8 @@ _HOME = {
     "SummaryWriter": "torchglass.bridges.summary_writer",
     "open_store": "torchglass.store",
     "explain": "torchglass.explainers",
+    "evaluate": "torchglass.explainers",
+    "Scores": "torchglass.explainers",
     "Probes": "torchglass.explainers",
     "Explanation": "torchglass.explainers",
     "export_report": "torchglass.report",
@@ -29,9 +31,11 @@ __all__ = [
     "Explanation",
     "Probes",
     "Run",
+    "Scores",
     "SummaryWriter",
     "__version__",
     "attach",
+    "evaluate",
     "every",
     "explain",
     "export_report",

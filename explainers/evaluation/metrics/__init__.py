@@ -1,0 +1,1 @@
+"""The metrics: every file is one, by its name."""

@@ -1,0 +1,37 @@
+"""Max-sensitivity: how far the attributions move when the input hardly does."""
+
+import torch
+from captum.metrics import sensitivity_max
+from torch import Tensor
+
+from torchglass.explainers.evaluation.case import EXPLANATION, Case, Measured, UndefinedError
+
+COST = "explanations"
+BETTER = "low"
+
+RADIUS = 0.02
+"""of the cube that inputs are moved in, in units of the inputs"""
+DRAWS = 10
+
+
+def measure(case: Case) -> Measured:
+    """Measure the largest ||a(x + d) - a(x)|| / ||a(x)|| over ten d, each of whose numbers is at most 0.02.
+
+    It explains again, by the method and the options of the explanation, for the same class.
+
+    Source: Yeh et al. 2019 (arXiv 1901.09392), through captum's sensitivity_max.
+    """
+    if case.explanation.kind == "text":
+        raise UndefinedError("token ids cannot be moved by a little")
+    count = len(case.inputs)
+    if not case.explanation.attributions.any():
+        raise UndefinedError("the attributions are zero everywhere")
+
+    def explained(given: Tensor | tuple[Tensor, ...]) -> Tensor:
+        # The library hands the first inputs on as they are and moved ones as a tuple.
+        inputs = given[0] if isinstance(given, tuple) else given
+        targets = case.targets.repeat_interleave(len(inputs) // count)
+        return torch.as_tensor(case.again(case.model.network, inputs, targets, (DRAWS + 1) * count))
+
+    largest = sensitivity_max(explained, case.inputs, perturb_radius=RADIUS, n_perturb_samples=DRAWS)
+    return Measured({EXPLANATION: largest.float().cpu().numpy()}, parameters={"radius": RADIUS, "draws": DRAWS})
