@@ -1,56 +1,117 @@
-"""Shapley values of a game whose players are the parts of one input, through shap."""
+"""Shapley values of a game whose players are the parts of one input."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
+import captum
 import numpy as np
 import numpy.typing as npt
 import shap
+import torch
+from captum.attr import ShapleyValueSampling
+from torch import Tensor
 
 from torchglass.errors import OptionError
 from torchglass.explainers.explanation import FloatArray
 from torchglass.explainers.hiding import Worth
+from torchglass.explainers.permutations import walks
 from torchglass.explainers.problem import Attribution
 
 MOST_EXACT = 10
-"""Players up to which all coalitions are asked: 1024 of them, fewer than sampling would take."""
-DRAWS = 2
-"""Independent samplings of more players: their mean is the value, their difference says how far off it may be."""
+"""Players up to which "auto" asks about all coalitions: 1024 of them, fewer than sampling would take."""
+MOST_ASKED = 16
+"""Players up to which "exact" does, where asked by name: 65,536 coalitions."""
+FEWEST_ROUNDS, MOST_ROUNDS = 2, 8
+"""Independent samplings: their mean is the value, their spread says how far off it may be."""
+FEWEST_ORDERS = 4
+"""Pairs of orders in a round of "sampling": of fewer, the spread says little."""
 
+Algorithm = Literal["auto", "exact", "kernel", "sampling"]
+Backend = Literal["own", "library"]
 Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How the coalitions are chosen that a game is asked about; see `shapley_values`."""
+
+    algorithm: Algorithm = "auto"
+    evaluations: int | None = None
+    tolerance: float = 0.05
+    backend: Backend = "own"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in get_args(Algorithm):
+            raise OptionError(
+                f"algorithm is {self.algorithm!r}: choose one of {', '.join(get_args(Algorithm))} for coalitions"
+            )
+        if self.backend not in get_args(Backend):
+            raise OptionError(f"backend is {self.backend!r}: choose 'own' or 'library'")
+        if not self.tolerance >= 0:
+            raise OptionError(f"tolerance is {self.tolerance}: give 0 or more")
 
 
 @dataclass(frozen=True, eq=False)
 class Shares:
-    """The players' values (P,), which add up to worth(all) - worth(none), and one sigma of sampling, zero if exact."""
+    """The players' values (P,), which add up to worth(all) - worth(none), and one sigma of sampling, zero if exact.
+
+    `errors` is None where the sampler does not say.
+    """
 
     values: Values
-    errors: Values
+    errors: Values | None
     base: float
     whole: float
     coalitions: str
     """which were asked, in words"""
+    implementation: str
 
 
-def shapley_values(worth: Worth, players: int, evaluations: int | None) -> Shares:
+def shapley_values(worth: Worth, players: int, asked: Asked) -> Shares:
     """Share worth(all shown) - worth(none shown) among the players.
 
-    Up to ten players shap's KernelExplainer asks about every coalition, which makes its regression exact. More are
-    sampled, without its own choice of ten features; `evaluations` are the coalitions to ask in all, None for twice
-    2 P + 2048. Rejected: shap's ExactExplainer, equal values after half a minute of compiling in each process.
+    "exact" asks about every coalition and "kernel" draws them, both by shap's KernelExplainer, whose regression is
+    exact when none is left out, and which is asked without its own choice of ten features. "sampling" walks random
+    orders of entrance, each with its reverse; backend "library" leaves them to captum's ShapleyValueSampling, which
+    draws single orders and tells no error. "auto" is exact up to ten players, or where `evaluations` reach all
+    coalitions, else kernel. Rejected: shap's ExactExplainer, equal values after half a minute of compiling in each
+    process.
+
+    What is drawn is drawn in up to eight rounds, the last of which is the first whose standard error, relative to the
+    values' size, is within the tolerance. `evaluations` are the coalitions to ask at most, None for twice 2 P + 2048.
 
     Raises:
-        OptionError: evaluations are fewer than sampling needs.
+        OptionError: evaluations are fewer than sampling needs, or the players too many for "exact".
     """
-    least = DRAWS * 2 * (players + 1)
-    if evaluations is not None and evaluations < least:
-        raise OptionError(f"evaluations is {evaluations}: give at least {least} for {players} parts")
+    everything = 2**players
+    if asked.algorithm == "exact" and players > MOST_ASKED:
+        raise OptionError(
+            f"algorithm is 'exact' for {players} parts, {everything:,} coalitions: give at most {MOST_ASKED} parts, or "
+            "choose 'kernel' or 'sampling'"
+        )
+    most = 2 * (2 * players + 2048) if asked.evaluations is None else asked.evaluations
+    if asked.algorithm == "sampling":
+        return _orders(worth, players, most, asked)
+    least = FEWEST_ROUNDS * 2 * (players + 1)
+    if most < least:
+        raise OptionError(f"evaluations is {most}: give at least {least} for {players} parts")
+    all_of_them = asked.algorithm == "exact" or most >= everything
+    if not all_of_them and (asked.algorithm == "kernel" or players > MOST_EXACT):
+        return _kernel(worth, players, most, asked)
+    return _kernel(worth, players, everything, asked)
+
+
+def _kernel(worth: Worth, players: int, evaluations: int, asked: Asked) -> Shares:
     nothing = np.zeros((1, players))
 
     def game(shown: npt.NDArray[Any]) -> Values:
         return worth(np.asarray(shown) > 0.5)
 
+    np.random.seed(
+        asked.seed % 2**32
+    )  # KernelExplainer draws from the global generator, which the front door gives back
     kernel = shap.KernelExplainer(game, nothing)
     base, whole = float(kernel.fnull[0]), float(game(nothing + 1)[0])
 
@@ -58,14 +119,66 @@ def shapley_values(worth: Worth, players: int, evaluations: int | None) -> Share
         found = kernel.shap_values(nothing + 1, nsamples=coalitions, l1_reg=False, silent=True)
         return np.asarray(found, dtype=np.float64).reshape(players)
 
-    if players <= MOST_EXACT:
-        return Shares(values(2**players), np.zeros(players), base, whole, "all coalitions")
-    each = 2 * players + 2048 if evaluations is None else evaluations // DRAWS
-    draws = np.stack([values(each) for _ in range(DRAWS)])
-    return Shares(draws.mean(axis=0), draws.std(axis=0, ddof=1) / DRAWS**0.5, base, whole, f"{DRAWS} draws")
+    made_by = f"shap {shap.__version__} KernelExplainer"
+    if evaluations >= 2**players:
+        return Shares(values(evaluations), np.zeros(players), base, whole, "all coalitions", made_by)
+    rounds = min(MOST_ROUNDS, max(FEWEST_ROUNDS, evaluations // (16 * (players + 1))))
+    drawn = _until_certain((values(evaluations // rounds)[None] for _ in range(rounds)), asked.tolerance)
+    said = f"{len(drawn)} draws of {evaluations // rounds}"
+    return Shares(drawn.mean(axis=0), _standard_errors(drawn), base, whole, said, made_by)
 
 
-def as_attribution(found: Iterable[tuple[Shares, FloatArray, FloatArray]], parameters: dict[str, Any]) -> Attribution:
+def _orders(worth: Worth, players: int, evaluations: int, asked: Asked) -> Shares:
+    base, whole = worth(np.repeat([[False], [True]], players, axis=1)).tolist()
+    if asked.backend == "library":
+        values, orders = _captum_orders(worth, players, evaluations, asked.seed)
+        made_by = f"captum {captum.__version__} ShapleyValueSampling"
+        return Shares(values, None, base, whole, f"{orders} orders", made_by)
+    orders = evaluations // (2 * max(1, players - 1))
+    if orders < FEWEST_ORDERS:
+        least = FEWEST_ORDERS * 2 * max(1, players - 1)
+        raise OptionError(f"evaluations is {evaluations}: give at least {least} for {players} parts")
+    rounds = min(MOST_ROUNDS, orders // FEWEST_ORDERS)
+    draw = np.random.RandomState(asked.seed % 2**32)
+    drawn = _until_certain((walks(worth, players, orders // rounds, draw) for _ in range(rounds)), asked.tolerance)
+    said = f"{len(drawn)} orders and their reverses"
+    return Shares(drawn.mean(axis=0), _standard_errors(drawn), base, whole, said, "torchglass permutations")
+
+
+def _captum_orders(worth: Worth, players: int, evaluations: int, seed: int) -> tuple[Values, int]:
+    def game(shown: Tensor) -> Tensor:
+        return torch.as_tensor(worth(shown.numpy() > 0.5))
+
+    torch.default_generator.manual_seed(seed)  # the front door gives it back
+    orders = max(1, evaluations // players)
+    shown = torch.ones(1, players, dtype=torch.float64)
+    found = ShapleyValueSampling(game).attribute(
+        shown, baselines=0 * shown, n_samples=orders, perturbations_per_eval=players
+    )
+    return found[0].numpy(), orders
+
+
+def _until_certain(rounds: Iterator[Values], tolerance: float) -> Values:
+    """Gather independent estimates (R, P), a round at a time, until their mean is as certain as asked."""
+    drawn = next(rounds)
+    for more in rounds:
+        drawn = np.concatenate((drawn, more))
+        size = np.sqrt(np.mean(np.square(drawn.mean(axis=0))))
+        if np.sqrt(np.mean(np.square(_standard_errors(drawn)))) <= tolerance * size:
+            break
+    return drawn
+
+
+def _standard_errors(drawn: Values) -> Values:
+    if len(drawn) < 2:
+        return np.zeros(drawn.shape[1])
+    errors: Values = drawn.std(axis=0, ddof=1) / len(drawn) ** 0.5
+    return errors
+
+
+def as_attribution(
+    found: Iterable[tuple[Shares, FloatArray, FloatArray | None]], parameters: dict[str, Any]
+) -> Attribution:
     """Gather the shares of N inputs, each with its values and errors at their places, (T,) or (F,).
 
     Checks: `completeness_error` and `completeness_error_relative`, the worst of the inputs, and, where players were
@@ -78,13 +191,14 @@ def as_attribution(found: Iterable[tuple[Shares, FloatArray, FloatArray]], param
         "completeness_error": float(missed.max()),
         "completeness_error_relative": float((missed / np.maximum(differences, 1e-12)).max()),
     }
-    sampled = any(one.errors.any() for one in shares)
+    told = all(one is not None for one in errors)
+    sampled = told and any(one.errors.any() for one in shares)
     if sampled:
         size = max(float(np.mean(np.square(values))), 1e-24)
         checks["sampling_error_relative"] = (float(np.mean(np.square(errors))) / size) ** 0.5
     return Attribution(
         values=np.stack(values),
-        implementation=f"shap {shap.__version__} KernelExplainer",
+        implementation=shares[0].implementation,
         parameters=parameters | {"coalitions": [one.coalitions for one in shares]},
         checks=checks,
         base_values=np.array([one.base for one in shares], dtype=np.float32),

@@ -1,37 +1,61 @@
 """SHAP of a text: share the difference between its score and that of a text of hidden words among the words."""
 
 from collections.abc import Iterator
+from typing import Literal, get_args
 
 import numpy as np
 
-from torchglass.explainers.coalitions import Shares, as_attribution, shapley_values
+from torchglass.errors import OptionError
+from torchglass.explainers.coalitions import Asked, Shares, as_attribution, shapley_values
 from torchglass.explainers.explanation import FloatArray
 from torchglass.explainers.hiding import word_places, worth_of_words
+from torchglass.explainers.partition import owen_values
 from torchglass.explainers.problem import Attribution, Problem
 
+PARTITION_EVALUATIONS = 500
 
-def attribute(problem: Problem, *, evaluations: int | None = None) -> Attribution:
+Algorithm = Literal["auto", "exact", "kernel", "partition"]
+
+
+def attribute(
+    problem: Problem, *, algorithm: Algorithm = "auto", evaluations: int | None = None, tolerance: float = 0.05
+) -> Attribution:
     """Give each word its Shapley value in the game whose coalitions are the words that are shown.
 
     A word that is not shown is replaced by the background's token id, in its place. Values (N, T), zero at padding;
-    they add up to f(x) - f(all words hidden), the base value. Up to ten words all coalitions are asked, more words are
-    sampled twice, and the difference of the two is in `standard_errors`. Checks: see coalitions.as_attribution.
+    they add up to f(x) - f(all words hidden), the base value. "exact" asks all coalitions and "kernel" draws them in
+    rounds, whose spread is in `standard_errors`; see coalitions.py. "partition" gives Owen values of the text's halves
+    and theirs: fewer evaluations for a long text, but a word is judged only beside its neighbours. Checks: see
+    coalitions.as_attribution.
 
     Args:
-        evaluations: coalitions to ask of a text of more than ten words; None for twice 2 T + 2048.
+        algorithm: one of those; "auto" is exact up to ten words, else kernel.
+        evaluations: coalitions to ask at most about a text; None for twice 2 T + 2048, of "partition" 500.
+        tolerance: drawing stops when the standard error, relative to the values' size, is within it; 0 to draw all.
 
     Raises:
-        OptionError: evaluations are fewer than sampling needs.
+        OptionError: an option has a value that it cannot take.
 
     Source: Lundberg and Lee 2017 (arXiv 1705.07874), through shap.
     """
+    if algorithm not in get_args(Algorithm):
+        raise OptionError(f"algorithm is {algorithm!r}: choose one of {', '.join(get_args(Algorithm))}")
 
-    def each() -> Iterator[tuple[Shares, FloatArray, FloatArray]]:
+    def share(i: int, words: int) -> Shares:
+        worth = worth_of_words(problem, i)
+        if algorithm == "partition":
+            return owen_values(worth, words, PARTITION_EVALUATIONS if evaluations is None else evaluations)
+        return shapley_values(worth, words, Asked(algorithm, evaluations, tolerance, seed=problem.seed))
+
+    def each() -> Iterator[tuple[Shares, FloatArray, FloatArray | None]]:
         for i, text in enumerate(problem.inputs):
             places = word_places(problem, i).cpu().numpy()
-            shares = shapley_values(worth_of_words(problem, i), len(places), evaluations)
+            shares = share(i, len(places))
             values, errors = np.zeros((2, len(text)), dtype=np.float32)
-            values[places], errors[places] = shares.values, shares.errors
-            yield shares, values, errors
+            values[places] = shares.values
+            if shares.errors is not None:
+                errors[places] = shares.errors
+            yield shares, values, None if shares.errors is None else errors
 
-    return as_attribution(each(), {"evaluations": evaluations, "background": problem.background_name})
+    parameters = {"algorithm": algorithm, "evaluations": evaluations, "background": problem.background_name}
+    return as_attribution(each(), parameters)
