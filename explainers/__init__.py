@@ -10,11 +10,15 @@ from torchglass.explainers.explanation import Explanation
 from torchglass.explainers.registry import method_names
 
 if TYPE_CHECKING:
+    from torchglass.explainers.changes import Erase, Paste, Replace, SetColumn
     from torchglass.explainers.evaluation.front_door import evaluate
     from torchglass.explainers.evaluation.registry import metric_names
     from torchglass.explainers.evaluation.scores import Scores
     from torchglass.explainers.front_door import explain
+    from torchglass.explainers.outcomes import Outcome, what_if
     from torchglass.explainers.probes import Probes
+    from torchglass.explainers.shortcuts.search import find_shortcuts
+    from torchglass.explainers.shortcuts.suspect import Suspect
 
 _HOME = {
     "evaluate": "evaluation.front_door",
@@ -22,9 +26,33 @@ _HOME = {
     "Scores": "evaluation.scores",
     "explain": "front_door",
     "Probes": "probes",
+    "find_shortcuts": "shortcuts.search",
+    "Suspect": "shortcuts.suspect",
+    "what_if": "outcomes",
+    "Outcome": "outcomes",
+    "Erase": "changes",
+    "Paste": "changes",
+    "Replace": "changes",
+    "SetColumn": "changes",
 }
 
-__all__ = ["Explanation", "Probes", "Scores", "evaluate", "explain", "method_names", "metric_names"]
+__all__ = [
+    "Erase",
+    "Explanation",
+    "Outcome",
+    "Paste",
+    "Probes",
+    "Replace",
+    "Scores",
+    "SetColumn",
+    "Suspect",
+    "evaluate",
+    "explain",
+    "find_shortcuts",
+    "method_names",
+    "metric_names",
+    "what_if",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torchglass.bridges.summary_writer import SummaryWriter
-    from torchglass.explainers import Explanation, Probes, Scores, evaluate, explain
+    from torchglass.explainers import (
+        Erase,
+        Explanation,
+        Paste,
+        Probes,
+        Replace,
+        Scores,
+        SetColumn,
+        evaluate,
+        explain,
+        find_shortcuts,
+        what_if,
+    )
     from torchglass.instrumentation import Run, attach, every, start
     from torchglass.report import export_report
     from torchglass.store import open_store
@@ -23,15 +35,25 @@ _HOME = {
     "evaluate": "torchglass.explainers",
     "Scores": "torchglass.explainers",
     "Probes": "torchglass.explainers",
+    "find_shortcuts": "torchglass.explainers",
+    "what_if": "torchglass.explainers",
+    "Erase": "torchglass.explainers",
+    "Paste": "torchglass.explainers",
+    "Replace": "torchglass.explainers",
+    "SetColumn": "torchglass.explainers",
     "Explanation": "torchglass.explainers",
     "export_report": "torchglass.report",
 }
 
 __all__ = [
+    "Erase",
     "Explanation",
+    "Paste",
     "Probes",
+    "Replace",
     "Run",
     "Scores",
+    "SetColumn",
     "SummaryWriter",
     "__version__",
     "attach",
@@ -39,8 +61,10 @@ __all__ = [
     "every",
     "explain",
     "export_report",
+    "find_shortcuts",
     "open_store",
     "start",
+    "what_if",
 ]
 
 

@@ -1,0 +1,1 @@
+"""Spots that a classifier judges pictures by: found by grouping maps, confirmed by changing pictures."""
