@@ -147,7 +147,7 @@ class ProbeTurns:
         self._taken += 1
         cost = self._monotonic() - began
         self._seconds += cost
-        self._rests_until = self._monotonic() + cost / self._budget
+        self._rests_until = self._monotonic() + cost * (1 / self._budget - 1)
 
     def _keep(self, frames: Sequence[Frame], step: int, when: float) -> None:
         for frame in frames:
