@@ -13,6 +13,8 @@ TOLERANCE = 1e-3
 """Miss of the sum, as a share of the difference to share, below which a path counts as finely enough cut."""
 FINEST = 1e-6
 """Miss that rounding may leave, relative to the scores themselves."""
+COARSEST = 16
+"""Fewest points that a path may be asked to take."""
 IMPLEMENTATION = f"captum {captum.__version__} IntegratedGradients"
 
 
@@ -42,52 +44,46 @@ def integrate(
 ) -> Integral:
     """Attribute score(end) - score(start) to the numbers of each end (N, ...), by Gauss-Legendre quadrature.
 
-    A path that misses its difference is cut twice as finely again, until it adds up or took `steps` points.
-    `beside` goes to the model as a second argument, row by row. `per_pass` bounds the inputs of one forward pass.
+    All paths are cut alike; those that miss their difference are cut twice as finely again, together, until they add
+    up or took `steps` points. `beside` goes to the model as a second argument, row by row. `per_pass` bounds the inputs
+    of one forward pass.
 
     Raises:
         OptionError: steps are too few.
     """
     if steps < COARSEST:
         raise OptionError(f"steps is {steps}: give at least {COARSEST}")
-    found = [
-        _one(model, starts[i : i + 1], ends[i : i + 1], targets[i : i + 1], _row(beside, i), steps, per_pass)
-        for i in range(len(ends))
-    ]
-    return Integral(
-        torch.cat([one.values for one in found]),
-        torch.cat([one.base for one in found]),
-        torch.cat([one.miss for one in found]),
-        max(one.steps for one in found),
-    )
-
-
-COARSEST = 16
-
-
-def _one(
-    model: nn.Module, start: Tensor, end: Tensor, target: Tensor, beside: Tensor | None, most: int, per_pass: int
-) -> Integral:
-    more = () if beside is None else (beside,)
-    with torch.no_grad():
-        base, output = (model(point, *more).gather(1, target[:, None])[:, 0].double() for point in (start, end))
-    allowed = torch.maximum(TOLERANCE * (output - base).abs(), FINEST * (output.abs() + base.abs()))
-    steps = min(4 * COARSEST, most)
+    base, outputs = (_scored(model, points, targets, beside, per_pass) for points in (starts, ends))
+    difference = outputs - base
+    allowed = torch.maximum(TOLERANCE * difference.abs(), FINEST * (outputs.abs() + base.abs()))
+    values = torch.empty_like(ends)
+    miss = torch.full_like(base, torch.inf)
     method = IntegratedGradients(model)
+    cut = min(4 * COARSEST, steps)
+    left = torch.arange(len(ends), device=ends.device)
     while True:
-        values = method.attribute(
-            end,
-            baselines=start,
-            target=target,
-            additional_forward_args=more or None,
-            n_steps=steps,
-            internal_batch_size=per_pass,
-        ).detach()
-        miss = (values.double().flatten(1).sum(1) - (output - base)).abs()
-        if steps >= most or bool(miss <= allowed):
-            return Integral(values.float(), base, miss, steps)
-        steps = min(2 * steps, most)
+        for rows in torch.split(left, per_pass):
+            found = method.attribute(
+                ends[rows],
+                baselines=starts[rows],
+                target=targets[rows],
+                additional_forward_args=None if beside is None else (beside[rows],),
+                n_steps=cut,
+                internal_batch_size=per_pass,
+            ).detach()
+            values[rows] = found.float()
+            miss[rows] = (found.double().flatten(1).sum(1) - difference[rows]).abs()
+        left = left[miss[left] > allowed[left]]
+        if cut >= steps or len(left) == 0:
+            return Integral(values, base, miss, cut)
+        cut = min(2 * cut, steps)
 
 
-def _row(beside: Tensor | None, i: int) -> Tensor | None:
-    return None if beside is None else beside[i : i + 1]
+def _scored(model: nn.Module, points: Tensor, targets: Tensor, beside: Tensor | None, per_pass: int) -> Tensor:
+    """Score each point's target, (N,) in double precision."""
+    found = []
+    with torch.no_grad():
+        for rows in torch.split(torch.arange(len(points), device=points.device), per_pass):
+            more = () if beside is None else (beside[rows],)
+            found.append(model(points[rows], *more).gather(1, targets[rows, None])[:, 0].double())
+    return torch.cat(found)

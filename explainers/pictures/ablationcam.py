@@ -47,8 +47,10 @@ def _scores_without(problem: Problem, choice: LayerChoice, maps: int) -> Tensor:
     """Score each picture without each of the layer's maps, (N, K): every pair is a picture, whoever it belongs to."""
     layer = problem.model.network.get_submodule(choice.name)
     last = _calls(problem, layer) - 1
+    count = len(problem.inputs) * maps
 
     def without(start: int, end: int) -> Tensor:
+        problem.pace.tell(start, count)
         pair = torch.arange(start, end, device=problem.inputs.device)
         handle = layer.register_forward_hook(_without(pair % maps, choice, last))
         try:
@@ -57,8 +59,7 @@ def _scores_without(problem: Problem, choice: LayerChoice, maps: int) -> Tensor:
             handle.remove()
         return table.gather(1, problem.targets[pair // maps, None])[:, 0]
 
-    count, per_pass = len(problem.inputs) * maps, inputs_per_pass(problem.inputs[0])
-    return in_passes(problem.model, count, per_pass, without).reshape(-1, maps)
+    return in_passes(problem.model, count, inputs_per_pass(problem.inputs[0]), without).reshape(-1, maps)
 
 
 def _calls(problem: Problem, layer: nn.Module) -> int:
