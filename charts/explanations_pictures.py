@@ -14,7 +14,7 @@ from torchglass.charts.explanations_words import Explained, heading, title
 from torchglass.charts.pictures import png_data_uri, resized, rgb
 from torchglass.charts.text import plot_text, wrapped
 from torchglass.charts.theme import DIVERGING, SEQUENTIAL, Picture, colorscale, empty_figure, new_figure, paint
-from torchglass.charts.trust import trust_text
+from torchglass.charts.trust import MOST_CHARACTERS, trust_text
 from torchglass.charts.units import number
 from torchglass.store.records import Floats
 
@@ -176,7 +176,7 @@ def _draw_row(figure: go.Figure, row: int, panel: MethodPanel, picture: Picture)
 
 
 def _trust(panel: MethodPanel) -> str:
-    return wrapped(plot_text(panel.trust, 400), TRUST_CHARACTERS)
+    return wrapped(plot_text(panel.trust, MOST_CHARACTERS), TRUST_CHARACTERS)
 
 
 def _x_of(row: int, column: int) -> str:

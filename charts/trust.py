@@ -11,17 +11,27 @@ LOOSE_COMPLETENESS = 0.05  # attributions off by more than 5 % of what they shou
 FINEST = 1e-4  # what is smaller is rounding
 NEGATIVE_ACTIVATIONS = 0.3  # of a layer's mass: Grad-CAM reads an activation as "found here", which needs a ReLU
 WEAK_SURROGATE = 0.5  # a surrogate that explains less than half of the variance describes something else
+ALIKE = 0.5  # rank correlation with the map of a model of random weights, from which on the map shows the input
+MOST_CHARACTERS = 800  # of all sentences together
+
+_PARTS = {"pictures": "hottest pixels", "text": "strongest words", "table": "strongest columns"}
 
 
 def trust_text(meta: Mapping[str, Any]) -> str:
     """Checks, then cost: "Adds up to the output within 0.1 %. 500 evaluations, 0.8 s." Not yet escaped."""
-    checks = meta.get("checks") or {}
+    checks, scores, kind = meta.get("checks") or {}, meta.get("scores") or {}, str(meta.get("kind", "pictures"))
     said = [
-        sentence
-        for sentence in (_completeness(checks), _sampling(checks), _surrogate(checks), _positive(checks))
-        if sentence is not None
-    ] or ["No numerical check exists for this method."]
-    located = _located(checks, str(meta.get("kind", "pictures")))
+        _completeness(checks),
+        _sampling(checks),
+        _surrogate(checks),
+        _positive(checks),
+        _hiding(meta, scores, kind),
+        _showing(meta, scores),
+        _randomised(scores),
+        _moved(scores),
+    ]
+    said = [sentence for sentence in said if sentence is not None] or ["No numerical check exists for this method."]
+    located = _located(meta, checks, scores, kind)
     return " ".join([*said, *([located] if located else []), _cost(meta)]).strip()
 
 
@@ -61,14 +71,62 @@ def _sampling(checks: Mapping[str, Any]) -> str | None:
     return None if share is None else f"Sampling leaves ±{number(float(f'{100 * max(share, FINEST):.2g}'))} %."
 
 
-def _located(checks: Mapping[str, Any], kind: str) -> str | None:
+def _hiding(meta: Mapping[str, Any], scores: Mapping[str, Any], kind: str) -> str | None:
+    """What is left of the class, on average, while more and more is hidden in the order of the map."""
+    left, chance = _figure(scores, "deletion"), _baseline(meta, "random", "deletion")
+    if left is None:
+        return None
+    of = " of the effect on average" if meta.get("output_space") == "value" else " probability on average"
+    what = f"iding its {_PARTS.get(kind, 'strongest parts')} first leaves {_percent(left)}{of}"
+    doubt = "No better than chance: h" if chance is not None and left >= chance else "H"
+    return f"{doubt}{what}{_beside(meta, 'deletion')}."
+
+
+def _showing(meta: Mapping[str, Any], scores: Mapping[str, Any]) -> str | None:
+    back = _figure(scores, "insertion")
+    return None if back is None else f"Showing them first restores {_percent(back)}{_beside(meta, 'insertion')}."
+
+
+def _randomised(scores: Mapping[str, Any]) -> str | None:
+    alike = _figure(scores, "randomisation")
+    if alike is None:
+        return None
+    figure = f"(rank correlation {number(round(alike, 2))})"
+    if alike >= ALIKE:
+        return f"Doubtful: with random weights it stays alike {figure}, so it shows the input."
+    return f"With random weights it changes {figure}."
+
+
+def _moved(scores: Mapping[str, Any]) -> str | None:
+    share = _figure(scores, "sensitivity")
+    return None if share is None else f"Noise too small to see moves it by up to {_percent(share)}."
+
+
+def _located(meta: Mapping[str, Any], checks: Mapping[str, Any], scores: Mapping[str, Any], kind: str) -> str | None:
     """How much of what speaks for the class lies where the truth is; by chance it would be the truth's own share."""
     share, area = _figure(checks, "truth_share"), _figure(checks, "truth_area")
     if share is None or area is None:
         return None
     whole = "words" if kind == "text" else "picture"
     found = f"{100 * share:.0f} % of what speaks for the class"
-    return f"{found} lies on what decides it, {100 * area:.0f} % of the {whole}."
+    beside = _beside(meta, "relevance_mass") if "relevance_mass" in scores else ""
+    return f"{found} lies on what decides it{beside}, {100 * area:.0f} % of the {whole}."
+
+
+def _beside(meta: Mapping[str, Any], metric: str) -> str:
+    """The same figure of maps that know nothing of the model: " (random 45 %, edges 52 %)"."""
+    figures = ((name, _baseline(meta, name, metric)) for name in ("random", "edges"))
+    known = [f"{name} {_percent(figure)}" for name, figure in figures if figure is not None]
+    return f" ({', '.join(known)})" if known else ""
+
+
+def _baseline(meta: Mapping[str, Any], name: str, metric: str) -> float | None:
+    known = (meta.get("baselines") or {}).get(name)
+    return _figure(known, metric) if isinstance(known, Mapping) else None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _cost(meta: Mapping[str, Any]) -> str:

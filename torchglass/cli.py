@@ -104,6 +104,7 @@ def _explain(options: argparse.Namespace) -> int:
         layer=options.layer,
         seed=options.seed,
         weights=options.weights,
+        checks=options.checks,
     )
     for line in explain_run(options.store, request):
         print(line, flush=True)
@@ -202,6 +203,12 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--layer", help="layer for Grad-CAM (default: found)")
     explain.add_argument("--seed", type=int, default=0)
     explain.add_argument("--weights", type=Path, help="a state_dict file instead of the run's last checkpoint")
+    explain.add_argument(
+        "--checks",
+        choices=("none", "quick", "full"),
+        default="quick",
+        help="how thoroughly each explanation is judged: quick hides and shows parts, full explains again, too",
+    )
 
     report = verb("report", _report, "Write one run into one self-contained HTML file.")
     report.add_argument("run", help="name, or beginning of the uid")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torchglass.errors import OptionError
 from torchglass.explainers import Explanation, explain, method_names
 from torchglass.explainers.kinds import NAMES, Kind
+from torchglass.judging import Checks, judged
 from torchglass.store import ArtifactBlock, open_store
 from torchglass.trained_runs import Trained, load_trained
 
@@ -29,7 +30,8 @@ _CALLED: dict[Kind, str] = {"pictures": "image", "text": "text", "table": "row"}
 @dataclass(frozen=True)
 class Request:
     """What to explain: test samples by index, methods by name (none: those that suit the model), one class for all
-    (None: the predicted one of each).
+    (None: the predicted one of each). `checks` says how thoroughly each is judged: "none", "quick", which takes a few
+    large batches, or "full", which explains again, too.
     """
 
     run: str
@@ -39,6 +41,7 @@ class Request:
     layer: str | None = None
     seed: int = 0
     weights: Path | None = None
+    checks: Checks = "quick"
 
 
 def explain_run(location: str | os.PathLike[str] | None, request: Request) -> Iterator[str]:
@@ -59,10 +62,14 @@ def explain_run(location: str | os.PathLike[str] | None, request: Request) -> It
         for sample in request.samples:
             scores = _scores(trained, sample)
             _check_range("target", () if request.target is None else (request.target,), len(scores))
+            done: list[Explanation] = []
             for method in methods:
-                explanation = _explain(trained, request, sample, method)
-                store.add_artifact(trained.run.id, _to_block(trained, explanation, sample, scores))
-                yield _describe(trained, explanation, sample)
+                given = _arguments(trained, request, method)
+                explanation = _explain(trained, request, sample, method, given)
+                trust = judged(trained, explanation, sample, given, others=done, checks=request.checks)
+                store.add_artifact(trained.run.id, _to_block(trained, explanation, sample, scores, trust))
+                done.append(explanation)
+                yield _describe(trained, explanation, sample, trust)
 
 
 def _check_methods(methods: tuple[str, ...], kind: Kind) -> None:
@@ -78,20 +85,21 @@ def _check_range(what: str, given: tuple[int, ...], size: int) -> None:
             raise OptionError(f"{what} {value} is out of range: give a number from 0 to {size - 1}")
 
 
-def _explain(trained: Trained, request: Request, sample: int, method: str) -> Explanation:
+def _arguments(trained: Trained, request: Request, method: str) -> dict[str, Any]:
+    """What a method compares with and which layer it reads: those of the exhibit."""
     target = trained.exhibit.explain
-    chosen: dict[str, Any] = {}
     if trained.kind == "text":
-        chosen["layer"] = request.layer
-        chosen["background"] = int(target.baseline) or None
-    elif method == "gradcam":
-        chosen["layer"] = request.layer or _layer(trained.model, target.layer)
-    elif trained.kind == "pictures" and method == "lime":
-        chosen["background"] = target.baseline
-    else:
-        chosen["background"] = trained.inputs("background", slice(None))
+        return {"layer": request.layer, "background": int(target.baseline) or None}
+    if method == "gradcam":
+        return {"layer": request.layer or _layer(trained.model, target.layer)}
+    if trained.kind == "pictures" and method == "lime":
+        return {"background": target.baseline}
+    return {"background": trained.inputs("background", slice(None))}
+
+
+def _explain(trained: Trained, request: Request, sample: int, method: str, given: Mapping[str, Any]) -> Explanation:
     picked = trained.inputs("inputs", slice(sample, sample + 1))
-    return explain(trained.model, picked, request.target, method, kind=trained.kind, seed=request.seed, **chosen)
+    return explain(trained.model, picked, request.target, method, kind=trained.kind, seed=request.seed, **given)
 
 
 def _layer(model: nn.Module, name: str | None) -> str | None:
@@ -106,7 +114,9 @@ def _scores(trained: Trained, sample: int) -> Tensor:
     return scores.reshape(-1)
 
 
-def _to_block(trained: Trained, explanation: Explanation, sample: int, scores: Tensor) -> ArtifactBlock:
+def _to_block(
+    trained: Trained, explanation: Explanation, sample: int, scores: Tensor, trust: Mapping[str, Any]
+) -> ArtifactBlock:
     arrays, meta = explanation.to_arrays()
     if "truth" in trained.arrays:
         arrays["truth"] = trained.arrays["truth"][sample : sample + 1]
@@ -123,6 +133,7 @@ def _to_block(trained: Trained, explanation: Explanation, sample: int, scores: T
         "torch": torch.__version__,
         **_names(trained, sample),
         **_answer(trained, sample, scores),
+        **trust,
     }
     return ArtifactBlock("explanation", f"test/{sample}", trained.checkpoint.step, time.time(), meta, arrays)
 
@@ -173,11 +184,19 @@ def _answer(trained: Trained, sample: int, scores: Tensor) -> dict[str, Any]:
     return {**right, "predicted": best, "probability": probability}
 
 
-def _describe(trained: Trained, explanation: Explanation, sample: int) -> str:
+def _describe(trained: Trained, explanation: Explanation, sample: int, trust: Mapping[str, Any]) -> str:
     names = trained.form.class_names
     of = f", class {names[int(explanation.targets[0])]}" if names else ""
-    checks = ", ".join(f"{key} {value:.2g}" for key, value in explanation.checks.items())
+    checks = ", ".join([*(f"{key} {value:.2g}" for key, value in explanation.checks.items()), *_beside(trust)])
     return (
         f"test {_CALLED[trained.kind]} {sample}{of}: {explanation.method} by {explanation.implementation} "
         f"in {explanation.seconds:.2f} s" + (f" ({checks})" if checks else "")
     )
+
+
+def _beside(trust: Mapping[str, Any]) -> Iterator[str]:
+    """The figures that say most, each beside those of maps that know nothing: "deletion 0.31 (random 0.45)"."""
+    for metric in ("deletion", "insertion", "relevance_mass"):
+        if metric in trust.get("scores", {}):
+            known = (f"{name} {of[metric]:.2g}" for name, of in trust["baselines"].items() if metric in of)
+            yield f"{metric} {trust['scores'][metric]:.2g} against {', '.join(known)}"

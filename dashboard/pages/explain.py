@@ -13,6 +13,7 @@ from torchglass.charts.explanations import PartsPanel
 from torchglass.charts.explanations_words import answer, class_name, method_name
 from torchglass.charts.pictures import resized, rgb
 from torchglass.charts.text import markdown_text, plain_text
+from torchglass.charts.trust import MOST_CHARACTERS
 from torchglass.charts.units import number
 from torchglass.dashboard import job_panel, notices
 from torchglass.dashboard.figures import draw
@@ -32,8 +33,9 @@ SENTENCE_CHARACTERS = 110
 ALL_METHODS = ("gradcam", "shap", "lime")  # of a picture, where the catalogue does not know the model
 LEGEND = (
     "Red speaks for the class, or for a larger value, and blue against it; a map from blue to yellow shows evidence "
-    "for it alone. What is known to decide is outlined in green. An explanation shows what the model's score responds "
-    "to. It is not proof of a cause."
+    "for it alone. What is known to decide is outlined in green. In brackets stands what a random order and an edge "
+    "detector, which know nothing of the model, get in the same test: a map that is no better explains nothing. An "
+    "explanation shows what the model's score responds to. It is not proof of a cause."
 )
 PREDICTED = -1  # the choice of class that leaves it to the model
 
@@ -186,7 +188,7 @@ def _draw(data: ExplanationsData, key: str) -> None:
                 f"{key}-{panel.method}",
                 f"{method_name(panel.method)}: each part's share of the score",
             )
-            st.caption(markdown_text(panel.trust, 400))
+            st.caption(markdown_text(panel.trust, MOST_CHARACTERS))
 
 
 def _choose_target(found: Sequence[Artifact]) -> int:

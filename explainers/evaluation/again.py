@@ -37,9 +37,8 @@ class Again:
                 targets,
                 self._own.method,
                 kind=self._own.kind,
-                layer=self._own.layer,
                 seed=self._own.seed,
-                **self._given,
+                **{**self._given, "layer": self._own.layer},
                 **self._own.options,
             )
             self.evaluations += found.model_evaluations

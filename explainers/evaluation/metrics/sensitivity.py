@@ -27,11 +27,10 @@ def measure(case: Case) -> Measured:
     if not case.explanation.attributions.any():
         raise UndefinedError("the attributions are zero everywhere")
 
-    def explained(given: Tensor | tuple[Tensor, ...]) -> Tensor:
-        # The library hands the first inputs on as they are and moved ones as a tuple.
-        inputs = given[0] if isinstance(given, tuple) else given
+    def explained(given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        (inputs,) = given
         targets = case.targets.repeat_interleave(len(inputs) // count)
-        return torch.as_tensor(case.again(case.model.network, inputs, targets, (DRAWS + 1) * count))
+        return (torch.tensor(case.again(case.model.network, inputs, targets, (DRAWS + 1) * count)),)
 
     largest = sensitivity_max(explained, case.inputs, perturb_radius=RADIUS, n_perturb_samples=DRAWS)
     return Measured({EXPLANATION: largest.float().cpu().numpy()}, parameters={"radius": RADIUS, "draws": DRAWS})
