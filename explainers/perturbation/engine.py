@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from torchglass.explainers.perturbation.fill import Fill
 from torchglass.explainers.perturbation.half import HalfPrecision
-from torchglass.explainers.perturbation.masks import Masks
+from torchglass.explainers.perturbation.masks import Masks, Rows
 from torchglass.explainers.problem import Problem
 from torchglass.explainers.scored_model import NUMBERS_PER_TOKEN, in_passes
 
@@ -18,7 +18,8 @@ NUMBERS_PER_PASS = {"cpu": 2**18, "cuda": 2**25}
 thousands of pictures at once; a device is fed as much as its memory is likely to hold, and less once it does not."""
 
 Scores = npt.NDArray[np.float64]
-Reading = Callable[[Tensor], Tensor]
+Seen = Callable[[Rows, Tensor, Tensor], None]
+"""Given (m,) inputs' numbers, their masks (m, ...) and their scores (m,) on the device, pass by pass."""
 
 
 class Engine:
@@ -32,14 +33,17 @@ class Engine:
         if problem.kind == "pictures":
             _prefer_channels_last(problem)
 
-    def ask(self, masks: Masks, fill: Fill, tell: Callable[[int], None] | None = None) -> Scores:
+    def ask(
+        self, masks: Masks, fill: Fill, tell: Callable[[int], None] | None = None, seen: Seen | None = None
+    ) -> Scores:
         """Score the M masked inputs, (M,). `tell` hears how many masks were answered after each pass.
 
-        Masks of an input that repeat are asked once, as long as the same reference hides in them.
+        Masks of an input that repeat are asked once, as long as the same reference hides in them; those without keys
+        cannot, and `seen` is given them with their scores while they are at hand.
         """
         keys = masks.keys()
         if keys is None:
-            return self._answers(masks, fill, np.arange(len(masks.rows)), tell)
+            return self._answers(masks, fill, np.arange(len(masks.rows)), tell, seen)
         behind = np.full(len(keys), -1) if fill.drawn is None else fill.drawn
         named = list(zip(masks.rows.tolist(), behind.tolist(), keys, strict=True))
         fresh: dict[tuple[int, int, bytes], int] = {}
@@ -53,7 +57,12 @@ class Engine:
         return np.fromiter((self._known[name] for name in named), dtype=np.float64, count=len(named))
 
     def _answers(
-        self, masks: Masks, fill: Fill, asked: npt.NDArray[np.int64], tell: Callable[[int], None] | None
+        self,
+        masks: Masks,
+        fill: Fill,
+        asked: npt.NDArray[np.int64],
+        tell: Callable[[int], None] | None,
+        seen: Seen | None = None,
     ) -> Scores:
         """Score the masks of these numbers, which rise."""
         each, references = fill.each, fill.references
@@ -72,6 +81,8 @@ class Engine:
             inputs = _painted(mask, _picked(self._inputs, rows), _picked(references, behind))
             wanted = torch.as_tensor(np.array([targets[row] for row in rows]), device=inputs.device)
             column = self._half.scores(self.problem.model, inputs, wanted, rows)
+            if seen is not None:
+                seen(rows, mask, column)
             if tell is not None:
                 tell(end // each)
             return column

@@ -1,5 +1,6 @@
 """Say what stands where a part is hidden: a background input drawn for each mask, or all of them in turn."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,9 +30,12 @@ def averaged(references: Tensor) -> Fill:
     return Fill(references)
 
 
-def drawn(references: Tensor, masks: int, draw: np.random.Generator) -> Fill:
-    """Hide behind one reference for each mask, drawn anew: parts then stand among what the model has seen.
+def drawn_for_each(references: Tensor, masks: Mapping[int, int], draws: Sequence[np.random.Generator]) -> Fill:
+    """Hide behind one reference for each mask, drawn anew by its input's generator; `masks` are so many for an input.
 
-    As many masks cost as many passes, however many references there are. One reference needs no draw.
+    Parts then stand among what the model has seen, at one pass a mask, however many references there are. One
+    reference needs no draw.
     """
-    return Fill(references, None if len(references) == 1 else draw.integers(len(references), size=masks))
+    if len(references) == 1:
+        return Fill(references)
+    return Fill(references, np.concatenate([draws[row].integers(len(references), size=n) for row, n in masks.items()]))

@@ -1,25 +1,25 @@
 """LIME: a linear model of the score around one picture, whose features are segments shown or hidden."""
 
-from collections.abc import Callable
-from importlib.metadata import version
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from lime.lime_image import ImageExplanation, LimeImageExplainer
-from skimage.segmentation import slic
 from torch import Tensor
 
 from torchglass.errors import OptionError
+from torchglass.explainers.own import own_implementation
+from torchglass.explainers.perturbation.codes import by_chance, stacked
+from torchglass.explainers.perturbation.engine import Engine
+from torchglass.explainers.perturbation.fill import drawn_for_each
+from torchglass.explainers.perturbation.lime_library import library_surrogates
+from torchglass.explainers.perturbation.masks import Shown
+from torchglass.explainers.perturbation.ridge import Ridge, fitted
+from torchglass.explainers.perturbation.stopping import Watch, estimated_correlation, rounds
+from torchglass.explainers.perturbation.superpixels import check_segments, superpixels
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import inputs_per_pass, scores
 
-FEWEST_SEGMENTS = 8
-"""Below this a picture of segments says nothing; SLIC that finds fewer is replaced by a grid."""
-
-Segments = npt.NDArray[np.int64]
-Kept = npt.NDArray[np.bool_]
+FIRST_ROUND = 4
+"""Samples for each segment before the first look at the weights' errors."""
 
 
 def attribute(
@@ -30,150 +30,132 @@ def attribute(
     segmentation: Literal["slic", "grid"] = "slic",
     keep_rate: float = 0.85,
     kernel_width: float = 0.25,
+    stop_early: bool = True,
+    backend: Literal["own", "library"] = "own",
 ) -> Attribution:
     """Give each pixel the weight of its segment in a ridge regression of the score on which segments are shown.
 
     Values (N, 1, H, W): every pixel of a segment carries the segment's whole weight (the score that showing it adds),
-    so pixels do not sum to the score; base value is the surrogate's intercept, everything hidden. A hidden segment
-    shows the background, drawn anew for each sample where there are several. Checks: `surrogate_r2` (mean over the
-    pictures) and `surrogate_r2_worst` are the weighted share of the score's variance that the linear model catches, in
-    the samples that it was fitted on: low means that the weights describe little. `surrogate_error` is the worst
-    |surrogate - score| at the picture itself.
+    so pixels do not sum to the score; base value is the surrogate's intercept, everything hidden; standard errors are
+    those of the weights. A hidden segment shows the background, drawn anew for each sample where there are several.
+    Checks: `surrogate_r2` (mean over the pictures) and `surrogate_r2_worst` are the weighted share of the score's
+    variance that the linear model catches, in the samples that it was fitted on: low means that the weights describe
+    little. `surrogate_error` is the worst |surrogate - score| at the picture itself, `certainty` the worst estimated
+    correlation of the weights with those of endless sampling. `parameters["samples"]` are those taken for each picture.
 
     Args:
-        samples: masked pictures per picture; 20 per segment, twice the rule of thumb of LIME's author.
+        samples: masked pictures per picture at most; 20 per segment, twice the rule of thumb of LIME's author.
         segments: about how many; the library's own quickshift finds 1 to 4 on pictures of 28 to 64 pixels.
         segmentation: "slic" follows edges, "grid" is even squares.
         keep_rate: chance that a segment is shown. The library's 0.5 hides half of the picture, where the model has
             never been; nearer to the picture surrogates fit better: on digits R2 0.97 against 0.94, error at the
             picture 0.3 against 1.8 logits.
         kernel_width: of the weight sqrt(exp(-d^2 / width^2)) of a sample at cosine distance d.
+        stop_early: end a picture's sampling once `certainty` is 0.97.
+        backend: "own", or "library" for lime's LimeImageExplainer with its own masks: each segment shown with chance
+            0.5, a hidden one painted in its mean colour, or in the background's where that is one colour.
 
     Raises:
         OptionError: a number is out of its range.
 
-    Source: Ribeiro et al. 2016 (arXiv 1602.04938), through lime's LimeImageExplainer.
+    Source: Ribeiro et al. 2016 (arXiv 1602.04938).
     """
-    _check(samples, segments, segmentation, keep_rate, kernel_width)
-    found = []
-    for picture, target in zip(problem.inputs, problem.targets, strict=True):
-        image = np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())
+    _check(samples, segments, segmentation, keep_rate, kernel_width, backend)
+    places = {row: superpixels(picture, segments, segmentation) for row, picture in enumerate(problem.inputs)}
+    parameters: dict[str, Any] = {
+        "segments": [int(place.max()) + 1 for place in places.values()],
+        "segmentation": segmentation,
+        "keep_rate": keep_rate,
+        "kernel_width": kernel_width,
+        "background": problem.background_name,
+    }
+    if backend == "library":
+        implementation, found, changed = library_surrogates(problem, places, samples, kernel_width)
+        return _gathered(problem, places, found, implementation, parameters | changed)
+    sampling = _Sampling(places, keep_rate, kernel_width, problem)
+    sampling.run(samples, stop_early)
+    return _gathered(problem, places, sampling.found, own_implementation("LIME"), parameters | sampling.parameters)
+
+
+class _Sampling:
+    """Codes and scores of all pictures, which grow by rounds, and the surrogates of what there is."""
+
+    def __init__(self, places: dict[int, Tensor], keep_rate: float, kernel_width: float, problem: Problem) -> None:
+        self._problem, self._places = problem, places
+        self._keep_rate, self._kernel_width = keep_rate, kernel_width
+        self._parts = [int(place.max()) + 1 for place in places.values()]
         # One generator per picture: a picture's explanation does not depend on its neighbours in the batch.
-        explainer = _MaskingExplainer(keep_rate, kernel_width, np.random.RandomState(problem.seed % 2**32))
-        found.append(
-            explainer.explain_instance(
-                image,
-                _masked_scores(problem, picture, int(target), explainer.random_state),
-                labels=(0,),
-                top_labels=None,
-                hide_color=0,
-                num_samples=samples,
-                segmentation_fn=lambda image: segment(image, segments, segmentation),
-                random_seed=0,
-            )
-        )
-    r2 = [float(one.score) for one in found]
-    misses = [abs(float(one.local_pred[0]) - float(y)) for one, y in zip(found, problem.outputs, strict=True)]
+        self._draws = [np.random.default_rng(problem.seed % 2**32) for _ in places]
+        self._codes: list[Shown] = [np.ones((0, parts), dtype=np.bool_) for parts in self._parts]
+        self._scores: list[npt.NDArray[np.float64]] = [np.zeros(0) for _ in places]
+        self.found: list[Ridge] = []
+        self.parameters: dict[str, Any] = {}
+
+    def run(self, samples: int, stop_early: bool) -> None:
+        """Ask until each picture's weights are certain enough, or all samples or the time are spent."""
+        engine = Engine(self._problem)
+        watch = Watch(self._problem.pace, len(self._places), samples, stop_early)
+        fits: dict[int, Ridge] = {}
+        for count in rounds(samples, FIRST_ROUND * max(self._parts)):
+            if not watch.active:
+                break
+            codes = {row: self._drawn(row, count) for row in watch.active}
+            fill = drawn_for_each(self._problem.background, dict.fromkeys(codes, count), self._draws)
+            asked = engine.ask(stacked(codes, self._places), fill, watch.tell)
+            for row, scores in zip(codes, asked.reshape(len(codes), count), strict=True):
+                self._codes[row] = np.concatenate([self._codes[row], codes[row]])
+                self._scores[row] = np.concatenate([self._scores[row], scores])
+                fits[row] = self._fitted(row)
+            certainties = {row: estimated_correlation(fits[row].weights, fits[row].errors) for row in codes}
+            watch.round_is_over(len(asked), certainties)
+        self.found = [fits[row] for row in self._places]
+        self.parameters = {"samples": [len(scores) for scores in self._scores], "most_samples": samples}
+
+    def _drawn(self, row: int, count: int) -> Shown:
+        codes = by_chance(count, self._parts[row], self._keep_rate, self._draws[row])
+        if not len(self._codes[row]):
+            codes[0] = True  # the picture itself, as in lime
+        return codes
+
+    def _fitted(self, row: int) -> Ridge:
+        codes, scores = self._codes[row], self._scores[row]
+        distance = 1 - np.sqrt(codes.mean(axis=1))
+        return fitted(codes, scores, np.sqrt(np.exp(-np.square(distance / self._kernel_width))))
+
+
+def _gathered(
+    problem: Problem, places: dict[int, Tensor], found: list[Ridge], implementation: str, parameters: dict[str, Any]
+) -> Attribution:
+    painted = [place.cpu().numpy() for place in places.values()]
+    misses = [abs(one.whole - float(score)) for one, score in zip(found, problem.outputs, strict=True)]
+    own = all(np.isfinite(one.errors).all() for one in found)
+    certainties = [estimated_correlation(one.weights, one.errors) for one in found] if own else []
     return Attribution(
-        values=np.stack([_painted(one) for one in found])[:, None],
-        implementation=f"lime {version('lime')} LimeImageExplainer",
-        parameters={
-            "samples": samples,
-            "segments": [int(one.segments.max()) + 1 for one in found],
-            "segmentation": segmentation,
-            "keep_rate": keep_rate,
-            "kernel_width": kernel_width,
-            "background": problem.background_name,
-        },
+        values=np.stack([one.weights[place] for one, place in zip(found, painted, strict=True)]).astype(np.float32),
+        implementation=implementation,
+        parameters=parameters,
         checks={
-            "surrogate_r2": float(np.mean(r2)),
-            "surrogate_r2_worst": min(r2),
+            "surrogate_r2": float(np.mean([one.r2 for one in found])),
+            "surrogate_r2_worst": min(one.r2 for one in found),
             "surrogate_error": max(misses),
+            **({"certainty": min(certainties)} if own else {}),
         },
-        base_values=np.array([one.intercept[0] for one in found], dtype=np.float32),
+        base_values=np.array([one.intercept for one in found], dtype=np.float32),
+        standard_errors=np.stack([one.errors[place] for one, place in zip(found, painted, strict=True)]).astype(
+            np.float32
+        )
+        if own
+        else None,
     )
 
 
-def segment(image: npt.NDArray[np.float32], segments: int, segmentation: str) -> Segments:
-    """Cut a picture (H, W, C) into about so many segments, numbered 0, 1, ...: (H, W)."""
-    if segmentation == "slic":
-        span = float(np.ptp(image)) or 1.0
-        # Colours are whatever the model was trained on, so they are spread over 0..1 and not taken for RGB.
-        found = slic((image - image.min()) / span, n_segments=segments, start_label=0, convert2lab=False)
-        numbered: Segments = np.unique(found, return_inverse=True)[1].reshape(found.shape)
-        if numbered.max() + 1 >= FEWEST_SEGMENTS:
-            return numbered
-    return _grid(image.shape[0], image.shape[1], segments)
-
-
-class _MaskingExplainer(LimeImageExplainer):  # type: ignore[misc]
-    """The library's explainer with its masking replaced: any keep rate, masks handed on whole, no progress bar.
-
-    The library draws with 0.5 and copies pictures one by one in Python; the regression stays its own.
-    """
-
-    def __init__(self, keep_rate: float, kernel_width: float, random_state: np.random.RandomState) -> None:
-        super().__init__(kernel_width=kernel_width, feature_selection="none", random_state=random_state)
-        self.keep_rate = keep_rate
-
-    def data_labels(
-        self,
-        image: npt.NDArray[np.float32],
-        fudged_image: npt.NDArray[np.float32],
-        segments: Segments,
-        classifier_fn: Callable[[Kept, Segments], npt.NDArray[np.float32]],
-        num_samples: int,
-        batch_size: int = 10,
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        kept = self.random_state.random_sample((num_samples, int(segments.max()) + 1)) < self.keep_rate
-        kept[0] = True
-        return kept.astype(np.int64), classifier_fn(kept, segments)
-
-
-def _masked_scores(
-    problem: Problem, picture: Tensor, target: int, draw: np.random.RandomState
-) -> Callable[[Kept, Segments], npt.NDArray[np.float32]]:
-    def score(kept: Kept, segments: Segments) -> npt.NDArray[np.float32]:
-        device = picture.device
-        place = torch.as_tensor(segments, device=device)
-        shown = torch.as_tensor(kept, device=device)
-        fill = torch.as_tensor(draw.randint(len(problem.background), size=len(kept)), device=device)
-        per_pass = inputs_per_pass(picture)
-        column = [
-            scores(problem.model, torch.where(s[:, place][:, None], picture, problem.background[f]))[:, target]
-            for s, f in zip(torch.split(shown, per_pass), torch.split(fill, per_pass), strict=True)
-        ]
-        answer: npt.NDArray[np.float32] = torch.cat(column)[:, None].cpu().numpy()
-        return answer
-
-    return score
-
-
-def _painted(found: ImageExplanation) -> npt.NDArray[np.float32]:
-    weights = np.zeros(int(found.segments.max()) + 1, dtype=np.float32)
-    for number, weight in found.local_exp[0]:
-        weights[number] = weight
-    painted: npt.NDArray[np.float32] = weights[found.segments]
-    return painted
-
-
-def _grid(height: int, width: int, segments: int) -> Segments:
-    rows = min(height, max(1, round((segments * height / width) ** 0.5)))
-    columns = min(width, max(1, round(segments / rows)))
-    row = np.arange(height) * rows // height
-    column = np.arange(width) * columns // width
-    cells: Segments = row[:, None] * columns + column[None, :]
-    return cells
-
-
-def _check(samples: int, segments: int, segmentation: str, keep_rate: float, kernel_width: float) -> None:
-    if segments < FEWEST_SEGMENTS:
-        raise OptionError(f"segments is {segments}: give at least {FEWEST_SEGMENTS}")
+def _check(samples: int, segments: int, segmentation: str, keep_rate: float, kernel_width: float, backend: str) -> None:
+    check_segments(segments, segmentation)
     if samples < 2 * segments:
         raise OptionError(f"samples is {samples}: give at least 2 for each of the {segments} segments")
-    if segmentation not in ("slic", "grid"):
-        raise OptionError(f"segmentation is {segmentation!r}: choose 'slic' or 'grid'")
     if not 0 < keep_rate < 1:
         raise OptionError(f"keep_rate is {keep_rate}: give a chance between 0 and 1, both excluded")
     if not kernel_width > 0:
         raise OptionError(f"kernel_width is {kernel_width}: give a width above 0")
+    if backend not in ("own", "library"):
+        raise OptionError(f"backend is {backend!r}: choose 'own' or 'library'")
