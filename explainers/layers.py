@@ -35,8 +35,9 @@ def choose_layer(model: ScoredModel, pictures: Tensor, targets: Tensor, name: st
 
     Depending means a gradient that is not zero everywhere. Tokens (N, T, D) of a vision transformer count as maps where
     T is a grid of patches, with or without a class token, and where the gradient reaches the patches: after the last
-    block of one that reads its class token it does not. Poolings rank last: they only lose place. Of modules that hand
-    on one tensor (a Sequential and its last child) the innermost is named. A given name wins over the search.
+    block of one that reads its class token it does not. Poolings rank last, as they only lose place, and with them linear
+    layers, of tokens mostly the queries, keys and values that attention alone reads. Of modules that hand on one tensor
+    (a Sequential and its last child) the innermost is named. A given name wins over the search.
 
     Raises:
         ExplainError: no layer, or not the named one, has maps that the targets depend on.
@@ -48,7 +49,7 @@ def choose_layer(model: ScoredModel, pictures: Tensor, targets: Tensor, name: st
     size = (pictures.shape[2], pictures.shape[3])
     maps = {layer: output for layer, output in calls.outputs.items() if _has_places(output, calls.scores, size)}
     alive = _with_gradient(maps, calls.scores, targets[:PROBE_PICTURES], size)
-    ranked = sorted(_innermost(alive, calls.outputs), key=lambda layer: "Pool" in type(modules[layer]).__name__)
+    ranked = sorted(_innermost(alive, calls.outputs), key=lambda layer: _is_poor(modules[layer]))
     if name is None:
         if not ranked:
             raise ExplainError(
@@ -63,6 +64,10 @@ def choose_layer(model: ScoredModel, pictures: Tensor, targets: Tensor, name: st
             f"choose one of {_listed(ranked)}"
         )
     return _choice(name, ranked, calls.outputs, size)
+
+
+def _is_poor(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) or "Pool" in type(module).__name__
 
 
 def _choice(name: str, ranked: list[str], outputs: dict[str, Tensor], size: tuple[int, int]) -> LayerChoice:
