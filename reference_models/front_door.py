@@ -15,7 +15,7 @@ from torch import nn
 from torchglass.errors import DataError, OptionError, TorchglassError
 from torchglass.instrumentation import Run, attach, every
 from torchglass.instrumentation.disabled import DisabledRun
-from torchglass.reference_models.exhibit import QualityBar
+from torchglass.reference_models.exhibit import QualityBar, ReferenceModel
 from torchglass.reference_models.gallery import save_gallery
 from torchglass.reference_models.learning.initialization import initialize
 from torchglass.reference_models.learning.placement import ALONE, Placement, find_placement
@@ -25,6 +25,7 @@ from torchglass.reference_models.learning.seeding import seeded
 from torchglass.reference_models.learning.threads import cpu_threads
 from torchglass.reference_models.lesson import Epoch, Lesson, Setup, StopTraining
 from torchglass.reference_models.options import TrainingOptions
+from torchglass.reference_models.recipe import Recipe
 from torchglass.reference_models.resuming import load_resume, resume_path, save_resume
 from torchglass.reference_models.training import supervised
 from torchglass.reference_models.weights import save_weights, state_arrays, weights_path
@@ -36,6 +37,7 @@ PROFILE_EVERY, PROFILE_STEPS = 150, 3
 MAX_CHECKPOINTS = 10  # a model's growth in ten pictures; LeNet-5 then takes 2.5 MB of the store
 MAX_CHECKPOINT_BYTES = 20_000_000  # of a larger model the store keeps the last weights alone
 PATIENCE_SECONDS = 120.0  # for the store at the end: on a busy machine attach's own 10 s lose what nobody can repeat
+MakeProbes = Callable[[ReferenceModel, Lesson, Recipe], Any]  # what `attach(probes=...)` takes, or None
 SHARES = frozenset({"accuracy", "precision", "recall", "f1", "map50"})  # shown in per cent
 
 
@@ -79,11 +81,14 @@ class TrainingResult:
         return self.score is not None and self.score >= self.bar.at_least
 
 
-def train(options: TrainingOptions, watching: Callable[[Epoch], None] | None = None) -> TrainingResult:
+def train(
+    options: TrainingOptions, watching: Callable[[Epoch], None] | None = None, probes: MakeProbes | None = None
+) -> TrainingResult:
     """Train as asked and record the run; Ctrl-C ends it in good order and returns what there is, `interrupted`.
 
     With the same options on the same device the weights are equal, bit for bit on the CPU, recorded or not, in one go
-    or resumed. `watching` is told of each epoch once it is recorded, and may raise `StopTraining`.
+    or resumed. `watching` is told of each epoch once it is recorded, and may raise `StopTraining`. `probes` chooses
+    what `attach` explains on the way, None for nothing; the weights are the same with and without.
 
     Raises:
         OptionError: when the machine has no such device, the device no such precision, or a switch no meaning here.
@@ -105,7 +110,7 @@ def train(options: TrainingOptions, watching: Callable[[Epoch], None] | None = N
         before = _resumed(lesson, options, config)
         started = time.perf_counter()
         try:
-            with watch(lesson, options, config, before) as run:
+            with watch(lesson, options, config, before, probes) as run:
                 if not isinstance(run, DisabledRun):
                     run_name, store = run.name, run.store_address
                 for epoch in lesson.fit(run, done=before.epoch):
@@ -166,7 +171,9 @@ def prepare_lesson(options: TrainingOptions, precision: Precision, place: Placem
     return (exhibit.lesson or supervised)(setup)
 
 
-def watch(lesson: Lesson, options: TrainingOptions, config: dict[str, Any], before: Before) -> Run:
+def watch(
+    lesson: Lesson, options: TrainingOptions, config: dict[str, Any], before: Before, probes: MakeProbes | None = None
+) -> Run:
     """Attach torchglass to the lesson with everything that the page can show."""
     return attach(
         lesson.model,
@@ -177,6 +184,7 @@ def watch(lesson: Lesson, options: TrainingOptions, config: dict[str, Any], befo
         every=LAYERS_EVERY,
         histograms=HISTOGRAMS_EVERY,
         profile=every(PROFILE_EVERY, steps=PROFILE_STEPS),
+        probes=None if probes is None else probes(options.exhibit, lesson, options.recipe),
         resume=options.run_name if options.resume else None,
         resume_step=before.step if options.resume else None,
         mode=options.mode,

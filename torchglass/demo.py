@@ -14,6 +14,7 @@ from pathlib import Path
 
 from torchglass.errors import OptionError
 from torchglass.explaining import Request, explain_run
+from torchglass.probing import reference_probes
 from torchglass.reference_models import TrainingOptions, train
 from torchglass.report import export_report
 from torchglass.store import Run, Store, open_store
@@ -39,7 +40,7 @@ def run_demo(location: str | None, report: Path, *, serve: bool, port: int, devi
             print(f"{run.name} is already trained; `torchglass train {MODEL}` trains another.", flush=True)
         if run is None:
             return EXIT_INTERRUPTED
-        if not store.artifacts(run.id, kind="explanation"):
+        if not store.artifacts(run.id, kind="explanation", key=f"test/{SAMPLES[0]}"):
             _explain(store, run)
         written = export_report(store, run.name, report)
         print(f"Report: {written.absolute()} ({written.stat().st_size / 1e6:.1f} MB)", flush=True)
@@ -64,7 +65,8 @@ def _finished_run(store: Store) -> Run | None:
 
 def _train(store: Store, device: str) -> None:
     print(f"Training {MODEL} with torchglass attached ...", flush=True)
-    result = train(TrainingOptions(model=MODEL, store=store.location.address, run=RUN_NAME, device=device))
+    options = TrainingOptions(model=MODEL, store=store.location.address, run=RUN_NAME, device=device)
+    result = train(options, probes=reference_probes)
     if not result.interrupted and result.epochs:
         print(f"{result.told.capitalize()} in {result.seconds:.1f} s on {result.device}.", flush=True)
 

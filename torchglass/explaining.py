@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from torchglass.errors import OptionError
 from torchglass.explainers import Explanation, explain, method_names
 from torchglass.explainers.kinds import NAMES, Kind
 from torchglass.judging import Checks, judged
-from torchglass.store import ArtifactBlock, open_store
-from torchglass.trained_runs import Trained, load_trained
+from torchglass.store import ArtifactBlock, Store, open_store
+from torchglass.trained_runs import Trained, at_checkpoints, load_trained
 
 _CALLED: dict[Kind, str] = {"pictures": "image", "text": "text", "table": "row"}
 
@@ -31,7 +31,9 @@ _CALLED: dict[Kind, str] = {"pictures": "image", "text": "text", "table": "row"}
 class Request:
     """What to explain: test samples by index, methods by name (none: those that suit the model), one class for all
     (None: the predicted one of each). `checks` says how thoroughly each is judged: "none", "quick", which takes a few
-    large batches, or "full", which explains again, too.
+    large batches, or "full", which explains again, too. `checkpoints` of the run's are explained, evenly spaced, the
+    last one among them; None is all. Where there are several the class is the one that the last predicts, and only the
+    last one's explanations are judged.
     """
 
     run: str
@@ -42,16 +44,20 @@ class Request:
     seed: int = 0
     weights: Path | None = None
     checks: Checks = "quick"
+    checkpoints: int | None = 1
 
 
 def explain_run(location: str | os.PathLike[str] | None, request: Request) -> Iterator[str]:
     """Explain each sample with each method, store each explanation as it is done, and yield a line about it.
 
     Raises:
-        OptionError: a method that there is not or not for this model, or a sample or class out of range.
+        OptionError: a method that there is not or not for this model, a sample or class out of range, or weights of a
+            file together with several checkpoints.
         NoStoreError: there is no store.
         RunNotFoundError: no such run, or it kept no checkpoint of a reference model, or no samples.
     """
+    if request.weights is not None and request.checkpoints != 1:
+        raise OptionError("weights of a file are given and several checkpoints are asked for: choose one of them")
     with open_store(location, read_only=True):
         pass  # of a mistyped address no store is made
     with open_store(location) as store:
@@ -59,17 +65,36 @@ def explain_run(location: str | os.PathLike[str] | None, request: Request) -> It
         methods = request.methods or trained.exhibit.explain.methods
         _check_methods(methods, trained.kind)
         _check_range("sample", request.samples, len(trained.arrays["inputs"]))
-        for sample in request.samples:
-            scores = _scores(trained, sample)
-            _check_range("target", () if request.target is None else (request.target,), len(scores))
-            done: list[Explanation] = []
-            for method in methods:
-                given = _arguments(trained, request, method)
-                explanation = _explain(trained, request, sample, method, given)
-                trust = judged(trained, explanation, sample, given, others=done, checks=request.checks)
-                store.add_artifact(trained.run.id, _to_block(trained, explanation, sample, scores, trust))
-                done.append(explanation)
-                yield _describe(trained, explanation, sample, trust)
+        asked = replace(request, methods=methods)
+        if request.checkpoints == 1:
+            for sample in request.samples:
+                yield from _explain_sample(store, trained, asked, sample)
+            return
+        targets = {sample: _target(trained, request, sample) for sample in request.samples}
+        for then in at_checkpoints(store, trained, request.checkpoints):
+            earlier = replace(asked, checks="none") if then is not trained else asked
+            for sample in request.samples:
+                of_last = replace(earlier, target=targets[sample])
+                yield from (
+                    f"step {then.checkpoint.step}: {line}" for line in _explain_sample(store, then, of_last, sample)
+                )
+
+
+def _explain_sample(store: Store, trained: Trained, request: Request, sample: int) -> Iterator[str]:
+    scores = _scores(trained, sample)
+    _check_range("target", () if request.target is None else (request.target,), len(scores))
+    done: list[Explanation] = []
+    for method in request.methods:
+        given = _arguments(trained, request, method)
+        explanation = _explain(trained, request, sample, method, given)
+        trust = judged(trained, explanation, sample, given, others=done, checks=request.checks)
+        store.add_artifact(trained.run.id, _to_block(trained, explanation, sample, scores, trust))
+        done.append(explanation)
+        yield _describe(trained, explanation, sample, trust)
+
+
+def _target(trained: Trained, request: Request, sample: int) -> int:
+    return int(_scores(trained, sample).argmax()) if request.target is None else request.target
 
 
 def _check_methods(methods: tuple[str, ...], kind: Kind) -> None:

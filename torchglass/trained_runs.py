@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +62,28 @@ def load_trained(store: Store, name: str, weights: Path | None = None) -> Traine
     else:
         network = blank_model(checkpoint.meta).eval()
         load_weights(weights, network)
-    model = network if exhibit.explain.scorer is None else exhibit.explain.scorer(network).eval()
+    model = _scored(exhibit, network)
     form = DataForm.from_json(samples[-1].meta["form"])
     kind: Kind = "table" if form.kind == "observations" else form.kind
     arrays, meta = store.arrays(samples[-1].id), samples[-1].meta
     return Trained(model, network, exhibit, form, kind, arrays, meta, run=run, checkpoint=checkpoint)
+
+
+def at_checkpoints(store: Store, trained: Trained, most: int | None = None) -> Iterator[Trained]:
+    """The model at so many of its run's checkpoints (None: at all), evenly spaced, in order of step; last `trained`."""
+    kept = [one for one in store.artifacts(trained.run.id, kind="checkpoint") if "model" in one.meta]
+    earlier = [one for one in kept if one.step < trained.checkpoint.step]
+    if most is not None and most <= len(earlier):
+        places = np.linspace(0, len(earlier), most).round().astype(int)[:-1]
+        earlier = [earlier[place] for place in places]
+    for checkpoint in earlier:
+        network = model_from_checkpoint(store.arrays(checkpoint.id), checkpoint.meta)
+        yield replace(trained, model=_scored(trained.exhibit, network), network=network, checkpoint=checkpoint)
+    yield trained
+
+
+def _scored(exhibit: ReferenceModel, network: nn.Module) -> nn.Module:
+    return network if exhibit.explain.scorer is None else exhibit.explain.scorer(network).eval()
 
 
 def find_checkpoint(store: Store, name: str) -> tuple[Run, Artifact]:

@@ -41,6 +41,9 @@ def add_train(verb: Verb) -> None:
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--workers", type=int, default=0, help="processes that load data")
     train.add_argument("--cache", type=Path, help="folder of downloaded and generated data sets")
+    train.add_argument(
+        "--no-probes", action="store_true", help="explain no test samples of a classifier while it trains"
+    )
     train.add_argument("--quiet", action="store_true", help="no progress bars")
     add_switches(train)
 
@@ -75,6 +78,7 @@ def train_model(options: argparse.Namespace) -> int:
     from torchglass.reference_models import TrainingOptions, train
     from torchglass.reference_models.learning.placement import find_placement
 
+    probes = _probes()
     result = train(
         TrainingOptions(
             model=options.model,
@@ -93,7 +97,8 @@ def train_model(options: argparse.Namespace) -> int:
             cache=options.cache,
             workers=options.workers,
             progress=not options.quiet,
-        )
+        ),
+        probes=None if options.no_probes else probes,
     )
     if result.interrupted:
         print(f"{result.run_name}: interrupted after {len(result.epochs)} epochs", file=sys.stderr)
@@ -105,6 +110,15 @@ def train_model(options: argparse.Namespace) -> int:
         if result.weights is not None:
             print(f"weights: {result.weights}")
     return 0
+
+
+def _probes() -> Any:
+    """What chooses the probes; None where the explainers' libraries are not installed."""
+    try:
+        from torchglass.probing import reference_probes
+    except ModuleNotFoundError:
+        return None
+    return reference_probes
 
 
 def _reader(switch: Switch) -> Callable[[str], Any]:

@@ -113,18 +113,20 @@ def test_a_disabled_run_explains_nothing_and_misuse_raises_at_once(tmp_path: Pat
     assert not store.exists()
 
 
-def test_a_network_that_diverges_is_told_of_once_and_trains_on(tmp_path: Path) -> None:
-    torch.manual_seed(0)
+def diverged(store: Path) -> None:
+    """A network whose weights are infinite after its first step."""
     model, probes = Seeing(), torchglass.Probes(pictures(1), every=1, budget=1.0)
     optimizer = torch.optim.SGD(model.parameters(), lr=math.inf)
-    with (
-        pytest.warns(RuntimeWarning, match="scores are not finite") as told,
-        torchglass.attach(model, optimizer, store=tmp_path / "s.db", probes=probes, devices=False),
-    ):
+    with torchglass.attach(model, optimizer, store=store, probes=probes, devices=False):
         for _ in range(4):
             optimizer.zero_grad()
             model(pictures(4)).square().mean().backward()
             optimizer.step()
+
+
+def test_a_network_that_diverges_is_told_of_once_and_trains_on(tmp_path: Path) -> None:
+    with pytest.warns(RuntimeWarning, match="scores are not finite") as told:
+        diverged(tmp_path / "s.db")
     assert len(told) == 1
     assert len(recorded(tmp_path / "s.db", "learning_rate")) == 4
     assert "not finite" in facts(tmp_path / "s.db")["warnings/probes gradcam"]
