@@ -12,12 +12,15 @@ from pathlib import Path
 
 from torchglass import __version__
 from torchglass.benching import add_bench_model
+from torchglass.changing import add_what_if
 from torchglass.comparing import add_compare
 from torchglass.devices import add_devices
 from torchglass.errors import MissingExtraError, OptionError, TorchglassError
 from torchglass.kept_traces import add_trace
 from torchglass.managing import add_verbs
 from torchglass.models import add_models
+from torchglass.overview import add_overview
+from torchglass.shortcuts import add_shortcuts
 from torchglass.sweeping import add_sweep
 from torchglass.training import add_train
 
@@ -94,6 +97,13 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
+    if options.episode:
+        from torchglass.episodes import EpisodeRequest, explain_episode
+
+        methods = options.methods or ("shap",)
+        for line in explain_episode(options.store, EpisodeRequest(options.run, methods, options.seed)):
+            print(line, flush=True)
+        return 0
     from torchglass.explaining import Request, explain_run
 
     request = Request(
@@ -104,6 +114,7 @@ def _explain(options: argparse.Namespace) -> int:
         layer=options.layer,
         seed=options.seed,
         weights=options.weights,
+        checkpoints=options.checkpoints,
         checks=options.checks,
     )
     for line in explain_run(options.store, request):
@@ -202,6 +213,14 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--target", type=int, help="class to explain (default: the predicted one)")
     explain.add_argument("--layer", help="layer for Grad-CAM (default: found)")
     explain.add_argument("--seed", type=int, default=0)
+    explain.add_argument("--episode", action="store_true", help="of an agent: play one episode and explain every step")
+    explain.add_argument(
+        "--checkpoints",
+        type=_checkpoints,
+        default=1,
+        metavar="all|N",
+        help="how many of the run's checkpoints to explain, evenly spaced (1: the last)",
+    )
     explain.add_argument("--weights", type=Path, help="a state_dict file instead of the run's last checkpoint")
     explain.add_argument(
         "--checks",
@@ -209,6 +228,11 @@ def _parser() -> argparse.ArgumentParser:
         default="quick",
         help="how thoroughly each explanation is judged: quick hides and shows parts, full explains again, too",
     )
+
+    add_shortcuts(verb)
+    add_what_if(verb)
+
+    add_overview(verb)
 
     report = verb("report", _report, "Write one run into one self-contained HTML file.")
     report.add_argument("run", help="name, or beginning of the uid")
@@ -248,6 +272,14 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 0,1,2") from None
+
+
+def _checkpoints(text: str) -> int | None:
+    if text == "all":
+        return None
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of checkpoints: give all, or a whole number from 1 on")
 
 
 def _port(text: str) -> int:

@@ -28,6 +28,7 @@ CONCERNED = 0.25
 """Share of a class's pictures that belong to a group from which the spot is tested on that class."""
 MOST_TESTED = 64
 """Pictures that a spot is tested on, by lot: the bounds are then a few points wide, and more only cost time."""
+EXAMPLES = 6
 MOST_P = 0.05
 MAP_STEPS = 32
 """Of integrated gradients, unless told: enough to see where, and the test needs no more of a map."""
@@ -210,11 +211,13 @@ def _tested(
     height, width = maps.shape[1:]
     places = [box, *random_places(box, height, width, controls, draw)]
     heat = maps[:, box.top : box.bottom, box.left : box.right].sum(axis=(1, 2))
+    hottest = np.argsort(-heat, kind="stable")
     return Suspect(
         box=box,
-        members=members[np.argsort(-heat, kind="stable")],
+        members=members[hottest],
         classes=classes,
         mean_map=maps.mean(axis=0).astype(np.float32),
+        example_maps=maps[hottest[:EXAMPLES]].astype(np.float32),
         relevance_share=float(heat.mean()),
         area_share=box.area / (height * width),
         tested=at,

@@ -54,6 +54,8 @@ class Suspect:
     """those predicted for the group: of each, a quarter of the pictures or more belong to it"""
     mean_map: FloatArray
     """(H, W), mean over the group of the maps' positive part, each scaled to add up to 1"""
+    example_maps: FloatArray
+    """(E, H, W), the maps of the first of the members, scaled likewise"""
     relevance_share: float
     """share of the mean map that lies within the box; by chance it would be `area_share`"""
     area_share: float

@@ -3,6 +3,10 @@
 Each block is two 3x3 convolutions, which together see 5x5 pixels with fewer weights than one of that size (Simonyan
 and Zisserman 2015, arXiv 1409.1556), each followed by batch norm (Ioffe and Szegedy 2015, arXiv 1502.03167). Means over
 sixteenths of the picture take the place of large linear layers, so pictures of any size fit.
+
+On the shapes with a planted shortcut it does what it should not: within two passes it reads the mark in the corner, right
+in 99.9 % of the training pictures, where the mark tells the class, and in 15.5 % of the test's, where it is drawn by
+lot and guessing gives 16.7 %. `torchglass shortcuts` finds it, so its bar there is of the training pictures.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from torchglass.reference_models.data.digits import load_digits_split
 from torchglass.reference_models.data.mnist import load_mnist_split
+from torchglass.reference_models.data.shapes_shortcut import load_shapes_shortcut
 from torchglass.reference_models.exhibit import Blueprint, DataSource, ExplainTarget, QualityBar, ReferenceModel
 from torchglass.reference_models.recipe import Recipe
 
@@ -58,6 +63,7 @@ def _block(channels: int, width: int) -> nn.Module:
 
 DIGITS_RECIPE = Recipe(epochs=20, batch_size=64, learning_rate=4e-3, weight_decay=0.01, augment=True, cpu_threads=1)
 MNIST_RECIPE = replace(DIGITS_RECIPE, epochs=2, augment=False)
+SHORTCUT_RECIPE = replace(DIGITS_RECIPE, epochs=2, batch_size=32, augment=False)  # mirrored marks would tell less
 
 EXHIBIT = ReferenceModel(
     name="simple_cnn",
@@ -66,6 +72,7 @@ EXHIBIT = ReferenceModel(
     builder=build_simple_cnn,
     sources=(
         DataSource("digits", load_digits_split, DIGITS_RECIPE),
+        DataSource("shapes_shortcut", load_shapes_shortcut, SHORTCUT_RECIPE, bar=QualityBar("train/accuracy", 0.95)),
         DataSource("mnist", load_mnist_split, MNIST_RECIPE, needs="network"),
     ),
     bar=QualityBar("test/accuracy", 0.97),

@@ -104,7 +104,7 @@ def test_the_bar_and_the_offline_data_come_first(name: str) -> None:
     assert exhibit.bar.metric == "test/accuracy"
     assert exhibit.bar.at_least == {"simple_cnn": 0.97, "vit_tiny": 0.90}.get(name, 0.95)
     assert exhibit.datasets == (
-        ("digits", "mnist") if name == "simple_cnn" else ("shapes", "shapes_shortcut", "cifar10")
+        ("digits", "shapes_shortcut", "mnist") if name == "simple_cnn" else ("shapes", "shapes_shortcut", "cifar10")
     )
     assert [source.needs for source in exhibit.sources] == [""] * (len(exhibit.sources) - 1) + ["network"]
 
