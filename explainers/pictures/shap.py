@@ -1,6 +1,6 @@
 """SHAP: share the difference between a picture's score and the background's among the pixels."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -10,34 +10,57 @@ from torch import Tensor
 
 from torchglass.errors import ExplainError, OptionError
 from torchglass.explainers.deep_shap import Deep, Sums, deep_shap
+from torchglass.explainers.expected_gradients import IMPLEMENTATION, expected_gradients
 from torchglass.explainers.explanation import FloatArray
+from torchglass.explainers.perturbation.kernel_shap import segment_shares
+from torchglass.explainers.perturbation.superpixels import check_segments, superpixels
 from torchglass.explainers.problem import Attribution, Problem
 from torchglass.explainers.scored_model import scores
 
 PARTITION_BACKGROUND = 8
 """Background pictures that partition averages over, the first ones: each is asked at every mask."""
+PARTITION_EVALUATIONS = 500
+GRADIENT_DRAWS = 256
 
-Algorithm = Literal["auto", "deep", "partition"]
+Algorithm = Literal["auto", "deep", "gradient", "partition", "kernel"]
 
 
-def attribute(problem: Problem, *, algorithm: Algorithm = "auto", evaluations: int = 500) -> Attribution:
-    """Give each pixel and channel its share of f(x) - E f(background); the shares add up to it.
+def attribute(
+    problem: Problem,
+    *,
+    algorithm: Algorithm = "auto",
+    evaluations: int | None = None,
+    segments: int = 50,
+    segmentation: Literal["slic", "grid"] = "slic",
+    stop_early: bool = True,
+    backend: Literal["own", "library"] = "own",
+) -> Attribution:
+    """Give each pixel its share of f(x) - E f(background); the shares add up to it.
 
     "deep" is DeepSHAP: DeepLIFT's rescale rule averaged over the background, one backward pass per reference. It adds
     up where every non-linearity is a module that shap knows, called once, with poolings that do not overlap, so it runs
-    on a rewritten copy (see canonical.py). "partition" asks the model about masked pictures only and gives Owen values
-    on nested rectangles, against the first eight background pictures; it adds up for every model, but a few hundred
-    evaluations see only coarse rectangles, and its first call in a process waits seconds for shap to be compiled.
-    "auto" takes deep where its sums prove it, and partition otherwise: `implementation` names which,
-    `parameters["fallback_reason"]` says why. shap's own check is not asked: its tolerance, 0.01 whatever the scale,
-    lets small models pass that are wrong and stops large ones that are right.
+    on a rewritten copy (see canonical.py). "gradient" is expected gradients, which adds up on average only. "partition"
+    asks the model about masked pictures only and gives Owen values on nested rectangles, against the first eight
+    background pictures; it adds up for every model, but a few hundred evaluations see only coarse rectangles, and its
+    first call in a process waits seconds for shap to be compiled. "kernel" gives the Shapley values of superpixels,
+    each spread evenly over its pixels; it adds up by construction, which therefore proves nothing. "auto" takes deep
+    where its sums prove it, and partition otherwise: `implementation` names which, `parameters["fallback_reason"]` says
+    why. shap's own check is not asked: its tolerance, 0.01 whatever the scale, lets small models pass that are wrong
+    and stops large ones that are right.
 
-    Values (N, C, H, W), base value E f(background). Checks: `completeness_error`, the worst |sum - difference| in score
-    units, and `completeness_error_relative`, the worst as a share of the difference.
+    Values (N, C, H, W), of kernel (N, 1, H, W); base value E f(background). Checks: `completeness_error`, the worst
+    |sum - difference| in score units, and `completeness_error_relative`, the worst as a share of the difference; of
+    kernel also `certainty`, the worst estimated correlation with what endless sampling would give.
 
     Args:
-        algorithm: "auto", "deep" (kept even where it does not add up) or "partition".
-        evaluations: masks that partition may ask about per picture; each costs one picture per background picture.
+        algorithm: "auto", "deep" (kept even where it does not add up), "gradient", "partition" or "kernel".
+        evaluations: masks to ask per picture at most; None for 500 of partition, each of which costs one picture per
+            background picture, 256 of gradient, 2 P + 2048 of kernel with P segments, each of which costs one picture,
+            or one per background picture, eight at most, where they reach all 2^P coalitions: the values are then exact.
+        segments: of kernel, about how many.
+        segmentation: of kernel: "slic" follows edges, "grid" is even squares.
+        stop_early: end kernel's drawing for a picture once `certainty` is 0.97.
+        backend: of kernel: "own", or "library" for shap's KernelExplainer without its choice of ten features.
 
     Raises:
         ExplainError: deep was asked for by name and shap cannot run it on this model.
@@ -45,10 +68,22 @@ def attribute(problem: Problem, *, algorithm: Algorithm = "auto", evaluations: i
 
     Source: Lundberg and Lee 2017 (arXiv 1705.07874), Shrikumar et al. 2017 (arXiv 1704.02685), through shap.
     """
-    if algorithm not in ("auto", "deep", "partition"):
-        raise OptionError(f"algorithm is {algorithm!r}: choose 'auto', 'deep' or 'partition'")
-    if evaluations < 2:
+    if algorithm not in get_args(Algorithm):
+        raise OptionError(f"algorithm is {algorithm!r}: choose one of {', '.join(get_args(Algorithm))}")
+    if evaluations is not None and evaluations < 2:
         raise OptionError(f"evaluations is {evaluations}: give at least 2, for the picture and the background")
+    if backend not in ("own", "library"):
+        raise OptionError(f"backend is {backend!r}: choose 'own' or 'library'")
+    if algorithm == "gradient":
+        return _gradient(problem, GRADIENT_DRAWS if evaluations is None else evaluations)
+    if algorithm == "kernel":
+        check_segments(segments, segmentation)
+        places = {row: superpixels(picture, segments, segmentation) for row, picture in enumerate(problem.inputs)}
+        return _kernel(problem, places, segmentation, evaluations, stop_early, backend)
+    return _deep_or_partition(problem, algorithm, PARTITION_EVALUATIONS if evaluations is None else evaluations)
+
+
+def _deep_or_partition(problem: Problem, algorithm: str, evaluations: int) -> Attribution:
     sums = Sums.wanted(problem, problem.background)
     deep = Deep(None, None) if algorithm == "partition" else deep_shap(problem, sums)
     if algorithm == "deep" and deep.values is None:
@@ -70,6 +105,61 @@ def attribute(problem: Problem, *, algorithm: Algorithm = "auto", evaluations: i
         checks=sums.checks(values),
         base_values=sums.base.astype(np.float32),
     )
+
+
+def _gradient(problem: Problem, draws: int) -> Attribution:
+    sums = Sums.wanted(problem, problem.background)
+    found = expected_gradients(problem, draws)
+    return Attribution(
+        values=found.values,
+        implementation=IMPLEMENTATION,
+        parameters={"algorithm": "gradient", "evaluations": draws, "background": problem.background_name},
+        checks=sums.checks(found.values),
+        base_values=sums.base.astype(np.float32),
+        standard_errors=found.errors,
+    )
+
+
+def _kernel(
+    problem: Problem,
+    places: dict[int, Tensor],
+    segmentation: str,
+    evaluations: int | None,
+    stop_early: bool,
+    backend: str,
+) -> Attribution:
+    shares = segment_shares(problem, places, evaluations, stop_early, backend)
+    painted = [place.cpu().numpy() for place in places.values()]
+    values = np.stack([_spread(one, place) for one, place in zip(shares.values, painted, strict=True)])
+    missed = np.abs(values.sum(axis=(1, 2, 3), dtype=np.float64) - (_numpy(problem.outputs) - shares.base))
+    difference = np.maximum(np.abs(_numpy(problem.outputs) - shares.base), 1e-12)
+    errors = shares.errors and np.stack(
+        [_spread(one, place) for one, place in zip(shares.errors, painted, strict=True)]
+    )
+    return Attribution(
+        values=values,
+        implementation=shares.implementation,
+        parameters={
+            "algorithm": "kernel",
+            "segments": [len(one) for one in shares.values],
+            "segmentation": segmentation,
+            "background": problem.background_name,
+            **shares.parameters,
+        },
+        checks={
+            "completeness_error": float(missed.max()),
+            "completeness_error_relative": float((missed / difference).max()),
+            **({} if shares.certainty is None else {"certainty": shares.certainty}),
+        },
+        base_values=shares.base.astype(np.float32),
+        standard_errors=errors if errors is not None and errors.any() else None,
+    )
+
+
+def _spread(shares: npt.NDArray[np.float64], place: npt.NDArray[np.int64]) -> FloatArray:
+    """Spread each segment's share evenly over its pixels: (1, H, W), which adds up to the sum of the shares."""
+    spread: FloatArray = (shares / np.bincount(place.ravel()))[place].astype(np.float32)
+    return spread
 
 
 class _BackgroundMasker:
