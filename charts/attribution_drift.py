@@ -14,7 +14,7 @@ from torchglass.charts.text import plot_text
 from torchglass.charts.theme import PALETTE, empty_figure, new_figure
 from torchglass.store.records import Floats, Integers, Points
 
-HEIGHT = 330  # px
+HEIGHT = 360  # px
 SPLITS = ("validation", "val", "valid", "eval", "test")  # the first that a run has is drawn
 SCORES = ("accuracy", "acc", "f1", "map50", "r2", "return", "loss")
 
@@ -50,9 +50,9 @@ def drift_data(
     """Take the drift from look to look as it was recorded, and each step's distance to the last one."""
     lines = []
     if drift is not None and len(drift.steps):
-        lines.append(Line("to the look before", drift.steps, drift.values))
+        lines.append(Line("drift from the look before", drift.steps, drift.values))
     if len(to_last[0]) > 1:
-        lines.append(Line("to the newest", np.array(to_last[0], np.int64), to_last[1]))
+        lines.append(Line("distance to the newest", np.array(to_last[0], np.int64), to_last[1]))
     good = None
     if goodness is not None and len(goodness[1].steps):
         good = Line(goodness[0], goodness[1].steps, goodness[1].values)
@@ -71,7 +71,7 @@ def drift_figure(data: DriftData, *, dark: bool = False) -> go.Figure:
         figure.update_yaxes(title_text=plot_text(data.goodness.name, 30), row=1)
     for line, color in zip(data.lines, PALETTE, strict=False):
         _draw(figure, line, rows, color)
-    figure.update_yaxes(title_text="1 - rank correlation", rangemode="tozero", row=rows)
+    figure.update_yaxes(title_text="drift", rangemode="tozero", row=rows)
     figure.update_xaxes(title_text="step", row=rows)
     return figure
 

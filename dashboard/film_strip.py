@@ -7,16 +7,11 @@ import streamlit as st
 from torchglass.charts.attribution_drift import drift_figure
 from torchglass.charts.explanations_words import method_name
 from torchglass.charts.film_strip_figures import film_strip_figures
-from torchglass.charts.over_training import GROUPS, OverTraining, methods_over_training, read_over_training
+from torchglass.charts.over_training import GROUPS, LEGEND, OverTraining, methods_over_training, read_over_training
 from torchglass.charts.text import markdown_text
 from torchglass.charts.units import number
 from torchglass.dashboard.figures import draw
 from torchglass.store import Run, Store
-
-LEGEND = (
-    "All maps share one colour scale, so a map that grows also looks it. Drift is 1 minus the rank correlation of two "
-    "maps: 0 the same order of places, 1 no relation. A map that still moves while the score stands is not yet settled."
-)
 
 
 def show(store: Store, run: Run, sample: int) -> None:
@@ -55,7 +50,7 @@ def _choose_method(methods: tuple[str, ...], group: str) -> str:
 def _draw(read: OverTraining, key: str) -> None:
     name, strip = method_name(read.method), read.strip
     largest = number(float(f"{strip.limit:.2g}"))
-    st.caption(markdown_text(f"{GROUPS[read.group]}. {name}, raw values up to {largest} in units of the score.", 200))
+    st.caption(markdown_text(f"{GROUPS[read.group]}. {name}, raw values up to {largest}.", 200))
     alt = f"{name} of each input at several steps, in one colour scale"
     if strip.kind == "pictures":
         draw(lambda dark: film_strip_figures(strip, dark=dark)[0], key, alt)

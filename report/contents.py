@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from torchglass.analysis.ranks import read_ranks
@@ -28,6 +29,7 @@ from torchglass.charts import (
 )
 from torchglass.charts.gradient_flow import LayerQuantity
 from torchglass.charts.memory import MemoryData, memory_data, read_memory
+from torchglass.charts.over_training import OverTraining, is_probe, methods_over_training, read_over_training
 from torchglass.charts.ranks import RanksData, ranks_data
 from torchglass.charts.variants import ARTIFACT_KIND, Mode, VariantsData, variants_data
 from torchglass.charts.work_done import work_notes
@@ -40,6 +42,7 @@ MAX_POINTS = 1000
 MAX_CURVE_CHARTS = 40
 MAX_HISTOGRAMS = 40
 MAX_EXPLAINED = 24
+MAX_STRIPS = 6
 
 SMOOTHING = 0.6
 SMOOTH_FROM = 100  # an average over a few evaluations hides what little there is
@@ -90,6 +93,7 @@ class Contents:
     variants: tuple[VariantsData, ...]
     judged: Judged
     explanations: tuple[ExplanationsData, ...]
+    over_training: tuple[OverTraining, ...]
     left_out: Mapping[str, str]
 
     @property
@@ -106,7 +110,8 @@ def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
     keys = store.histogram_keys(run.id)
     layers = read_series(store, run.id, kind="layer", max_points=MAX_POINTS)
     ranks = read_ranks(store, run.id)
-    samples = _latest_explanations(store.artifacts(run.id, kind="explanation"))
+    explained = store.artifacts(run.id, kind="explanation")
+    samples = _latest_explanations([artifact for artifact in explained if not is_probe(artifact)])
     return Contents(
         run=run,
         written_at=written_at,
@@ -135,6 +140,7 @@ def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
         variants=_variants(store.artifacts(run.id, kind=ARTIFACT_KIND)),
         judged=read_judged(store, run, facts),
         explanations=tuple(_explain(store, artifacts) for artifacts in samples[-MAX_EXPLAINED:]),
+        over_training=tuple(_over_training(store, run, explained)),
         left_out=_left_out(len(groups), len(keys), len(samples)),
     )
 
@@ -153,6 +159,8 @@ def _groups(records: Sequence[Recorded]) -> dict[str, list[Recorded]]:
         parts = record.series.key.split("/")
         if parts[0] in SPLITS and len(parts) > 1:
             parts = parts[1:]
+        if parts[0] == "explanation":  # sizes and shares on one axis would hide each other
+            parts = [f"{parts[-1].replace('_', ' ')} of explanations"]
         groups.setdefault(parts[0], []).append(record)
     return dict(sorted(groups.items(), key=lambda group: group[0] != "loss"))  # what a reader looks for first
 
@@ -175,6 +183,15 @@ def _explain(store: Store, artifacts: Sequence[Artifact]) -> ExplanationsData:
     explained = explanations_data([Explained(artifact, store.arrays(artifact.id)) for artifact in artifacts])
     assert explained is not None  # a sample is only listed with its explanations
     return explained
+
+
+def _over_training(store: Store, run: Run, explained: Sequence[Artifact]) -> Iterator[OverTraining]:
+    """A film strip for each method that explained the same inputs at several steps."""
+    found = ((group, method) for group, methods in methods_over_training(explained).items() for method in methods)
+    for group, method in islice(found, MAX_STRIPS):
+        read = read_over_training(store, run.id, explained, group, method)
+        if read is not None:
+            yield read
 
 
 def _missing(facts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -28,14 +28,18 @@ from torchglass.charts import (
     timeline_figure,
     variants_figure,
 )
+from torchglass.charts.attribution_drift import drift_figure
 from torchglass.charts.autograd_graph import autograd_graph_figure
 from torchglass.charts.calibration import calibration_figure
 from torchglass.charts.confusion import confusion_figure
 from torchglass.charts.detections import detections_figure
 from torchglass.charts.explanations import PartsPanel
+from torchglass.charts.explanations_words import method_name
+from torchglass.charts.film_strip_figures import film_strip_figures
 from torchglass.charts.generated import sheet_figure
 from torchglass.charts.icicle import ROOTS
 from torchglass.charts.memory import apart, memory_figure, memory_split_figure
+from torchglass.charts.over_training import GROUPS
 from torchglass.charts.predictions import predictions_figure
 from torchglass.charts.roofline import roofline_figure
 from torchglass.charts.theme import template
@@ -72,6 +76,7 @@ def drawings(contents: Contents) -> list[Drawing]:
         *_model(contents),
         *_quality(contents),
         *_explanations(contents),
+        *_over_training(contents),
     ]
 
 
@@ -128,6 +133,16 @@ def _explanations(contents: Contents) -> Iterator[Drawing]:
             panels: Sequence[PartsPanel] = sample.panels
             for panel, figure in zip(panels, explanation_figures(sample), strict=True):
                 yield Drawing("explanations", plain_text(panel.title, 160), figure)
+
+
+def _over_training(contents: Contents) -> Iterator[Drawing]:
+    for read in contents.over_training:
+        name = f"{GROUPS[read.group]}: {method_name(read.method)}"
+        figures = film_strip_figures(read.strip)
+        names = [name] if len(figures) == 1 else [f"{name}, {plain_text(one.name)}" for one in read.strip.strips]
+        for title, figure in zip(names, figures, strict=True):
+            yield Drawing("over_training", title, figure, wide=read.strip.kind == "pictures")
+        yield Drawing("over_training", f"{name}, drift", drift_figure(read.drift), wide=read.strip.kind == "pictures")
 
 
 def _model(contents: Contents) -> Iterator[Drawing]:

@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from torchglass.charts import PicturesData, plain_text
 from torchglass.charts.explanations_pictures import MethodPanel
+from torchglass.charts.over_training import LEGEND
 from torchglass.charts.pictures import png_data_uri
 from torchglass.charts.theme import DIVERGING, SEQUENTIAL, colorscale
 from torchglass.charts.units import number
@@ -40,6 +41,7 @@ SECTIONS = {
     "model": "The model",
     "quality": "What it gets right",
     "explanations": "What the model looks at",
+    "over_training": "What it looked at over training",
     "settings": "Configuration and environment",
 }
 
@@ -75,6 +77,7 @@ def render(contents: Contents) -> str:
         notes=_notes(contents),
         settings=setting_rows(contents.run.config),
         environment=setting_rows(_facts(contents)),
+        film_legend=LEGEND,
         begun=moment(contents.run.created_at),
         written=moment(contents.written_at),
         error_lines=[plain_text(line, 400) for line in (contents.run.error or "").splitlines()],

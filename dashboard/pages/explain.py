@@ -15,7 +15,7 @@ from torchglass.charts.pictures import resized, rgb
 from torchglass.charts.text import markdown_text, plain_text
 from torchglass.charts.trust import MOST_CHARACTERS
 from torchglass.charts.units import number
-from torchglass.dashboard import job_panel, notices
+from torchglass.dashboard import film_strip, job_panel, notices
 from torchglass.dashboard.figures import draw
 from torchglass.dashboard.training_order import order_training
 from torchglass.errors import OptionError
@@ -59,6 +59,8 @@ def show(store: Store, run: Run) -> None:
         )
         order_training()
         job_panel.show()
+        sample = 0
+    film_strip.show(store, run, sample)
 
 
 def _choose_sample(arrays: Arrays, meta: Mapping[str, Any]) -> int:
