@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from torchglass.explainers.pace import Pace, Progress
 from torchglass.explainers.private_copy import private_copy, switch_in_place_off
 from torchglass.explainers.problem import Attribution, Problem
 from torchglass.explainers.random_state import borrowed_random_state
-from torchglass.explainers.registry import DEFAULTS, load_method
+from torchglass.explainers.registry import DEFAULTS, load_frame, load_method
 from torchglass.explainers.scored_model import ScoredModel, output_space
 
 
@@ -75,7 +76,11 @@ def explain(
         attribute = load_method(kind, method, options)
         started = clock()
         pace = Pace(_checked_budget(budget), progress, clock, started)
-        problem, table = posed(checked_model(model), inputs, kind, target, layer, background, padding, seed, pace)
+        frame = load_frame(kind, method)
+        framed = None if frame is None else partial(frame, **options)
+        problem, table = posed(
+            checked_model(model), inputs, kind, target, layer, background, padding, seed, pace, framed
+        )
         found = attribute(problem, **options)
         _refuse_non_finite(found, method)
         return Explanation(
@@ -83,7 +88,7 @@ def explain(
             inputs=_numpy(problem.inputs),
             targets=_numpy(problem.targets) if found.targets is None else found.targets,
             outputs=_numpy(problem.outputs),
-            output_space=output_space(table),
+            output_space=output_space(table) if frame is None else "value",
             method=method,
             implementation=found.implementation,
             seed=seed,
@@ -110,13 +115,22 @@ def posed(
     padding: int,
     seed: int,
     pace: Pace | None = None,
+    framed: Callable[[nn.Module, int], nn.Module] | None = None,
 ) -> tuple[Problem, Tensor]:
-    """Check what is asked and copy the model: the problem, and the scores (N, K) of its inputs."""
+    """Check what is asked and copy the model: the problem, and the scores (N, K) of its inputs.
+
+    `framed` wraps the copy of a network that has no scores, given the number of inputs; see `load_frame`.
+    """
     batch = checked_inputs(inputs, kind, padding, device_of(model))
     references, background_name = checked_background(background, batch, kind)
     if kind == "text":
         _refuse_strange_ids(model, torch.cat((batch, references)))
-    scored = ScoredModel(private_copy(model)).eval()
+    network = private_copy(model)
+    if framed is not None:
+        if target is not None:
+            raise ExplainError(f"target is {target!r}: this method explains what its own options name, give none")
+        network, target = framed(network, len(batch)), torch.arange(len(batch))
+    scored = ScoredModel(network).eval()
     table = checked_scores(scored, batch)
     switch_in_place_off(scored, batch[:1])
     targets = checked_targets(target, table)

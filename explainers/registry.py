@@ -12,9 +12,12 @@ from torchglass.explainers import pictures, table, text
 from torchglass.explainers.kinds import KINDS, NAMES, Kind
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from torchglass.explainers.problem import Attribution
 
     Method = Callable[..., Attribution]
+    Frame = Callable[..., nn.Module]
 
 _FOLDERS = {"pictures": pictures, "text": text, "table": table}
 DEFAULTS: Mapping[Kind, str] = {"pictures": "gradcam", "text": "integrated_gradients", "table": "shap"}
@@ -60,3 +63,13 @@ def load_method(kind: Kind, name: str, options: Mapping[str, Any]) -> "Method":
                 f"method {name!r} has no option {option!r}: it takes {', '.join(known_options) or 'none'}"
             )
     return method
+
+
+def load_frame(kind: Kind, name: str) -> "Frame | None":
+    """Give what makes a network without scores one that has them, where a loaded method is for such networks.
+
+    A file's `framed(network, inputs, **options)` wraps a copy of the network as a model of scores (M, inputs), of which
+    each input is explained by its own.
+    """
+    frame: Frame | None = getattr(import_module(f"{_FOLDERS[kind].__name__}.{name}"), "framed", None)
+    return frame

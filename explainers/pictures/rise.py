@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from torchglass.errors import OptionError
+from torchglass.explainers.explanation import IntArray
 from torchglass.explainers.own import own_implementation
 from torchglass.explainers.perturbation.engine import Engine
 from torchglass.explainers.perturbation.fill import drawn_for_each
@@ -39,7 +40,7 @@ def attribute(
     Source: Petsiuk et al. 2018 (arXiv 1806.07421), whose map is this one times a constant plus another, but for the
     coverage: see moments.py.
     """
-    _check(masks, cells, keep_rate, min(problem.inputs.shape[2:]))
+    check_masks(masks, cells, keep_rate, min(problem.inputs.shape[2:]))
     found, taken = gains(problem, masks, cells, keep_rate, stop_early)
     return as_attribution(
         found,
@@ -79,7 +80,9 @@ def gains(problem: Problem, masks: int, cells: int, keep_rate: float, stop_early
     return [found[row] for row in range(pictures)], taken
 
 
-def as_attribution(found: list[Gain], implementation: str, parameters: dict[str, Any]) -> Attribution:
+def as_attribution(
+    found: list[Gain], implementation: str, parameters: dict[str, Any], targets: IntArray | None = None
+) -> Attribution:
     """Gather the maps of N pictures."""
     return Attribution(
         values=np.stack([one.values for one in found])[:, None].astype(np.float32),
@@ -88,10 +91,16 @@ def as_attribution(found: list[Gain], implementation: str, parameters: dict[str,
         checks={"certainty": min(estimated_correlation(one.values, one.errors) for one in found)},
         base_values=np.array([one.mean for one in found], dtype=np.float32),
         standard_errors=np.stack([one.errors for one in found])[:, None].astype(np.float32),
+        targets=targets,
     )
 
 
-def _check(masks: int, cells: int, keep_rate: float, side: int) -> None:
+def check_masks(masks: int, cells: int, keep_rate: float, side: int) -> None:
+    """Refuse numbers out of their range; `side` is the picture's shorter one, in pixels.
+
+    Raises:
+        OptionError: one of them.
+    """
     if masks < 2:
         raise OptionError(f"masks is {masks}: give at least 2")
     if not 2 <= cells <= side:

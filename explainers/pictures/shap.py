@@ -56,7 +56,7 @@ def attribute(
         algorithm: "auto", "deep" (kept even where it does not add up), "gradient", "partition" or "kernel".
         evaluations: masks to ask per picture at most; None for 500 of partition, each of which costs one picture per
             background picture, 256 of gradient, 2 P + 2048 of kernel with P segments, each of which costs one picture,
-            or one per background picture, eight at most, where they reach all 2^P coalitions: the values are then exact.
+            or one per background picture, eight at most, where they reach all 2^P coalitions and values are exact.
         segments: of kernel, about how many.
         segmentation: of kernel: "slic" follows edges, "grid" is even squares.
         stop_early: end kernel's drawing for a picture once `certainty` is 0.97.
