@@ -50,5 +50,5 @@ class Again:
         needed, left = self._own.seconds / len(self._own.targets) * inputs, self._seconds_left()
         if needed > left:
             raise UndefinedError(
-                f"explaining {inputs} times would take {needed:.2g} s, and the budget leaves {left:.2g}"
+                f"explaining {inputs} times would take {needed:.2g} s, and the budget leaves {left:.2g} s"
             )
