@@ -60,7 +60,7 @@ def test_a_model_that_was_trained_on_is_another_one() -> None:
     own, model = by_hand(Weighted(), torch.ones(1, 4), [[4, 2, -1, 0]]), Weighted()
     with torch.no_grad():
         model.line.bias.add_(0.5)
-    with pytest.raises(ExplainError, match="scores input 0 with 12.5, and explained was 12: give the model as it was"):
+    with pytest.raises(ExplainError, match=r"scores input 0 with 12\.5, and explained was 12: give the model as it"):
         evaluate(own, model)
 
 
