@@ -117,7 +117,13 @@ def _explain(options: argparse.Namespace) -> int:
         checkpoints=options.checkpoints,
         checks=options.checks,
     )
-    for line in explain_run(options.store, request):
+    if options.engine == "ray":
+        from torchglass.spreading import explain_over_ray
+
+        lines = explain_over_ray(options.store, request)
+    else:
+        lines = explain_run(options.store, request)
+    for line in lines:
         print(line, flush=True)
     return 0
 
@@ -220,6 +226,12 @@ def _parser() -> argparse.ArgumentParser:
         default=1,
         metavar="all|N",
         help="how many of the run's checkpoints to explain, evenly spaced (1: the last)",
+    )
+    explain.add_argument(
+        "--engine",
+        choices=["local", "ray"],
+        default="local",
+        help="ray: a sample per task, on every machine of a Ray cluster (pip install 'torchglass[ray]')",
     )
     explain.add_argument("--weights", type=Path, help="a state_dict file instead of the run's last checkpoint")
     explain.add_argument(
