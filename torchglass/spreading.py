@@ -44,7 +44,7 @@ def explain_over_ray(location: str | os.PathLike[str] | None, request: Request) 
         machines = sum(node["Alive"] for node in ray.nodes())
         if isinstance(where, FileLocation) and machines > 1:
             raise OptionError(
-                f"{where.shown} is a file of this machine and the Ray cluster has {machines}: give a postgresql:// store"
+                f"{where.shown} is a file of this machine, the Ray cluster has {machines}: give a postgresql:// store"
             )
         task = ray.remote(_explained)
         waiting = [task.remote(where.address, replace(request, samples=(sample,))) for sample in request.samples]
