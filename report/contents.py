@@ -31,6 +31,8 @@ from torchglass.charts.gradient_flow import LayerQuantity
 from torchglass.charts.memory import MemoryData, memory_data, read_memory
 from torchglass.charts.over_training import OverTraining, is_probe, methods_over_training, read_over_training
 from torchglass.charts.ranks import RanksData, ranks_data
+from torchglass.charts.shortcuts import ARTIFACT_KIND as SHORTCUTS_KIND
+from torchglass.charts.shortcuts import ShortcutsData, shortcuts_data
 from torchglass.charts.variants import ARTIFACT_KIND, Mode, VariantsData, variants_data
 from torchglass.charts.work_done import work_notes
 from torchglass.report.judged import Judged, read_judged
@@ -93,6 +95,7 @@ class Contents:
     variants: tuple[VariantsData, ...]
     judged: Judged
     explanations: tuple[ExplanationsData, ...]
+    shortcuts: ShortcutsData | None
     over_training: tuple[OverTraining, ...]
     left_out: Mapping[str, str]
 
@@ -140,6 +143,7 @@ def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
         variants=_variants(store.artifacts(run.id, kind=ARTIFACT_KIND)),
         judged=read_judged(store, run, facts),
         explanations=tuple(_explain(store, artifacts) for artifacts in samples[-MAX_EXPLAINED:]),
+        shortcuts=_shortcuts(store, run),
         over_training=tuple(_over_training(store, run, explained)),
         left_out=_left_out(len(groups), len(keys), len(samples)),
     )
@@ -192,6 +196,12 @@ def _over_training(store: Store, run: Run, explained: Sequence[Artifact]) -> Ite
         read = read_over_training(store, run.id, explained, group, method)
         if read is not None:
             yield read
+
+
+def _shortcuts(store: Store, run: Run) -> ShortcutsData | None:
+    """The newest search; None where nobody looked."""
+    found = store.artifacts(run.id, kind=SHORTCUTS_KIND)
+    return shortcuts_data(found[-1], store.arrays(found[-1].id)) if found else None
 
 
 def _missing(facts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -36,12 +36,13 @@ from torchglass.charts.detections import detections_figure
 from torchglass.charts.explanations import PartsPanel
 from torchglass.charts.explanations_words import method_name
 from torchglass.charts.film_strip_figures import film_strip_figures
-from torchglass.charts.generated import sheet_figure
+from torchglass.charts.generated import picture_figure, sheet_figure
 from torchglass.charts.icicle import ROOTS
 from torchglass.charts.memory import apart, memory_figure, memory_split_figure
 from torchglass.charts.over_training import GROUPS
 from torchglass.charts.predictions import predictions_figure
 from torchglass.charts.roofline import roofline_figure
+from torchglass.charts.shortcuts import effects_figure
 from torchglass.charts.theme import template
 from torchglass.report.contents import Contents
 
@@ -143,6 +144,16 @@ def _over_training(contents: Contents) -> Iterator[Drawing]:
         for title, figure in zip(names, figures, strict=True):
             yield Drawing("over_training", title, figure, wide=read.strip.kind == "pictures")
         yield Drawing("over_training", f"{name}, drift", drift_figure(read.drift), wide=read.strip.kind == "pictures")
+
+
+def _shortcuts(contents: Contents) -> Iterator[Drawing]:
+    for place, spot in enumerate(contents.shortcuts.spots if contents.shortcuts else (), start=1):
+        name = f"Spot {place}: {plain_text(spot.title)}"
+        yield Drawing("shortcuts", name, picture_figure(spot.picture))
+        yield Drawing("shortcuts", f"Spot {place}: what changing it moved", effects_figure(spot))
+        if spot.examples is not None:
+            name = f"Spot {place}: pictures that are hot there"
+            yield Drawing("shortcuts", name, picture_figure(spot.examples), wide=True)
 
 
 def _model(contents: Contents) -> Iterator[Drawing]:

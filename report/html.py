@@ -41,6 +41,7 @@ SECTIONS = {
     "model": "The model",
     "quality": "What it gets right",
     "explanations": "What the model looks at",
+    "shortcuts": "Shortcuts",
     "over_training": "What it looked at over training",
     "settings": "Configuration and environment",
 }

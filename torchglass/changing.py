@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -127,11 +127,11 @@ def try_in_run(location: str | os.PathLike[str] | None, trial: Trial) -> Artifac
 
 def told(block: ArtifactBlock) -> list[str]:
     """A line for the change, and one for each checkpoint: the target's score and the prediction before and after."""
-    meta, before, after = block.meta, block.arrays["before"], block.arrays["after"]
+    meta, before, after = block.meta, block.arrays["shown_before"], block.arrays["shown_after"]
     names, target = meta["class_names"], meta["target"]
     is_shares = meta["shown_as"] == "probability"
     lines = [f"{block.key}: {meta['told']}"]
-    for step, first, second in zip(meta["steps"], shown(before, meta), shown(after, meta), strict=True):
+    for step, first, second in zip(meta["steps"], before, after, strict=True):
         scores = [f"{100 * row[target]:.1f} %" if is_shares else f"{row[target]:.4g}" for row in (first, second)]
         line = f"  step {step:>6}: {_named(names, target) or 'value'} {scores[0]} -> {scores[1]}"
         if len(first) > 1:
@@ -140,12 +140,12 @@ def told(block: ArtifactBlock) -> list[str]:
     return lines
 
 
-def shown(scores: npt.NDArray[Any], meta: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+def _shown(scores: npt.NDArray[Any], *, as_probability: bool, space: str) -> npt.NDArray[np.float64]:
     """Scores (S, K) as a person reads them: probabilities 0..1 where classes exclude each other, else as they are."""
     import numpy as np
 
     table = np.asarray(scores, np.float64)
-    if meta["shown_as"] != "probability" or meta["output_space"] == "probability":
+    if not as_probability or space == "probability":
         return table
     powers = np.exp(table - table.max(axis=1, keepdims=True))
     found: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
@@ -181,7 +181,8 @@ def _change(trained: Trained, trial: Trial) -> tuple[Change, dict[str, Any]]:
         raise OptionError(f"--{trial.change} does not change {WORDS[trained.kind]}: use {suitable}")
     if trial.change == "replace":
         place, token, words = _word(trained, trial)
-        return Replace(place, token), {"told": f"word {place}, {words[0]!r}, becomes {words[1]!r}", "place": place}
+        facts = {"told": f"word {place}, {words[0]!r}, becomes {words[1]!r}", "place": place, "words": list(words)}
+        return Replace(place, token), facts
     if trial.change == "set":
         column, value, name, raw = _column(trained, trial)
         return SetColumn(column, value), {"told": f"{name} becomes {raw:g}", "column": column, "value": raw}
@@ -266,6 +267,9 @@ def _to_block(
         "changed": outcomes[-1].changed,
     }
     exclusive = trained.form.task in ("classification", "control") and arrays["before"].shape[1] > 1
+    space = outcomes[-1].output_space
+    for name in ("before", "after"):
+        arrays[f"shown_{name}"] = _shown(arrays[name], as_probability=exclusive, space=space)
     meta = {
         **facts,
         "change": trial.change,
@@ -274,7 +278,7 @@ def _to_block(
         "source": trial.source,
         "target": outcomes[-1].target,
         "ways": outcomes[-1].ways,
-        "output_space": outcomes[-1].output_space,
+        "output_space": space,
         "shown_as": "probability" if exclusive else "score",
         "steps": [checkpoint.step for checkpoint in checkpoints],
         "kind": trained.kind,

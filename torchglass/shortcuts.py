@@ -56,9 +56,10 @@ def add_shortcuts(verb: Verb) -> None:
     hunted.add_argument("--seed", type=int, default=0)
     hunted.add_argument("--json", action="store_true", help="for a machine to read")
     hunted.epilog = (
-        "Heat on a spot proves nothing. Each suspected spot is erased, and pasted into pictures of other classes; it is "
-        "confirmed where both move predictions more than random spots of its size do. The samples that the run kept, "
-        "of training and test, are searched: one half finds the spots, the other half tests them."
+        "Heat on a spot proves nothing. Each suspected spot is erased, and pasted into pictures of other classes; "
+        "it is confirmed where both move predictions more than random spots of its size do. "
+        "The samples that the run kept, of training and test, are searched: one half finds the spots, the other half "
+        "tests them."
     )
 
 
