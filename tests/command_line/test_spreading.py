@@ -1,4 +1,7 @@
-"""Explanations on a Ray cluster: the same numbers as in one process, from other processes, into one store."""
+"""Explanations on a Ray cluster: the same numbers as in one process, from other processes, into one store.
+
+A cluster gives up its start after half a minute, which busy cores may take: what needs one is run by make test-all.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +56,7 @@ def attributions(path: Path) -> dict[tuple[str, str], bytes]:
         return {(one.key, one.meta["method"]): store.arrays(one.id)["attributions"].tobytes() for one in found}
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_what_one_process_gives(cluster: None, tmp_path: Path) -> None:
     here, spread = a_store(tmp_path / "here.db"), a_store(tmp_path / "spread.db")
     lines = list(explain_run(here, REQUEST))
@@ -63,6 +67,7 @@ def test_a_cluster_gives_what_one_process_gives(cluster: None, tmp_path: Path) -
     assert ray.is_initialized(), "a cluster that was there before stays"
 
 
+@pytest.mark.slow
 def test_a_mistake_is_told_in_its_own_sentence_and_what_was_done_stays(cluster: None, tmp_path: Path) -> None:
     path = a_store(tmp_path / "runs.db")
     with pytest.raises(TorchglassError, match=r"^sample 9 is out of range: give a number from 0 to 3$"):
@@ -72,6 +77,7 @@ def test_a_mistake_is_told_in_its_own_sentence_and_what_was_done_stays(cluster: 
     assert not (tmp_path / "mistyped.db").exists()
 
 
+@pytest.mark.slow
 def test_a_file_is_refused_where_other_machines_could_not_open_it(
     cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
