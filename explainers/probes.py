@@ -1,6 +1,6 @@
 """A few inputs that are explained over and over while a model trains."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,8 @@ class Probes:
             of at most 512 words or columns.
         targets: the classes to explain, one for all or one each, such as the labels. None is each input's highest score
             at that step; where that changed since the look before, the two maps are not compared.
-        methods: names as `explain` takes them; None is Grad-CAM for pictures, integrated gradients for texts and
+        methods: names as `explain` takes them, or names with their options, such as
+            {"integrated_gradients": {"steps": 64}}; None is Grad-CAM for pictures, integrated gradients for texts and
             gradient times input for rows.
         every: steps from one look to the next.
         truth: which places decide, bool (N, H, W), (N, T) or (N, F); with it the share of the map on them is recorded.
@@ -63,7 +64,7 @@ class Probes:
         self,
         inputs: Inputs,
         targets: Target = None,
-        methods: Sequence[str] | None = None,
+        methods: Sequence[str] | Mapping[str, Mapping[str, Any]] | None = None,
         every: int = 200,
         truth: Tensor | npt.NDArray[Any] | None = None,
         budget: float = 0.05,
@@ -120,15 +121,18 @@ def _check_counts(batch: Tensor, kind: Kind) -> None:
         raise OptionError(f"inputs are {NAMES[kind]} of {batch.shape[1]} parts: give at most {MOST_PARTS}")
 
 
-def _checked_methods(methods: object, kind: Kind) -> tuple[str, ...]:
-    if methods is None:
-        methods = (CHEAPEST[kind],)
-    given = (methods,) if isinstance(methods, str) else methods
-    if not isinstance(given, Sequence) or not given or not all(isinstance(each, str) for each in given):
+def _checked_methods(methods: object, kind: Kind) -> dict[str, dict[str, Any]]:
+    """Give each method's options by its name; all are loaded now, and not at the first step."""
+    named = (CHEAPEST[kind],) if methods is None else (methods,) if isinstance(methods, str) else methods
+    is_list = isinstance(named, Sequence | Mapping) and all(isinstance(each, str) for each in named)
+    if not is_list or not named:
         raise OptionError(f"methods is {methods!r}: give names such as ['gradcam'], or None")
-    for method in given:
-        load_method(kind, method, {})  # loaded now, not at the first step, and an unknown one is told of at once
-    return tuple(dict.fromkeys(given))
+    options = dict(named) if isinstance(named, Mapping) else {each: {} for each in named}
+    for method, own in options.items():
+        if not isinstance(own, Mapping):
+            raise OptionError(f"methods gives {method!r} the options {own!r}: give a mapping, such as {{'steps': 64}}")
+        load_method(kind, method, own)
+    return {method: dict(own) for method, own in options.items()}
 
 
 def _checked_truth(truth: object, batch: Tensor, kind: Kind) -> npt.NDArray[np.bool_] | None:

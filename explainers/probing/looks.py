@@ -73,6 +73,7 @@ class Looks:
             background=probes.background,
             padding=probes.padding,
             seed=probes.seed,
+            **probes.methods[method],
         )
         # The layer that was found first stays: a map of another layer would look like a change of the model.
         if found.layer is not None:
