@@ -26,6 +26,8 @@ FEWEST_TESTED = 5
 """Pictures below which an effect is no evidence, however large."""
 CONCERNED = 0.25
 """Share of a class's pictures that belong to a group from which the spot is tested on that class."""
+HOT = 2.0
+"""Times the heat that a spot would have by chance, from which a picture of a group counts as judged by it."""
 MOST_TESTED = 64
 """Pictures that a spot is tested on, by lot: the bounds are then a few points wide, and more only cost time."""
 EXAMPLES = 6
@@ -101,6 +103,7 @@ def find_shortcuts(
         spots = _spots(maps, cells, most_groups, most_area, seed)
         found = []
         for box, group in spots:
+            group = group[_heat(maps[group], box) >= HOT * box.area / maps[0].size]
             classes = _concerned(known, finding, finding[group])
             at = held_out[np.isin(known.classes.cpu().numpy()[held_out], classes)]
             at = np.sort(draw.permutation(at)[:MOST_TESTED])
@@ -210,7 +213,7 @@ def _tested(
         return None
     height, width = maps.shape[1:]
     places = [box, *random_places(box, height, width, controls, draw)]
-    heat = maps[:, box.top : box.bottom, box.left : box.right].sum(axis=(1, 2))
+    heat = _heat(maps, box)
     hottest = np.argsort(-heat, kind="stable")
     return Suspect(
         box=box,
@@ -225,6 +228,12 @@ def _tested(
         paste=effect_of(paste(tested, known[pool[chosen]], places), 2 * suspects, draw),
         confirmed=False,
     )
+
+
+def _heat(maps: Floats, box: Box) -> Floats:
+    """The share of each map (N, H, W) that lies within a box: (N,)."""
+    shares: Floats = maps[:, box.top : box.bottom, box.left : box.right].sum(axis=(1, 2))
+    return shares
 
 
 def _is_confirmed(suspect: Suspect, least_effect: float) -> bool:

@@ -49,7 +49,7 @@ class Suspect:
 
     box: Box
     members: IntArray
-    """(M,), the pictures of the group, by index, those first whose map is hottest there"""
+    """(M,), the pictures, by index, whose maps are hot there, twice as hot as by chance or more; the hottest first"""
     classes: tuple[int, ...]
     """those predicted for the group: of each, a quarter of the pictures or more belong to it"""
     mean_map: FloatArray
