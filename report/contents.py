@@ -36,6 +36,7 @@ from torchglass.charts.shortcuts import ShortcutsData, shortcuts_data
 from torchglass.charts.variants import ARTIFACT_KIND, Mode, VariantsData, variants_data
 from torchglass.charts.work_done import work_notes
 from torchglass.report.judged import Judged, read_judged
+from torchglass.report.overviews import Overviews, read_overviews
 from torchglass.report.profiled import Profiled, read_profile
 from torchglass.store import Artifact, Run, Series, Store
 
@@ -97,6 +98,7 @@ class Contents:
     explanations: tuple[ExplanationsData, ...]
     shortcuts: ShortcutsData | None
     over_training: tuple[OverTraining, ...]
+    overviews: Overviews
     left_out: Mapping[str, str]
 
     @property
@@ -145,6 +147,7 @@ def read_contents(store: Store, run: Run, *, written_at: float) -> Contents:
         explanations=tuple(_explain(store, artifacts) for artifacts in samples[-MAX_EXPLAINED:]),
         shortcuts=_shortcuts(store, run),
         over_training=tuple(_over_training(store, run, explained)),
+        overviews=read_overviews(store, run),
         left_out=_left_out(len(groups), len(keys), len(samples)),
     )
 

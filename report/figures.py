@@ -33,6 +33,7 @@ from torchglass.charts.autograd_graph import autograd_graph_figure
 from torchglass.charts.calibration import calibration_figure
 from torchglass.charts.confusion import confusion_figure
 from torchglass.charts.detections import detections_figure
+from torchglass.charts.episode import episode_figure
 from torchglass.charts.explanations import PartsPanel
 from torchglass.charts.explanations_words import method_name
 from torchglass.charts.film_strip_figures import film_strip_figures
@@ -40,6 +41,7 @@ from torchglass.charts.generated import picture_figure, sheet_figure
 from torchglass.charts.icicle import ROOTS
 from torchglass.charts.memory import apart, memory_figure, memory_split_figure
 from torchglass.charts.over_training import GROUPS
+from torchglass.charts.overviews import overview_panels
 from torchglass.charts.predictions import predictions_figure
 from torchglass.charts.roofline import roofline_figure
 from torchglass.charts.shortcuts import effects_figure
@@ -77,6 +79,7 @@ def drawings(contents: Contents) -> list[Drawing]:
         *_model(contents),
         *_quality(contents),
         *_explanations(contents),
+        *_overviews(contents),
         *_over_training(contents),
     ]
 
@@ -154,6 +157,15 @@ def _shortcuts(contents: Contents) -> Iterator[Drawing]:
         if spot.examples is not None:
             name = f"Spot {place}: pictures that are hot there"
             yield Drawing("shortcuts", name, picture_figure(spot.examples), wide=True)
+
+
+def _overviews(contents: Contents) -> Iterator[Drawing]:
+    episode, overview = contents.overviews.episode, contents.overviews.overview
+    if episode is not None:
+        yield Drawing("overview", "An episode of the agent", episode_figure(episode), wide=True)
+    if overview is not None:
+        for panel in overview_panels(overview):
+            yield Drawing("overview", panel.title, panel.draw(), wide=panel.wide)
 
 
 def _model(contents: Contents) -> Iterator[Drawing]:

@@ -21,6 +21,7 @@ from torchglass.charts.theme import DIVERGING, SEQUENTIAL, colorscale
 from torchglass.charts.units import number
 from torchglass.report.contents import Contents
 from torchglass.report.figures import Drawing, drawings, figures_json
+from torchglass.report.overviews import overview_notes
 from torchglass.report.tables import listing_table, moment, phase_rows, scalar_rows, setting_rows, tiles
 
 POLICY = (
@@ -42,6 +43,7 @@ SECTIONS = {
     "quality": "What it gets right",
     "explanations": "What the model looks at",
     "shortcuts": "Shortcuts",
+    "overview": "Over many rows",
     "over_training": "What it looked at over training",
     "settings": "Configuration and environment",
 }
@@ -138,6 +140,7 @@ def _notes(contents: Contents) -> dict[str, list[str]]:
         notes["devices"].append(f"{plain_text(key)}: {plain_text(reason, 300).rstrip('.')}.")
     notes["kernels"] += _profile_notes(contents)
     notes["phases"] += contents.work_notes
+    notes["overview"] += overview_notes(contents.overviews)
     notes["quality"] += contents.judged.texts["quality"]
     if contents.phase_facts.get("note"):
         notes["phases"].append(plain_text(contents.phase_facts["note"], 300))

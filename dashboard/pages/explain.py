@@ -15,7 +15,7 @@ from torchglass.charts.pictures import resized, rgb
 from torchglass.charts.text import markdown_text, plain_text
 from torchglass.charts.trust import MOST_CHARACTERS
 from torchglass.charts.units import number
-from torchglass.dashboard import film_strip, job_panel, notices, shortcuts, what_if
+from torchglass.dashboard import episode, film_strip, job_panel, notices, overview, shortcuts, what_if
 from torchglass.dashboard.figures import draw
 from torchglass.dashboard.training_order import order_training
 from torchglass.errors import OptionError
@@ -54,6 +54,8 @@ def show(store: Store, run: Run) -> None:
         _explanations(store, run, sample)
         what_if.show(store, run, sample, arrays, meta)
         shortcuts.show(store, run, meta)
+        episode.show(store, run, meta)
+        overview.show(store, run, meta)
     else:
         notices.nothing_recorded(
             "This run stored no samples. Runs of the reference models do; for a model of your own, call",
