@@ -20,7 +20,7 @@ _PARTS = {"pictures": "hottest pixels", "text": "strongest words", "table": "str
 def trust_text(meta: Mapping[str, Any]) -> str:
     """Checks, then cost: "Adds up to the output within 0.1 %. 500 evaluations, 0.8 s." Not yet escaped."""
     checks, scores, kind = meta.get("checks") or {}, meta.get("scores") or {}, str(meta.get("kind", "pictures"))
-    said = [
+    possible = (
         _completeness(checks),
         _sampling(checks),
         _surrogate(checks),
@@ -29,8 +29,8 @@ def trust_text(meta: Mapping[str, Any]) -> str:
         _showing(meta, scores),
         _randomised(scores),
         _moved(scores),
-    ]
-    said = [sentence for sentence in said if sentence is not None] or ["No numerical check exists for this method."]
+    )
+    said = [sentence for sentence in possible if sentence is not None] or ["No numerical check exists for this method."]
     located = _located(meta, checks, scores, kind)
     return " ".join([*said, *([located] if located else []), _cost(meta)]).strip()
 

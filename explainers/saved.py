@@ -29,7 +29,8 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
-            np.savez_compressed(file, **arrays, **{_FACTS: written})
+            stored: dict[str, Any] = {**arrays, _FACTS: written}
+            np.savez_compressed(file, **stored)
         beside.replace(path)
     except OSError as error:
         raise ExplainError(f"{path} cannot be written ({error.strerror}): give a file in a folder of yours") from error
@@ -55,7 +56,7 @@ def read_npz(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         return arrays, dict(written["facts"])
     except (*_UNREADABLE, AttributeError, TypeError) as error:
         raise ExplainError(
-            f"{path} holds no explanation that can be read (torn, or not by Explanation.save): explain again to replace it"
+            f"{path} holds no explanation that can be read (torn, or of another hand): explain again to replace it"
         ) from error
 
 

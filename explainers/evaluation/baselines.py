@@ -6,7 +6,7 @@ from torch import Tensor
 
 from torchglass.explainers.kinds import Kind
 
-DRAWS: dict[Kind, int] = {"pictures": 3, "text": 8, "table": 8}
+DRAWS: dict[Kind, int] = {"pictures": 3, "text": 4, "table": 8}
 """Random maps that are averaged: of a text of five words one order is luck, of a thousand pixels hardly."""
 
 _SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))

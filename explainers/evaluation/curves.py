@@ -7,9 +7,7 @@ from torch import Tensor
 from torchglass.explainers.evaluation.case import EXPLANATION, Case, Measured
 from torchglass.explainers.evaluation.ordering import places_in_order
 from torchglass.explainers.explanation import FloatArray
-
-MASKS_AT_ONCE = 256
-"""Changed inputs that are alive at once, apart from what a forward pass holds."""
+from torchglass.explainers.scored_model import inputs_per_pass
 
 
 def areas(case: Case, starts: Tensor, ends: Tensor) -> Measured:
@@ -53,7 +51,7 @@ def _walk(case: Case, start: Tensor, end: Tensor, i: int, counts: FloatArray) ->
         heights[:, 1:-1] = torch.cat(
             [
                 case.certainty(torch.where(case.parts_like_input(some), end, start), i)
-                for some in torch.split(changed, MASKS_AT_ONCE)
+                for some in torch.split(changed, inputs_per_pass(start))
             ]
         ).reshape(len(maps), len(inner))
     walked: FloatArray = heights.cpu().numpy()

@@ -1,6 +1,7 @@
 """Metrics of trust against closed forms: areas that can be counted by hand, and maps that are right or wrong."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from explainers_judged import Deaf, OnePixel, Weighted, by_hand, spot
 from explainers_written import WordSum
-from explainers_zoo import LeNet
+from explainers_zoo import LeNet, TrainedDigits
 from torch import Tensor, nn
 
 from torchglass.explainers import evaluate, explain
@@ -221,3 +222,16 @@ def test_scores_are_frozen() -> None:
     for array in (*frozen, found.baselines["random"]["deletion"]):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
+
+
+def test_what_a_trained_model_looks_at_beats_both_baselines_and_a_wrong_class_does_not(digits: TrainedDigits) -> None:
+    right = (digits.model(digits.test).argmax(1) == digits.test_labels).nonzero()[:8, 0]
+    pictures = digits.test[right]
+    own = explain(digits.model, pictures, method="integrated_gradients", steps=32)
+    found = evaluate(own, digits.model, metrics=BOTH_WAYS, steps=16)
+    other = explain(digits.model, pictures, (own.targets + 1) % 10, method="integrated_gradients", steps=32)
+    misled = evaluate(replace(own, attributions=other.attributions), digits.model, metrics=BOTH_WAYS, steps=16)
+    left = {known: found.mean("deletion", known) for known in ("explanation", "random", "edges")}
+    assert left["explanation"] < min(left["random"], left["edges"]) - 0.1  # type: ignore[type-var, operator]
+    assert misled.mean("deletion") > left["explanation"] + 0.1  # type: ignore[operator]
+    assert misled.mean("insertion") < found.mean("insertion")  # type: ignore[operator]
