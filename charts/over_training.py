@@ -23,7 +23,8 @@ PROBES, CHECKPOINTS = "probe", "test"
 GROUPS = {PROBES: "Probes, during training", CHECKPOINTS: "Test samples, by saved checkpoints"}
 LEGEND = (
     "All maps share one colour scale, so a map that grows also looks it. Drift is 1 minus the rank correlation of two "
-    "maps: 0 the same order of places, 1 no relation. A map that still moves while the score stands is not yet settled."
+    "maps: 0 the same order of places, 1 no relation. A map that still moves while the score stands has not settled. "
+    "What is known to decide is outlined in green, or marked by ●."
 )
 
 
