@@ -35,9 +35,9 @@ def choose_layer(model: ScoredModel, pictures: Tensor, targets: Tensor, name: st
 
     Depending means a gradient that is not zero everywhere. Tokens (N, T, D) of a vision transformer count as maps where
     T is a grid of patches, with or without a class token, and where the gradient reaches the patches: after the last
-    block of one that reads its class token it does not. Poolings rank last, as they only lose place, and with them linear
-    layers, of tokens mostly the queries, keys and values that attention alone reads. Of modules that hand on one tensor
-    (a Sequential and its last child) the innermost is named. A given name wins over the search.
+    block of one that reads its class token it does not. Last rank poolings, as they only lose place, and linear layers,
+    which of tokens mostly make the queries, keys and values that attention alone reads. Of modules that hand on one
+    tensor (a Sequential and its last child) the innermost is named. A given name wins over the search.
 
     Raises:
         ExplainError: no layer, or not the named one, has maps that the targets depend on.

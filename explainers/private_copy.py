@@ -35,7 +35,7 @@ def private_copy(model: nn.Module) -> nn.Module:
     _refuse_forwards_that_reach_back(model)
     try:
         # The memo replaces hooks and non-leaf tensors on the way: neither can be copied, and the model stays as it is.
-        twin = copy.deepcopy(model, {**_hooks_left_out(model), **_graphs_cut(model)})
+        twin = copy.deepcopy(model, {**_hooks_left_out(model), **graphs_cut(model)})
     except Exception as error:
         raise ExplainError(
             f"{type(model).__name__} cannot be copied ({error}): keep what deepcopy refuses out of its attributes"
@@ -103,7 +103,8 @@ def _computes_weights(hook: object) -> bool:
     return type(hook).__module__.startswith("torch.nn.utils.")
 
 
-def _graphs_cut(model: nn.Module) -> dict[int, Any]:
+def graphs_cut(model: nn.Module) -> dict[int, Any]:
+    """Give a memo for deepcopy in which tensors that a module keeps, and autograd made, are plain copies."""
     parts = (value for module in model.modules() for value in module.__dict__.values())
     return {id(tensor): tensor.detach().clone() for tensor in _tensors(parts) if not tensor.is_leaf}
 
