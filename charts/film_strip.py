@@ -144,8 +144,9 @@ def _counting(relevances: Floats, names: npt.NDArray[Any]) -> npt.NDArray[np.int
 
 
 def _relevance(one: Explained) -> Floats:
-    relevance = np.nan_to_num(one.arrays["attributions"][0].astype(np.float64))
-    return relevance.sum(axis=0) if relevance.ndim == 3 else relevance
+    own: Floats = np.nan_to_num(one.arrays["attributions"][0].astype(np.float64))
+    relevance: Floats = own.sum(axis=0) if own.ndim == 3 else own
+    return relevance
 
 
 def _frame(one: Explained, relevance: Floats) -> Frame:

@@ -33,7 +33,12 @@ def _choose_group(groups: list[str], run: Run) -> str:
     if len(groups) == 1:
         return groups[0]
     chosen = st.segmented_control(
-        "What is explained", groups, default=groups[0], required=True, format_func=GROUPS.get, key=f"group-{run.id}"
+        "What is explained",
+        groups,
+        default=groups[0],
+        required=True,
+        format_func=GROUPS.__getitem__,
+        key=f"group-{run.id}",
     )
     return str(chosen)
 

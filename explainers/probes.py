@@ -123,7 +123,7 @@ def _check_counts(batch: Tensor, kind: Kind) -> None:
 
 def _checked_methods(methods: object, kind: Kind) -> dict[str, dict[str, Any]]:
     """Give each method's options by its name; all are loaded now, and not at the first step."""
-    named = (CHEAPEST[kind],) if methods is None else (methods,) if isinstance(methods, str) else methods
+    named: Any = (CHEAPEST[kind],) if methods is None else (methods,) if isinstance(methods, str) else methods
     is_list = isinstance(named, Sequence | Mapping) and all(isinstance(each, str) for each in named)
     if not is_list or not named:
         raise OptionError(f"methods is {methods!r}: give names such as ['gradcam'], or None")

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
+
+from torchglass.explainers.evaluation.correlation import rank_correlation
 
 Map = npt.NDArray[np.floating[Any]]
 
@@ -14,12 +15,8 @@ def drift(before: Map, after: Map) -> float | None:
 
     None where a map is constant: it ranks nothing.
     """
-    ranks = [rankdata(each.ravel()) for each in (before, after)]
-    centred = [each - each.mean() for each in ranks]
-    lengths = [float(np.sqrt(np.square(each).sum())) for each in centred]
-    if min(lengths) == 0:
-        return None
-    return 1 - float(centred[0] @ centred[1]) / (lengths[0] * lengths[1])
+    alike = rank_correlation(before, after)
+    return None if np.isnan(alike) else 1 - alike
 
 
 def size(relevance: Map) -> float:

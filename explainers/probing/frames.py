@@ -75,7 +75,7 @@ def frame(
     if truth is not None:
         arrays["truth"] = truth[i : i + 1]
     _, meta = explanation.to_arrays()
-    own = {
+    own: dict[str, Any] = {
         "seconds": explanation.seconds / count,
         "model_evaluations": explanation.model_evaluations // count,
         "probe": i,
