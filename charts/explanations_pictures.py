@@ -14,7 +14,7 @@ from torchglass.charts.explanations_words import Explained, heading, title
 from torchglass.charts.pictures import png_data_uri, resized, rgb
 from torchglass.charts.text import plot_text, wrapped
 from torchglass.charts.theme import DIVERGING, SEQUENTIAL, Picture, colorscale, empty_figure, new_figure, paint
-from torchglass.charts.trust import MOST_CHARACTERS, trust_text
+from torchglass.charts.trust import MOST_CHARACTERS, trust_sentences
 from torchglass.charts.units import number
 from torchglass.store.records import Floats
 
@@ -37,7 +37,7 @@ class MethodPanel(NamedTuple):
 
     method: str
     title: str
-    trust: str
+    trust: tuple[str, ...]
     relevance: Floats
     signed: bool
     limit: float
@@ -72,7 +72,7 @@ def _panel(one: Explained, picture: Picture, limit: float | None) -> MethodPanel
     return MethodPanel(
         method=method,
         title=title(one),
-        trust=trust_text(meta),
+        trust=trust_sentences(meta),
         relevance=relevance,
         signed=signed,
         limit=limit,
@@ -176,7 +176,7 @@ def _draw_row(figure: go.Figure, row: int, panel: MethodPanel, picture: Picture)
 
 
 def _trust(panel: MethodPanel) -> str:
-    return wrapped(plot_text(panel.trust, MOST_CHARACTERS), TRUST_CHARACTERS)
+    return "<br>".join(wrapped(plot_text(said, MOST_CHARACTERS), TRUST_CHARACTERS) for said in panel.trust)
 
 
 def _x_of(row: int, column: int) -> str:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from torchglass.charts.explanations_words import Explained, heading, names_of, title
 from torchglass.charts.text import plain_text, plot_text, short_label
 from torchglass.charts.theme import new_figure
-from torchglass.charts.trust import trust_text
+from torchglass.charts.trust import trust_sentences
 from torchglass.charts.units import number
 from torchglass.store.records import Floats
 
@@ -26,7 +26,7 @@ class TablePanel(NamedTuple):
 
     method: str
     title: str
-    trust: str
+    trust: tuple[str, ...]
     unit: str
     names: tuple[str, ...]
     values: tuple[float | None, ...]
@@ -58,7 +58,7 @@ def _panel(one: Explained) -> TablePanel:
     return TablePanel(
         method=str(meta.get("method", "explanation")),
         title=title(one),
-        trust=trust_text(meta),
+        trust=trust_sentences(meta),
         unit=plain_text(meta.get("output_space", "score"), 20),
         names=tuple(names[place] for place in shown),
         values=tuple(values[place] for place in shown),

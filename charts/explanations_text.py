@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from torchglass.charts.explanations_words import Explained, heading, names_of, title
 from torchglass.charts.text import plain_text, plot_text
 from torchglass.charts.theme import new_figure
-from torchglass.charts.trust import trust_text
+from torchglass.charts.trust import trust_sentences
 from torchglass.charts.units import number
 from torchglass.store.records import Floats
 
@@ -35,7 +35,7 @@ class TextPanel(NamedTuple):
 
     method: str
     title: str
-    trust: str
+    trust: tuple[str, ...]
     words: tuple[str, ...]
     relevance: Floats
     decides: npt.NDArray[np.bool_] | None
@@ -64,7 +64,7 @@ def _panel(one: Explained, limits: Mapping[str, float]) -> TextPanel:
     return TextPanel(
         method=method,
         title=title(one),
-        trust=" ".join(filter(None, (trust_text(meta), _left_out(int(kept.sum()))))),
+        trust=(*trust_sentences(meta), *_left_out(int(kept.sum()))),
         words=tuple(word for word in words if word.strip()),
         relevance=relevance[kept],
         decides=truth[kept] if truth is not None and truth.any() else None,
@@ -158,5 +158,5 @@ def _written(word: _Placed, panel: TextPanel) -> dict[str, object]:
     }
 
 
-def _left_out(words: int) -> str:
-    return f"Only the first {MOST_WORDS} of {words} words are shown." if words > MOST_WORDS else ""
+def _left_out(words: int) -> tuple[str, ...]:
+    return (f"Only the first {MOST_WORDS} of {words} words are shown.",) if words > MOST_WORDS else ()

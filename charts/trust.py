@@ -1,4 +1,4 @@
-"""How far to trust an explanation, in one line made of its own checks."""
+"""How far to trust an explanation: a sentence for each of its checks and scores, in words for a newcomer."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ FINEST = 1e-4  # what is smaller is rounding
 NEGATIVE_ACTIVATIONS = 0.3  # of a layer's mass: Grad-CAM reads an activation as "found here", which needs a ReLU
 WEAK_SURROGATE = 0.5  # a surrogate that explains less than half of the variance describes something else
 ALIKE = 0.5  # rank correlation with the map of a model of random weights, from which on the map shows the input
-MOST_CHARACTERS = 800  # of all sentences together
+MOST_CHARACTERS = 160  # a sentence
 
 _PARTS = {"pictures": "hottest pixels", "text": "strongest words", "table": "strongest columns"}
 
 
 def trust_text(meta: Mapping[str, Any]) -> str:
-    """Checks, then cost: "Adds up to the output within 0.1 %. 500 evaluations, 0.8 s." Not yet escaped."""
+    """Say all of it in one line: "Adds up to the output within 0.1 %. 500 evaluations, 0.8 s." Not yet escaped."""
+    return " ".join(trust_sentences(meta))
+
+
+def trust_sentences(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say how far to trust an explanation, a thought each: checks, tests beside baselines, then cost. Not escaped."""
     checks, scores, kind = meta.get("checks") or {}, meta.get("scores") or {}, str(meta.get("kind", "pictures"))
     possible = (
         _completeness(checks),
@@ -31,8 +36,7 @@ def trust_text(meta: Mapping[str, Any]) -> str:
         _moved(scores),
     )
     said = [sentence for sentence in possible if sentence is not None] or ["No numerical check exists for this method."]
-    located = _located(meta, checks, scores, kind)
-    return " ".join([*said, *([located] if located else []), _cost(meta)]).strip()
+    return tuple(filter(None, (*said, _located(meta, checks, scores, kind), _cost(meta))))
 
 
 def _completeness(checks: Mapping[str, Any]) -> str | None:

@@ -194,7 +194,7 @@ def _draw(data: ExplanationsData, key: str) -> None:
                 f"{key}-{panel.method}",
                 f"{method_name(panel.method)}: each part's share of the score",
             )
-            st.caption(markdown_text(panel.trust, MOST_CHARACTERS))
+            st.caption("  \n".join(markdown_text(said, MOST_CHARACTERS) for said in panel.trust))
 
 
 def _choose_target(found: Sequence[Artifact]) -> int:

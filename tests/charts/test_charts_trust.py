@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from torchglass.charts.trust import MOST_CHARACTERS, trust_text
+from torchglass.charts.trust import MOST_CHARACTERS, trust_sentences, trust_text
 
 COST = {"model_evaluations": 7, "seconds": 0.5}
 SAID = " 7 evaluations, 500 ms."
@@ -95,6 +95,7 @@ def test_all_that_can_be_said_fits() -> None:
         "truth_share": 0.99,
         "truth_area": 0.99,
     }
-    text = trust_text(meta(scores, dict(scores), dict(scores), checks=checks))
-    assert len(text) <= MOST_CHARACTERS
-    assert max(len(sentence) for sentence in text.split(". ")) <= 120
+    sentences = trust_sentences(meta(scores, dict(scores), dict(scores), checks=checks))
+    assert len(sentences) == 10
+    assert max(len(sentence) for sentence in sentences) <= MOST_CHARACTERS
+    assert max(len(sentence) for sentence in sentences[4:6]) <= 120
