@@ -59,7 +59,8 @@ class Case:
             distance = (whole - none).abs()
             if float(distance) <= 1e-6 * float(whole.abs() + none.abs()):
                 return torch.full((len(batch),), torch.nan, device=batch.device)
-            return (self.target_scores(batch, i) - none) / distance
+            share: Tensor = (self.target_scores(batch, i) - none) / distance
+            return share
         table = scores(self.model, batch)
         if self.explanation.output_space == "logit":
             table = table.softmax(dim=1)
