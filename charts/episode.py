@@ -52,10 +52,11 @@ def episode_data(artifact: Artifact, arrays: Mapping[str, npt.NDArray[Any]]) -> 
         return None
     meta, count = artifact.meta, arrays["observations"].shape[1]
     names, actions = meta.get("feature_names"), arrays["actions"].astype(np.int64)
-    known = isinstance(names, list) and len(names) == count
+    if not isinstance(names, list) or len(names) != count:
+        names = [f"observation {place}" for place in range(count)]
     return EpisodeData(
         heading=_heading(artifact, len(actions)),
-        names=tuple(map(str, names)) if known else tuple(f"observation {place}" for place in range(count)),
+        names=tuple(map(str, names)),
         action_names=tuple(class_name(meta, index) for index in range(int(actions.max()) + 1)),
         observations=arrays["observations"].astype(np.float64),
         actions=actions,

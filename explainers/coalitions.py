@@ -1,7 +1,7 @@
 """Shapley values of a game whose players are the parts of one input."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import captum
@@ -15,7 +15,9 @@ from torch import Tensor
 from torchglass.errors import OptionError
 from torchglass.explainers.explanation import FloatArray
 from torchglass.explainers.hiding import Worth
+from torchglass.explainers.pace import Pace
 from torchglass.explainers.permutations import walks
+from torchglass.explainers.perturbation.stopping import estimated_correlation
 from torchglass.explainers.problem import Attribution
 
 MOST_EXACT = 10
@@ -24,6 +26,9 @@ MOST_ASKED = 16
 """Players up to which "exact" does, where asked by name: 65,536 coalitions."""
 FEWEST_ROUNDS, MOST_ROUNDS = 2, 8
 """Independent samplings: their mean is the value, their spread says how far off it may be."""
+CERTAIN = 0.998
+"""Estimated correlation with what endless sampling would give, at which drawing stops: words and columns are few and
+read as numbers, so that more is asked than their order."""
 FEWEST_ORDERS = 4
 """Pairs of orders in a round of "sampling": of fewer, the spread says little."""
 
@@ -38,9 +43,10 @@ class Asked:
 
     algorithm: Algorithm = "auto"
     evaluations: int | None = None
-    tolerance: float = 0.05
+    stop_early: bool = True
     backend: Backend = "own"
     seed: int = 0
+    pace: Pace = field(default_factory=Pace)
 
     def __post_init__(self) -> None:
         if self.algorithm not in get_args(Algorithm):
@@ -49,8 +55,6 @@ class Asked:
             )
         if self.backend not in get_args(Backend):
             raise OptionError(f"backend is {self.backend!r}: choose 'own' or 'library'")
-        if not self.tolerance >= 0:
-            raise OptionError(f"tolerance is {self.tolerance}: give 0 or more")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +83,8 @@ def shapley_values(worth: Worth, players: int, asked: Asked) -> Shares:
     coalitions, else kernel. Rejected: shap's ExactExplainer, equal values after half a minute of compiling in each
     process.
 
-    What is drawn is drawn in up to eight rounds, the last of which is the first whose standard error, relative to the
-    values' size, is within the tolerance. `evaluations` are the coalitions to ask at most, None for twice 2 P + 2048.
+    What is drawn is drawn in up to eight rounds; with `stop_early` none is begun once the values are certain enough,
+    and never one when the time is up. `evaluations` are the coalitions to ask at most, None for twice 2 P + 2048.
 
     Raises:
         OptionError: evaluations are fewer than sampling needs, or the players too many for "exact".
@@ -123,7 +127,7 @@ def _kernel(worth: Worth, players: int, evaluations: int, asked: Asked) -> Share
     if evaluations >= 2**players:
         return Shares(values(evaluations), np.zeros(players), base, whole, "all coalitions", made_by)
     rounds = min(MOST_ROUNDS, max(FEWEST_ROUNDS, evaluations // (16 * (players + 1))))
-    drawn = _until_certain((values(evaluations // rounds)[None] for _ in range(rounds)), asked.tolerance)
+    drawn = _until_certain((values(evaluations // rounds)[None] for _ in range(rounds)), asked)
     said = f"{len(drawn)} draws of {evaluations // rounds}"
     return Shares(drawn.mean(axis=0), _standard_errors(drawn), base, whole, said, made_by)
 
@@ -140,7 +144,7 @@ def _orders(worth: Worth, players: int, evaluations: int, asked: Asked) -> Share
         raise OptionError(f"evaluations is {evaluations}: give at least {least} for {players} parts")
     rounds = min(MOST_ROUNDS, orders // FEWEST_ORDERS)
     draw = np.random.RandomState(asked.seed % 2**32)
-    drawn = _until_certain((walks(worth, players, orders // rounds, draw) for _ in range(rounds)), asked.tolerance)
+    drawn = _until_certain((walks(worth, players, orders // rounds, draw) for _ in range(rounds)), asked)
     said = f"{len(drawn)} orders and their reverses"
     return Shares(drawn.mean(axis=0), _standard_errors(drawn), base, whole, said, "torchglass permutations")
 
@@ -158,13 +162,13 @@ def _captum_orders(worth: Worth, players: int, evaluations: int, seed: int) -> t
     return found[0].numpy(), orders
 
 
-def _until_certain(rounds: Iterator[Values], tolerance: float) -> Values:
-    """Gather independent estimates (R, P), a round at a time, until their mean is as certain as asked."""
+def _until_certain(rounds: Iterator[Values], asked: Asked) -> Values:
+    """Gather independent estimates (R, P), a round at a time, until their mean is certain enough or the time is up."""
     drawn = next(rounds)
     for more in rounds:
         drawn = np.concatenate((drawn, more))
-        size = np.sqrt(np.mean(np.square(drawn.mean(axis=0))))
-        if np.sqrt(np.mean(np.square(_standard_errors(drawn)))) <= tolerance * size:
+        certain = estimated_correlation(drawn.mean(axis=0), _standard_errors(drawn)) >= CERTAIN
+        if (asked.stop_early and certain) or asked.pace.is_over():
             break
     return drawn
 

@@ -82,7 +82,9 @@ def explain_episode(location: str | os.PathLike[str] | None, request: EpisodeReq
 
 def play_episode(agent: ActorCritic, environment: str, *, seed: int, most_steps: int) -> Played:
     """Play one episode in an environment of gymnasium, from a beginning that the seed decides."""
-    observations, actions, rewards = [], [], []
+    observations: list[npt.NDArray[np.float32]] = []
+    actions: list[int] = []
+    rewards: list[float] = []
     device = next(agent.parameters()).device
     finished = False
     with closing(Environments(environment, 1)) as world, torch.no_grad():
@@ -130,7 +132,7 @@ def _to_block(
         "model_evaluations": action.model_evaluations + value.model_evaluations,
         "checkpoint_step": trained.checkpoint.step,
     }
-    arrays = {
+    arrays: dict[str, npt.NDArray[Any]] = {
         "observations": played.observations,
         "actions": played.actions,
         "rewards": played.rewards,

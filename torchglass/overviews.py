@@ -150,7 +150,7 @@ def _dependence(trained: Trained, explanation: Explanation, references: Tensor, 
         columns=summary.order[:MOST_COLUMNS],
         seed=request.seed,
     )
-    arrays = {
+    arrays: dict[str, npt.NDArray[Any]] = {
         "dependence_columns": found.columns,
         "dependence_grid": found.grid,
         "dependence_curves": found.curves.astype(np.float32),

@@ -25,7 +25,7 @@ def attribute(
     *,
     algorithm: Algorithm = "auto",
     evaluations: int | None = None,
-    tolerance: float = 0.05,
+    stop_early: bool = True,
     backend: Backend = "own",
 ) -> Attribution:
     """Give each column its Shapley value in the game whose coalitions are the columns that are shown.
@@ -44,7 +44,7 @@ def attribute(
         algorithm: one of those; "auto" is exact up to ten columns, else kernel.
         evaluations: coalitions to ask at most about a row, each costing one row per row of the background; None for
             twice 2 F + 2048. Of "gradient" the points that are drawn, None for 200.
-        tolerance: drawing stops when the standard error, relative to the values' size, is within it; 0 to draw all.
+        stop_early: end drawing once the values are certain enough; a budget of `explain` ends it in any case.
         backend: "library" lets captum draw the orders of "sampling" in the place of our paired ones.
 
     Raises:
@@ -67,12 +67,13 @@ def attribute(
         if isinstance(found, Attribution):
             return found
         parameters["fallback_reason"], by = found, "auto"
-    asked = Asked(cast(coalitions.Algorithm, by), evaluations, tolerance, backend, problem.seed)
+    asked = Asked(cast(coalitions.Algorithm, by), evaluations, stop_early, backend, problem.seed, problem.pace)
 
     def each() -> Iterator[tuple[Shares, FloatArray, FloatArray | None]]:
         for i in range(len(problem.inputs)):
             shares = shapley_values(worth_of_columns(problem, i), problem.inputs.shape[1], asked)
             errors = None if shares.errors is None else shares.errors.astype(np.float32)
+            problem.pace.tell(i + 1, len(problem.inputs))
             yield shares, shares.values.astype(np.float32), errors
 
     return as_attribution(each(), parameters)

@@ -18,7 +18,7 @@ Algorithm = Literal["auto", "exact", "kernel", "partition"]
 
 
 def attribute(
-    problem: Problem, *, algorithm: Algorithm = "auto", evaluations: int | None = None, tolerance: float = 0.05
+    problem: Problem, *, algorithm: Algorithm = "auto", evaluations: int | None = None, stop_early: bool = True
 ) -> Attribution:
     """Give each word its Shapley value in the game whose coalitions are the words that are shown.
 
@@ -31,7 +31,7 @@ def attribute(
     Args:
         algorithm: one of those; "auto" is exact up to ten words, else kernel.
         evaluations: coalitions to ask at most about a text; None for twice 2 T + 2048, of "partition" 500.
-        tolerance: drawing stops when the standard error, relative to the values' size, is within it; 0 to draw all.
+        stop_early: end drawing once the values are certain enough; a budget of `explain` ends it in any case.
 
     Raises:
         OptionError: an option has a value that it cannot take.
@@ -45,7 +45,9 @@ def attribute(
         worth = worth_of_words(problem, i)
         if algorithm == "partition":
             return owen_values(worth, words, PARTITION_EVALUATIONS if evaluations is None else evaluations)
-        return shapley_values(worth, words, Asked(algorithm, evaluations, tolerance, seed=problem.seed))
+        return shapley_values(
+            worth, words, Asked(algorithm, evaluations, stop_early, seed=problem.seed, pace=problem.pace)
+        )
 
     def each() -> Iterator[tuple[Shares, FloatArray, FloatArray | None]]:
         for i, text in enumerate(problem.inputs):
@@ -55,6 +57,7 @@ def attribute(
             values[places] = shares.values
             if shares.errors is not None:
                 errors[places] = shares.errors
+            problem.pace.tell(i + 1, len(problem.inputs))
             yield shares, values, None if shares.errors is None else errors
 
     parameters = {"algorithm": algorithm, "evaluations": evaluations, "background": problem.background_name}

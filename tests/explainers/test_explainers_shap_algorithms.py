@@ -101,24 +101,34 @@ def test_what_is_drawn_is_near_the_exact_values_and_knows_how_near(
 
 
 def test_drawing_stops_as_soon_as_the_values_are_certain_enough(wide: tuple[nn.Module, Explanation]) -> None:
+    model, exact = wide
+    options: dict[str, Any] = {"background": WIDE_BACKGROUND, "evaluations": 4000, "algorithm": "kernel"}
+    early = explain(model, WIDE, 1, "shap", **options)
+    full = explain(model, WIDE, 1, "shap", **options, stop_early=False)
+    assert early.model_evaluations < full.model_evaluations / 2
+    assert rank_correlation(early.attributions, exact.attributions) >= 0.95
+    assert full.parameters["coalitions"] == ["8 draws of 500"] * 2
+
+
+def test_a_budget_ends_the_drawing_and_progress_is_told(wide: tuple[nn.Module, Explanation]) -> None:
     model, _ = wide
-
-    def asked(tolerance: float) -> Explanation:
-        return explain(
-            model,
-            WIDE,
-            1,
-            "shap",
-            background=WIDE_BACKGROUND,
-            evaluations=4000,
-            algorithm="kernel",
-            tolerance=tolerance,
-        )
-
-    loose, tight = asked(0.2), asked(0.0)
-    assert loose.model_evaluations < tight.model_evaluations / 2
-    assert loose.checks["sampling_error_relative"] <= 0.2 + 1e-6
-    assert tight.parameters["coalitions"] == ["8 draws of 500"] * 2
+    told: list[tuple[int, int]] = []
+    seconds = iter(range(10_000))
+    found = explain(
+        model,
+        WIDE,
+        1,
+        "shap",
+        background=WIDE_BACKGROUND,
+        evaluations=4000,
+        algorithm="sampling",
+        stop_early=False,
+        budget=1.0,
+        clock=lambda: float(next(seconds)),
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert found.parameters["coalitions"] == ["44 orders and their reverses"] * 2  # two of eight rounds
+    assert told[-1] == (2, 2)
 
 
 def test_both_ways_along_an_order_leave_less_to_chance_than_single_orders(wide: tuple[nn.Module, Explanation]) -> None:
@@ -128,7 +138,7 @@ def test_both_ways_along_an_order_leave_less_to_chance_than_single_orders(wide: 
         off = [
             explain(
                 model, WIDE, 1, "shap", background=WIDE_BACKGROUND, algorithm="sampling", evaluations=300, seed=seed,
-                tolerance=0.0, backend=backend,
+                stop_early=False, backend=backend,
             ).attributions - exact.attributions
             for seed in range(5)
         ]  # fmt: skip
@@ -183,7 +193,7 @@ def test_kernel_is_what_shap_itself_gives(wide: tuple[nn.Module, Explanation]) -
     every = explainer.shap_values(WIDE.numpy(), nsamples=2**12, l1_reg=False, silent=True)
     np.testing.assert_allclose(exact.attributions, every, atol=1e-5)
     some = explainer.shap_values(WIDE.numpy(), nsamples=800, l1_reg=False, silent=True)
-    found = explain(model, WIDE, 1, "shap", background=WIDE_BACKGROUND, evaluations=800, tolerance=0.0)
+    found = explain(model, WIDE, 1, "shap", background=WIDE_BACKGROUND, evaluations=800, stop_early=False)
     assert rank_correlation(found.attributions, some) >= 0.95
 
 
@@ -276,7 +286,6 @@ def test_a_halved_row_is_a_tree_of_neighbours() -> None:
         ({"algorithm": "sampling", "evaluations": 20}, "evaluations is 20: give at least 152 for 20 parts"),
         ({"algorithm": "gradient", "evaluations": 3}, "evaluations is 3: give at least 16 for gradients"),
         ({"backend": "lime"}, "backend is 'lime': choose 'own' or 'library'"),
-        ({"tolerance": -1.0}, "tolerance is -1.0: give 0 or more"),
     ],
 )
 def test_each_mistake_gives_one_sentence(options: dict[str, Any], sentence: str) -> None:
