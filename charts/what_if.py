@@ -18,6 +18,7 @@ from torchglass.store.records import Artifact, Floats
 
 ARTIFACT_KIND = "what_if"
 MAX_CLASSES = 12  # bars; of more those that change most
+MAX_TICKS = 6  # checkpoints up to which each has its step written below it
 HEIGHT = 260  # px
 _NOTHING = "No change of this sample was tried: try one with torchglass what-if."
 
@@ -124,4 +125,6 @@ def checkpoints_figure(
     of = f"{plot_text(data.target, 30)}, %" if data.unit else plot_text(data.target, 30)
     figure.update_yaxes(title_text=of, rangemode="tozero" if data.unit else "normal")
     figure.update_xaxes(title_text="step of the checkpoint")
+    if len(data.steps) <= MAX_TICKS:
+        figure.update_xaxes(tickvals=list(data.steps))
     return figure

@@ -114,7 +114,11 @@ def _column(sample: int, inputs: npt.NDArray[Any], meta: Mapping[str, Any]) -> l
         st.info("This column has the same value in every kept sample.", icon=":material/info:")
         return []
     # A slider of its own for each column: the span of another one's values means nothing here.
-    value = becomes.slider("becomes", low, high, float(table[sample, column]), key=f"what-if-value-{sample}-{column}")
+    now = float(table[sample, column])
+    value = becomes.slider("becomes", low, high, now, key=f"what-if-value-{sample}-{column}")
+    if value == now:
+        st.info("Move the slider: it stands at the value that the column has.", icon=":material/info:")
+        return []
     return [f"--set={column}={value!r}"]
 
 

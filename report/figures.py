@@ -79,6 +79,7 @@ def drawings(contents: Contents) -> list[Drawing]:
         *_model(contents),
         *_quality(contents),
         *_explanations(contents),
+        *_shortcuts(contents),
         *_overviews(contents),
         *_over_training(contents),
     ]

@@ -181,7 +181,8 @@ def _change(trained: Trained, trial: Trial) -> tuple[Change, dict[str, Any]]:
         raise OptionError(f"--{trial.change} does not change {WORDS[trained.kind]}: use {suitable}")
     if trial.change == "replace":
         place, token, words = _word(trained, trial)
-        facts = {"told": f"word {place}, {words[0]!r}, becomes {words[1]!r}", "place": place, "words": list(words)}
+        becomes = f"becomes {words[1]!r}" if words[1] else "is hidden"
+        facts = {"told": f"word {place}, {words[0]!r}, {becomes}", "place": place, "words": list(words)}
         return Replace(place, token), facts
     if trial.change == "set":
         column, value, name, raw = _column(trained, trial)
@@ -207,7 +208,7 @@ def _box(text: str) -> tuple[int, int, int, int]:
 
 
 def _word(trained: Trained, trial: Trial) -> tuple[int, int, tuple[str, str]]:
-    """The place, the token id that goes there, and the words before and after."""
+    """The place, the token id that goes there, and the words before and after, "" for a hidden one."""
     import numpy as np
 
     first, _, word = trial.told.partition("=")
@@ -218,7 +219,7 @@ def _word(trained: Trained, trial: Trial) -> tuple[int, int, tuple[str, str]]:
     place = int(first)
     before = str(words[trial.sample, place])
     if not word:
-        return place, int(trained.exhibit.explain.baseline) or 1, (before, "(hidden)")
+        return place, int(trained.exhibit.explain.baseline) or 1, (before, "")
     known = np.argwhere((words == word) & (ids != 0))
     if not len(known):
         raise OptionError(f"the word {word!r} is in none of the texts that the run kept: give one that is")

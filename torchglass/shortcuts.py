@@ -50,7 +50,7 @@ def add_shortcuts(verb: Verb) -> None:
         type=float,
         default=Hunt.least_effect,
         metavar="X",
-        help=f"what a spot must move a probability by, beyond random spots ({Hunt.least_effect})",
+        help=f"what a pasted spot must move a probability by, beyond random spots ({Hunt.least_effect})",
     )
     hunted.add_argument("--controls", type=int, default=Hunt.controls, metavar="N", help="random spots compared with")
     hunted.add_argument("--seed", type=int, default=0)

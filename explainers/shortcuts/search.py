@@ -59,8 +59,9 @@ def find_shortcuts(
     One half of the pictures, by lot, finds the spots; the other half, of the classes concerned, tests them. Heat proves
     nothing: maps are hot on marks that stand out and decide nothing. So each spot is erased, which shows whether a
     prediction needs it, and pasted into pictures of other classes, which shows whether it suffices; both are compared
-    with the same change at random spots of the same size. A spot is confirmed where both exceed them. What is erased
-    gives way to what lies elsewhere in other pictures, so that no grey square becomes a mark of its own.
+    with the same change at random spots of the same size. A spot is confirmed where erasing it does more than they do,
+    and pasting it so much more that it decides. What is erased gives way to what lies elsewhere in other pictures, so
+    that no grey square becomes a mark of its own.
 
     A confirmed spot is what the model decides by. Whether it should is for a person to say: where objects always stand
     at the same place, their middle decides rightly. What is compared is class probabilities, by softmax where the model
@@ -74,7 +75,7 @@ def find_shortcuts(
         explanation: maps made before, of these pictures in this order, instead.
         background: for the method; None is the mean of the pictures.
         controls: random spots that a change is compared with.
-        least_effect: what a spot must move a probability by beyond random ones, in the mean, to be confirmed.
+        least_effect: what a pasted spot must move a probability by beyond random ones, in the mean, to be confirmed.
         most_area: share of a picture that a spot may cover.
         cells: of the grid, along the longer side, in which maps are compared and spots are cut.
         most_groups: of the clustering.
@@ -167,7 +168,7 @@ def _halves(count: int, draw: np.random.Generator) -> tuple[Integers, Integers]:
 
 
 def _spots(maps: Floats, cells: int, most_groups: int, most_area: float, seed: int) -> list[tuple[Box, Integers]]:
-    """Each spot once, with the pictures of all groups that it is the hottest of."""
+    """Each spot once, as large as any group has it, with the pictures of all groups that it is the hottest of."""
     height, width = maps.shape[1:]
     pixels = cell_pixels(height, width, cells)
     grids = in_cells(maps, pixels)
@@ -180,7 +181,7 @@ def _spots(maps: Floats, cells: int, most_groups: int, most_area: float, seed: i
         if same is None:
             found.append((box, group))
         else:
-            found[same] = (found[same][0], np.union1d(found[same][1], group))
+            found[same] = (max(found[same][0], box, key=lambda one: one.area), np.union1d(found[same][1], group))
     return found
 
 
@@ -237,8 +238,10 @@ def _heat(maps: Floats, box: Box) -> Floats:
 
 
 def _is_confirmed(suspect: Suspect, least_effect: float) -> bool:
-    enough = len(suspect.tested) >= FEWEST_TESTED
-    return enough and all(effect.exceeds(least_effect, MOST_P) for effect in (suspect.erase, suspect.paste))
+    if len(suspect.tested) < FEWEST_TESTED:
+        return False
+    # Of erasing no size is asked: the class that a model falls back on is predicted without its mark as well.
+    return suspect.paste.exceeds(least_effect, MOST_P) and suspect.erase.exceeds(0.0, MOST_P)
 
 
 def _check_options(controls: int, least_effect: float, most_area: float, cells: int, most_groups: int) -> None:

@@ -8,7 +8,7 @@ from torchglass.explainers.regions import Box
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Shares of the hottest cell's heat, tried in turn until what is as hot around it is small enough."""
 SAME_SPOT = 0.5
-"""Pixels in common over pixels of both, from which two boxes count as one spot."""
+"""Share of the smaller of two boxes that lies in the other, from which they count as one spot."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,9 +37,8 @@ def spot_of(heat: Floats, pixels: int, height: int, width: int, most_area: float
 
 
 def is_same_spot(one: Box, other: Box) -> bool:
-    """Tell whether two boxes share half of what they cover together."""
-    shared = one.shared(other)
-    return shared >= SAME_SPOT * (one.area + other.area - shared)
+    """Tell whether half of the smaller box lies in the other: the parts of a mark are no spots of their own."""
+    return one.shared(other) >= SAME_SPOT * min(one.area, other.area)
 
 
 def _joined(hot: npt.NDArray[np.bool_], row: int, column: int) -> npt.NDArray[np.bool_]:

@@ -64,7 +64,7 @@ class Suspect:
     erase: Effect
     paste: Effect
     confirmed: bool
-    """both effects exceed those of random spots by the least that was asked: a small fixed spot decides"""
+    """erasing it does more than at random spots, and pasting it more by what was asked: a small fixed spot decides"""
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:

@@ -209,8 +209,9 @@ def test_a_spot_is_what_hangs_together_with_the_hottest_cell_and_small_enough() 
     assert spot_of(heat, 2, 16, 16, most_area=0.05) == Box(2, 2, 6, 4)
     assert spot_of(heat, 2, 16, 16, most_area=0.001) == Box(2, 2, 4, 4)
     assert spot_of(np.zeros((8, 8)), 2, 16, 16, most_area=0.2) is None
-    assert is_same_spot(Box(0, 0, 4, 4), Box(0, 0, 4, 3))
-    assert not is_same_spot(Box(0, 0, 4, 4), Box(2, 2, 6, 6))
+    assert is_same_spot(Box(0, 0, 4, 4), Box(2, 0, 6, 4))
+    assert is_same_spot(Box(0, 0, 2, 2), Box(0, 0, 8, 8))
+    assert not is_same_spot(Box(0, 0, 4, 4), Box(3, 0, 7, 4))
 
 
 def test_cells_add_up_what_lies_in_them_at_the_edge_too() -> None:
