@@ -14,7 +14,7 @@ from torchglass.explainers.perturbation.codes import Coalitions, all_coalitions,
 from torchglass.explainers.perturbation.engine import Engine
 from torchglass.explainers.perturbation.fill import Fill, averaged
 from torchglass.explainers.perturbation.least_squares import Shapley, Values
-from torchglass.explainers.perturbation.stopping import Watch, estimated_correlation, rounds
+from torchglass.explainers.perturbation.stopping import Watch, estimated_correlation
 from torchglass.explainers.problem import Problem
 
 MOST_AVERAGED = 8
@@ -142,9 +142,7 @@ class _Sampling:
             self.ask(complete, averaged(self._references), watch)
         left = [budget - 2 - len(self._games[row].plan.complete) for row, budget in enumerate(most)]
         first = FIRST_ROUND * max(game.plan.parts for game in self._games.values())
-        for pairs in rounds(max(2, min(left)) // 2, max(1, first // 2)):
-            if not watch.active:
-                break
+        for pairs in watch.rounds(max(2, min(left)) // 2, max(1, first // 2)):
             codes = {row: self._games[row].plan.drawn(pairs, self._draws[row]) for row in watch.active}
             self.ask(codes, self._behind(codes), watch)
             solved = {row: self._games[row].solved() for row in codes}

@@ -1,5 +1,7 @@
 """Decide when enough was sampled: when the order of the values is known well enough, or the time is up."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -45,6 +47,14 @@ class Watch:
         self.active = list(range(inputs))
         self.certainty = [0.0] * inputs
 
+    def rounds(self, samples: int, first: int) -> Iterator[int]:
+        """Give how many samples each active input takes in the next round, as long as one is active."""
+        for count in rounds(samples, first):
+            if not self.active:
+                break
+            yield count
+        self._pace.tell(self._total, self._total)
+
     def tell(self, answered: int) -> None:
         """Report masks answered within a round; what is raised cancels."""
         self._pace.tell(min(self._total, self._done + answered), self._total)
@@ -58,5 +68,3 @@ class Watch:
             self.active = [row for row in self.active if self.certainty[row] < CERTAIN]
         if self._pace.is_over():
             self.active = []
-        if not self.active:
-            self._pace.tell(self._total, self._total)

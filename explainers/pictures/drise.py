@@ -49,7 +49,7 @@ def attribute(
     proposals: ReadProposals = read_usual,
     masks: int = 4000,
     cells: int = 16,
-    keep_rate: float = 0.5,
+    keep_rate: float = 0.7,
     stop_early: bool = True,
 ) -> Attribution:
     """Give each pixel what showing it adds, on average, to how well the detector's best proposal answers for the box.

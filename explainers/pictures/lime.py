@@ -14,7 +14,7 @@ from torchglass.explainers.perturbation.fill import drawn_for_each
 from torchglass.explainers.perturbation.lime_library import library_surrogates
 from torchglass.explainers.perturbation.masks import Shown
 from torchglass.explainers.perturbation.ridge import Ridge, fitted
-from torchglass.explainers.perturbation.stopping import Watch, estimated_correlation, rounds
+from torchglass.explainers.perturbation.stopping import Watch, estimated_correlation
 from torchglass.explainers.perturbation.superpixels import check_segments, superpixels
 from torchglass.explainers.problem import Attribution, Problem
 
@@ -96,9 +96,7 @@ class _Sampling:
         engine = Engine(self._problem)
         watch = Watch(self._problem.pace, len(self._places), samples, stop_early)
         fits: dict[int, Ridge] = {}
-        for count in rounds(samples, FIRST_ROUND * max(self._parts)):
-            if not watch.active:
-                break
+        for count in watch.rounds(samples, FIRST_ROUND * max(self._parts)):
             codes = {row: self._drawn(row, count) for row in watch.active}
             fill = drawn_for_each(self._problem.background, dict.fromkeys(codes, count), self._draws)
             asked = engine.ask(stacked(codes, self._places), fill, watch.tell)

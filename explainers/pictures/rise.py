@@ -11,7 +11,7 @@ from torchglass.explainers.perturbation.engine import Engine
 from torchglass.explainers.perturbation.fill import drawn_for_each
 from torchglass.explainers.perturbation.moments import Gain, Moments
 from torchglass.explainers.perturbation.soft_grids import SoftGridMasks, drawn_grids
-from torchglass.explainers.perturbation.stopping import Watch, estimated_correlation, rounds
+from torchglass.explainers.perturbation.stopping import Watch, estimated_correlation
 from torchglass.explainers.problem import Attribution, Problem
 
 FIRST_ROUND = 256
@@ -19,7 +19,7 @@ FIRST_ROUND = 256
 
 
 def attribute(
-    problem: Problem, *, masks: int = 4000, cells: int = 7, keep_rate: float = 0.5, stop_early: bool = True
+    problem: Problem, *, masks: int = 4000, cells: int = 7, keep_rate: float = 0.7, stop_early: bool = True
 ) -> Attribution:
     """Give each pixel the mean score of the masks that show it, weighted by how much they do, less that of all masks.
 
@@ -31,7 +31,8 @@ def attribute(
     Args:
         masks: masked pictures per picture at most.
         cells: of the grid along each side.
-        keep_rate: chance that a cell is shown.
+        keep_rate: chance that a cell is shown. The paper hides half; on pictures of shapes 0.7 finds as much with half
+            as many masks.
         stop_early: end a picture's sampling once `certainty` is 0.97.
 
     Raises:
@@ -64,9 +65,7 @@ def gains(problem: Problem, masks: int, cells: int, keep_rate: float, stop_early
     watch = Watch(problem.pace, pictures, masks, stop_early)
     found: dict[int, Gain] = {}
     taken = [0] * pictures
-    for count in rounds(masks, FIRST_ROUND):
-        if not watch.active:
-            break
+    for count in watch.rounds(masks, FIRST_ROUND):
         grids = [drawn_grids(count, cells, keep_rate, (height, width), draws[row]) for row in watch.active]
         bits, shifts = (np.concatenate(parts) for parts in zip(*grids, strict=True))
         rows = np.repeat(watch.active, count)
