@@ -12,7 +12,22 @@ from torchglass.charts.text import plain_text
 from torchglass.charts.units import number
 from torchglass.store.records import Artifact
 
-_NAMES = {"gradcam": "Grad-CAM", "shap": "SHAP", "lime": "LIME", "gradient_x_input": "Gradient × input"}
+_NAMES = {
+    "ablationcam": "Ablation-CAM",
+    "deeplift": "DeepLIFT",
+    "drise": "D-RISE",
+    "gradcam": "Grad-CAM",
+    "gradcam_plus_plus": "Grad-CAM++",
+    "gradient_x_input": "Gradient × input",
+    "guided_gradcam": "Guided Grad-CAM",
+    "layercam": "Layer-CAM",
+    "lime": "LIME",
+    "lrp": "LRP",
+    "rise": "RISE",
+    "scorecam": "Score-CAM",
+    "shap": "SHAP",
+    "smoothgrad": "SmoothGrad",
+}
 
 
 class Explained(NamedTuple):

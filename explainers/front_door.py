@@ -51,8 +51,8 @@ def explain(
         method: one of `method_names(kind)`; None is "gradcam" for pictures, "integrated_gradients" for text and "shap"
             for rows.
         kind: "pictures", "text" or "table"; None to tell it by type and rank.
-        layer: name of the layer that "gradcam" reads, or of the embedding that "integrated_gradients" of a text starts
-            from; None to find it. The others do not read it.
+        layer: name of the layer that the class-activation methods read, or of the embedding that
+            "integrated_gradients" of a text starts from; None to find it. The others do not read it.
         background: what an input without its content is. Pictures and rows: reference inputs (B, ...) to average over
             or to draw from, or a number for a constant one; None is zero: black, or the mean after normalising. A value
             equal to its background gets no relevance, so inputs of the training set say more. Text: the token id that

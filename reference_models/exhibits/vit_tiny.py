@@ -46,6 +46,8 @@ EXHIBIT = ReferenceModel(
         DataSource("cifar10", load_cifar10_split, CIFAR_RECIPE, needs="network"),
     ),
     bar=QualityBar("test/accuracy", 0.90),
-    explain=ExplainTarget(methods=("gradcam", "integrated_gradients", "lime", "shap"), layer="maps"),
+    explain=ExplainTarget(
+        methods=("gradcam", "attention_rollout", "integrated_gradients", "lime", "shap"), layer="maps"
+    ),
     dropout=0.0,
 )

@@ -29,8 +29,8 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
 FAILURES: list[dict[str, Any]] = [
     {"target": 99},
     {"layer": "nowhere"},
-    {"method": "shap", "algorithm": "kernel"},
-    {"method": "saliency"},
+    {"method": "shap", "algorithm": "tree"},
+    {"method": "dowsing"},
 ]
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from explainers_written import TEXT_ZOO, Recurrent, rows_network, texts
+from explainers_written import TEXT_ZOO, Attentive, Recurrent, rows_network, texts
 from test_explainers_no_trace import random_state, state
 from torch import Tensor, nn
 
@@ -32,6 +32,8 @@ def test_success_and_failure_leave_no_trace(build: Callable[[], nn.Module], inpu
     before, randomness, given = state(model), random_state(), inputs.clone()
     cudnn = torch.backends.cudnn.enabled
     for method in method_names("table" if inputs.is_floating_point() else "text"):
+        if method == "attention_rollout" and not isinstance(model, Attentive):
+            continue
         found = explain(model, inputs, method=method, background=background, seed=3)
         again = explain(model, inputs, method=method, background=background, seed=3)
         np.testing.assert_array_equal(found.attributions, again.attributions)
@@ -53,7 +55,7 @@ def test_a_recurrent_training_is_bit_equal_with_and_without_explanations_in_betw
         for _ in range(4):
             loss = F.cross_entropy(model(torch.randint(1, 20, (8, 8))), torch.randint(3, (8,)))
             if explaining:
-                for method in method_names("text"):
+                for method in sorted({*method_names("text")} - {"attention_rollout"}):
                     explain(model, texts(), method=method)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -1,0 +1,60 @@
+"""Class-activation, gradient and attention methods leave every awkward network as it was, refused or not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from explainers_written import Attentive, texts
+from explainers_zoo import ZOO
+from test_explainers_no_trace import lived_in, random_state, state
+from torch import Tensor, nn
+
+from torchglass.errors import ExplainError
+from torchglass.explainers import explain
+
+METHODS: dict[str, dict[str, Any]] = {
+    "gradcam_plus_plus": {},
+    "layercam": {},
+    "scorecam": {},
+    "ablationcam": {},
+    "guided_gradcam": {},
+    "saliency": {},
+    "smoothgrad": {"samples": 3},
+    "deeplift": {"background": 0.3},
+    "lrp": {},
+    "attention_rollout": {},
+}
+REFUSED = {("restless", "guided_gradcam"), ("restless", "lrp"), *((name, "attention_rollout") for name in ZOO)}
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_success_and_refusal_leave_no_trace(name: str, pictures: Tensor) -> None:
+    build: Callable[[], nn.Module] = ZOO[name]
+    model, hook_calls = lived_in(build())
+    before, randomness, given = state(model), random_state(), pictures.clone()
+    for method, options in METHODS.items():
+        if (name, method) in REFUSED:
+            with pytest.raises(ExplainError, match="use "):
+                explain(model, pictures, method=method, **options)
+        else:
+            assert explain(model, pictures, target=1, method=method, **options).attributions.any()
+        for wrong in ({"target": 99}, {"layer": "nowhere"} if "cam" in method else {"mood": "blue"}):
+            with pytest.raises(ValueError):
+                explain(model, pictures, method=method, **wrong)  # type: ignore[arg-type]
+    assert state(model) == before
+    assert random_state() == randomness
+    assert hook_calls == []
+    assert torch.equal(pictures, given)
+    assert not pictures.requires_grad
+
+
+def test_asking_for_attention_leaves_torchs_fused_path_and_the_model_as_they_were() -> None:
+    model = Attentive().eval()
+    fast = torch.backends.mha.get_fastpath_enabled()
+    before, wanted = state(model), model(texts())
+    explain(model, texts(), method="attention_rollout")
+    assert torch.backends.mha.get_fastpath_enabled() == fast
+    assert not torch.overrides._len_torch_function_stack()  # type: ignore[attr-defined]
+    assert state(model) == before
+    torch.testing.assert_close(model(texts()), wanted, rtol=0, atol=0)
