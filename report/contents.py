@@ -49,6 +49,7 @@ MAX_STRIPS = 6
 
 SMOOTHING = 0.6
 SMOOTH_FROM = 100  # an average over a few evaluations hides what little there is
+OF_EXPLANATIONS = " of explanations"
 SPLITS = ("train", "test", "val", "valid", "validation", "eval")
 LAYER_QUANTITIES: tuple[LayerQuantity, ...] = ("gradient_norm", "update_ratio", "weight_norm")
 
@@ -167,9 +168,10 @@ def _groups(records: Sequence[Recorded]) -> dict[str, list[Recorded]]:
         if parts[0] in SPLITS and len(parts) > 1:
             parts = parts[1:]
         if parts[0] == "explanation":  # sizes and shares on one axis would hide each other
-            parts = [f"{parts[-1].replace('_', ' ')} of explanations"]
+            parts = [parts[-1].replace("_", " ") + OF_EXPLANATIONS]
         groups.setdefault(parts[0], []).append(record)
-    return dict(sorted(groups.items(), key=lambda group: group[0] != "loss"))  # what a reader looks for first
+    # What a reader looks for comes first, and what has a section of its own last.
+    return dict(sorted(groups.items(), key=lambda group: (group[0] != "loss", group[0].endswith(OF_EXPLANATIONS))))
 
 
 def _curves(name: str, records: Sequence[Recorded], start: float) -> Curves:
