@@ -111,15 +111,15 @@ def _check_range(what: str, given: tuple[int, ...], size: int) -> None:
 
 
 def _arguments(trained: Trained, request: Request, method: str) -> dict[str, Any]:
-    """What a method compares with and which layer it reads: those of the exhibit."""
+    """What a method compares with and which layer it reads, if it does: those of the exhibit."""
     target = trained.exhibit.explain
     if trained.kind == "text":
         return {"layer": request.layer, "background": int(target.baseline) or None}
-    if method == "gradcam":
-        return {"layer": request.layer or _layer(trained.model, target.layer)}
-    if trained.kind == "pictures" and method == "lime":
-        return {"background": target.baseline}
-    return {"background": trained.inputs("background", slice(None))}
+    known = trained.inputs("background", slice(None))
+    if trained.kind == "table":
+        return {"background": known}
+    layer = request.layer or _layer(trained.model, target.layer)
+    return {"layer": layer, "background": target.baseline if method == "lime" else known}
 
 
 def _explain(trained: Trained, request: Request, sample: int, method: str, given: Mapping[str, Any]) -> Explanation:

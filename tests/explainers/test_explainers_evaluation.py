@@ -190,6 +190,22 @@ def test_a_map_that_ignores_the_weights_is_caught_and_one_that_heeds_them_is_not
     assert found.curves["randomisation"][:, -1].tolist() == found.values["randomisation"].tolist()
 
 
+def test_what_both_maps_must_leave_at_zero_is_no_likeness() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2, bias=False))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.arange(128.0).reshape(2, 64) + 1)
+    corner = torch.zeros(1, 1, 8, 8)
+    corner[0, 0, :2, :3] = 1
+    # All of the map's values are positive, and so are those of the other weights in the three that are not nought.
+    own = explain(model, corner, 1, method="integrated_gradients", steps=16)
+    likeness = [
+        float(evaluate(own, model, metrics=("randomisation",), seed=seed).values["randomisation"][0])
+        for seed in range(12)
+    ]
+    assert abs(np.mean(likeness)) < 0.4
+    assert min(likeness) < -0.2
+
+
 def test_methods_agree_with_themselves_and_oppose_their_opposite() -> None:
     row = torch.rand(1, 4)
     own, other = (by_hand(Weighted(), row, [values]) for values in ((4, 2, -1, 0), (-4, -2, 1, 0)))

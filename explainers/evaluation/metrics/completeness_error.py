@@ -14,8 +14,10 @@ def measure(case: Case) -> Measured:
     Source: the completeness axiom of Sundararajan et al. 2017 (arXiv 1703.01365).
     """
     own = case.explanation
-    if own.base_values is None or "completeness_error" not in own.checks:
+    if "completeness_error" not in own.checks:
         raise UndefinedError(f"method {own.method!r} does not promise to add up")
+    if own.base_values is None:
+        raise UndefinedError(f"method {own.method!r} names no score that its values start from")
     wanted = own.outputs.astype(np.float64) - own.base_values
     missed = np.abs(own.attributions.reshape(len(wanted), -1).sum(axis=1, dtype=np.float64) - wanted)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchglass.errors import ExplainError
 from torchglass.explainers.evaluation.case import EXPLANATION, Case, Measured, UndefinedError
 from torchglass.explainers.evaluation.correlation import rank_correlation
+from torchglass.explainers.explanation import FloatArray
 from torchglass.explainers.private_copy import private_copy
 
 COST = "explanations"
@@ -20,7 +21,8 @@ def measure(case: Case) -> Measured:
     """Measure the rank correlation with the map of the same model whose weights were all drawn anew.
 
     Layers are drawn anew from the output to the input, and `curve` (N, stages) has the correlation on the way. A map
-    that stays alike shows the input and not the model.
+    that stays alike shows the input and not the model. Parts that both maps give zero are left out: where no unit is
+    centred, or nothing differs from the background, a method must say zero whatever the weights are.
 
     Source: Adebayo et al. 2018, Sanity checks for saliency maps (arXiv 1810.03292), cascading randomisation.
     """
@@ -43,15 +45,14 @@ def measure(case: Case) -> Measured:
     return Measured({EXPLANATION: curve[:, -1].copy()}, why, curve=curve, parameters={"stages": len(groups)})
 
 
-def _correlations(case: Case, found: np.ndarray) -> np.ndarray:
+def _correlations(case: Case, found: FloatArray) -> list[float]:
     maps = found.sum(axis=1) if found.ndim == 4 else found
-    present = case.present.cpu().numpy()
-    return np.array(
-        [
-            rank_correlation(case.explanation.relevance(i).reshape(-1)[there], maps[i].reshape(-1)[there])
-            for i, there in enumerate(present)
-        ]
-    )
+    return [_correlation(case.explanation.relevance(i).reshape(-1), maps[i].reshape(-1)) for i in range(len(maps))]
+
+
+def _correlation(one: FloatArray, other: FloatArray) -> float:
+    valued = (one != 0) | (other != 0)
+    return rank_correlation(one[valued], other[valued]) if valued.any() else float("nan")
 
 
 def _layers_from_the_output_down(network: nn.Module, inputs: Tensor) -> list[nn.Module]:
