@@ -98,7 +98,7 @@ def test_no_method_asks_about_all_samples_of_a_text_at_once() -> None:
             return super().forward(ids)
 
     found = explain(Counting(), texts().reshape(1, 24).clamp(min=3), 1, "lime", samples=2000)
-    assert found.model_evaluations == sum(largest) >= 1900  # a coalition that is drawn twice is asked once
+    assert found.model_evaluations == sum(largest) >= 1500  # a coalition that is drawn twice is asked once
     assert max(largest) <= 500
 
 
