@@ -91,6 +91,7 @@ class _Watch(TorchFunctionMode):
             asked = _MODULES.bind(*args, **named)
             asked.arguments["need_weights"] = True
             output, weights = func(*asked.args, **asked.kwargs)
+            assert weights is not None
             # Tokens come first in what torch's module computes: (T, N, D).
             by_head = weights if weights.ndim == 4 else weights[:, None]
             return self._noted(output, by_head, lambda slopes: slopes.abs().sum(dim=2).T), weights
@@ -107,9 +108,7 @@ class _Watch(TorchFunctionMode):
         if not table.requires_grad:
             return everybody
         explained = table.gather(1, targets[:, None]).sum()
-        (slopes,) = torch.autograd.grad(explained, self._tap, allow_unused=True)
-        if slopes is None:
-            return everybody
+        (slopes,) = torch.autograd.grad(explained, self._tap, materialize_grads=True)
         read = (self._by_token(slopes) != 0).float()
         return torch.where(read.any(dim=1, keepdim=True), read, everybody)
 

@@ -54,7 +54,7 @@ def _scores_without(problem: Problem, choice: LayerChoice, maps: int) -> Tensor:
         pair = torch.arange(start, end, device=problem.inputs.device)
         handle = layer.register_forward_hook(_without(pair % maps, choice, last))
         try:
-            table = problem.model(problem.inputs[pair // maps])
+            table: Tensor = problem.model(problem.inputs[pair // maps])
         finally:
             handle.remove()
         return table.gather(1, problem.targets[pair // maps, None])[:, 0]

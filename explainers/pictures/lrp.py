@@ -138,4 +138,4 @@ def _attach_rules(twin: ScoredModel, rule: str, epsilon: float, gamma: float) ->
         raises_weights = isinstance(module, _CONVOLUTIONS if rule == "composite" else _WEIGHTED) and rule != "epsilon"
         own: PropagationRule = GammaRule(gamma) if raises_weights else EpsilonRule(epsilon)
         own.STABILITY_FACTOR = epsilon if isinstance(module, _WEIGHTED) else FINEST
-        module.rule = own  # type: ignore[assignment]
+        module.rule = own

@@ -55,7 +55,7 @@ def _scores_through(problem: Problem, activations: Tensor) -> Tensor:
         pair = torch.arange(start, end, device=masks.device)
         mask = F.interpolate(masks[pair], size=problem.inputs.shape[2:], mode="bilinear", align_corners=False)
         problem.pace.tell(start, inputs * maps)
-        table = problem.model(hidden + mask * (problem.inputs[pair // maps] - hidden))
+        table: Tensor = problem.model(hidden + mask * (problem.inputs[pair // maps] - hidden))
         return table.gather(1, problem.targets[pair // maps, None])[:, 0]
 
     per_pass = inputs_per_pass(problem.inputs[0])
