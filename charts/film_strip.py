@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,7 +46,7 @@ class Strip(NamedTuple):
 class FilmStripData(NamedTuple):
     """All strips of one method in one scale: colours span -limit (or 0) to limit, in units of the score.
 
-    `steps` are those of all strips in order. `left_out` counts the inputs beyond those that are shown.
+    `steps` are those of all strips in order. `notes` say what is not shown as it is.
     """
 
     method: str
@@ -55,7 +55,7 @@ class FilmStripData(NamedTuple):
     steps: tuple[int, ...]
     signed: bool
     limit: float
-    left_out: int
+    notes: tuple[str, ...]
 
 
 def chosen_steps(steps: Iterable[int], most: int = MOST_FRAMES) -> tuple[int, ...]:
@@ -99,8 +99,20 @@ def film_strip_data(strips: Mapping[str, Sequence[Explained]], *, left_out: int 
         # A class activation map ends in a ReLU: its zero means "no evidence for", not "neutral".
         signed="cam" not in method.lower() or any(bool((each < 0).any()) for each in shown),
         limit=largest or 1.0,
-        left_out=left_out,
+        notes=tuple(_notes(explained, left_out)),
     )
+
+
+def _notes(explained: Sequence[Explained], left_out: int) -> Iterator[str]:
+    if left_out:
+        yield f"{left_out} more inputs are not shown."
+    shrunk = [one for one in explained if one.artifact.meta.get("shrunk_from")]
+    if shrunk:
+        was, is_now = shrunk[0].artifact.meta["shrunk_from"], shrunk[0].arrays["attributions"].shape[-2:]
+        yield f"Maps of {was[0]} × {was[1]} were kept as {is_now[0]} × {is_now[1]}, each pixel a mean."
+    parts = max(one.arrays["attributions"].shape[-1] for one in explained)
+    if kind_of(explained[0].artifact) != "pictures" and parts > MOST_PARTS:
+        yield f"Of each input the {MOST_PARTS} parts are shown that count most at any step."
 
 
 def distance_to_last(data: FilmStripData) -> tuple[tuple[int, ...], Floats]:

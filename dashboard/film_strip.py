@@ -69,10 +69,8 @@ def _draw(read: OverTraining, key: str) -> None:
                     f"{key}-{place}",
                     alt,
                 )
-    if strip.left_out:
-        st.caption(f"{strip.left_out} more inputs are not shown.")
     draw(lambda dark: drift_figure(read.drift, dark=dark), f"{key}-drift", "Score and drift of the maps over the steps")
-    st.caption(LEGEND)
+    st.caption(" ".join((LEGEND, *(markdown_text(note, 200) for note in strip.notes))))
 
 
 def _say_what_to_do(store: Store, run: Run) -> None:

@@ -124,7 +124,7 @@ def posed(
     batch = checked_inputs(inputs, kind, padding, device_of(model))
     references, background_name = checked_background(background, batch, kind)
     if kind == "text":
-        _refuse_strange_ids(model, torch.cat((batch, references)))
+        refuse_strange_ids(model, torch.cat((batch, references)))
     network = private_copy(model)
     if framed is not None:
         if target is not None:
@@ -147,7 +147,8 @@ def _checked_budget(budget: float | None) -> float | None:
     return budget
 
 
-def _refuse_strange_ids(model: nn.Module, ids: Tensor) -> None:
+def refuse_strange_ids(model: nn.Module, ids: Tensor) -> None:
+    """Refuse token ids that no embedding of the model has a row for."""
     # On CUDA an id that no row answers to ends the process's use of the device, so it must not get that far.
     rows = [module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)]
     if rows and int(ids.max()) >= max(rows):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchglass.errors import OptionError
 from torchglass.explainers.checks import Target, checked_model, checked_scores, checked_targets, device_of
 from torchglass.explainers.explanation import Explanation
+from torchglass.explainers.front_door import plain_autograd, refuse_strange_ids
 from torchglass.explainers.inputs import Inputs, checked_background, checked_inputs, kind_of
 from torchglass.explainers.kinds import NAMES, Kind
 from torchglass.explainers.private_copy import private_copy
@@ -98,10 +99,12 @@ class Probes:
         Raises:
             ExplainError: the model cannot be explained on these inputs, or a target is out of range.
         """
-        with borrowed_random_state(self.seed), torch.inference_mode(False):
+        with borrowed_random_state(self.seed), plain_autograd(model):
             copied = ScoredModel(private_copy(checked_model(model))).eval()
-            table = checked_scores(copied, checked_inputs(self.inputs, self.kind, self.padding, device_of(copied)))
-            checked_targets(self.targets, table)
+            batch = self.inputs.to(device_of(copied))
+            if self.kind == "text":
+                refuse_strange_ids(copied, batch)
+            checked_targets(self.targets, checked_scores(copied, batch))
         return Looks(self)
 
     def facts(self, i: int, explanation: Explanation) -> dict[str, Any]:

@@ -139,6 +139,9 @@ def _notes(contents: Contents) -> dict[str, list[str]]:
     for key, reason in contents.missing_devices:
         notes["devices"].append(f"{plain_text(key)}: {plain_text(reason, 300).rstrip('.')}.")
     notes["kernels"] += _profile_notes(contents)
+    notes["over_training"] += sorted(
+        {plain_text(note, 200) for read in contents.over_training for note in read.strip.notes}
+    )
     notes["phases"] += contents.work_notes
     notes["overview"] += overview_notes(contents.overviews)
     notes["quality"] += contents.judged.texts["quality"]

@@ -65,6 +65,13 @@ def test_one_scale_spans_all_inputs_and_steps_so_that_growth_is_seen() -> None:
     assert list(figure.layout.xaxis.ticktext) == ["input", "0", "100"]
 
 
+def test_what_is_not_shown_as_it_is_is_said() -> None:
+    shrunk = explained("probe/0", 0, np.eye(4), shrunk_from=[224, 224])
+    data = film_strip_data({"probe/0": [shrunk]}, left_out=3)
+    assert data is not None
+    assert data.notes == ("3 more inputs are not shown.", "Maps of 224 × 224 were kept as 4 × 4, each pixel a mean.")
+
+
 def test_a_strip_has_few_frames_and_keeps_the_first_and_the_last() -> None:
     assert chosen_steps([3, 1, 2, 3]) == (1, 2, 3)
     assert chosen_steps([]) == ()
@@ -132,6 +139,7 @@ def test_of_a_long_row_those_columns_are_shown_that_count_most_at_any_step() -> 
     assert len(shown) == MOST_PARTS
     assert {"c3", names[-1]} <= set(shown)
     assert list(shown) == sorted(shown, key=names.index)
+    assert data.notes == (f"Of each input the {MOST_PARTS} parts are shown that count most at any step.",)
 
 
 def test_names_of_classes_reach_the_figure_escaped() -> None:
