@@ -1,12 +1,14 @@
 """Class-activation, gradient and attention methods leave every awkward network as it was, refused or not."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from explainers_written import Attentive, texts
-from explainers_zoo import ZOO
+from explainers_zoo import ZOO, LeNet
 from test_explainers_no_trace import lived_in, random_state, state
 from torch import Tensor, nn
 
@@ -47,6 +49,20 @@ def test_success_and_refusal_leave_no_trace(name: str, pictures: Tensor) -> None
     assert hook_calls == []
     assert torch.equal(pictures, given)
     assert not pictures.requires_grad
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "attention_rollout"])
+def test_what_the_caller_switched_on_and_compiled_changes_nothing(method: str, pictures: Tensor) -> None:
+    model, options = LeNet(lambda: nn.ReLU(inplace=True)).eval(), METHODS[method]
+    plain = explain(model, pictures, target=1, method=method, **options).attributions
+    compiled = torch.compile(model, backend="eager")
+    assert isinstance(compiled, nn.Module)
+    compiled(pictures)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = explain(compiled, pictures * 1, target=1, method=method, **options).attributions
+    np.testing.assert_array_equal(inside, plain)
+    half = explain(copy.deepcopy(model).bfloat16(), pictures, target=1, method=method, **options)
+    assert half.attributions.any()
 
 
 def test_asking_for_attention_leaves_torchs_fused_path_and_the_model_as_they_were() -> None:
