@@ -36,7 +36,7 @@ def trust_sentences(meta: Mapping[str, Any]) -> tuple[str, ...]:
         _moved(scores),
     )
     said = [sentence for sentence in possible if sentence is not None] or ["No numerical check exists for this method."]
-    return tuple(filter(None, (*said, _located(meta, checks, scores, kind), _cost(meta))))
+    return tuple(filter(None, (*said, _located(meta, checks, scores, kind), _unjudged(meta), _cost(meta))))
 
 
 def _completeness(checks: Mapping[str, Any]) -> str | None:
@@ -115,6 +115,11 @@ def _located(meta: Mapping[str, Any], checks: Mapping[str, Any], scores: Mapping
     found = f"{100 * share:.0f} % of what speaks for the class"
     beside = _beside(meta, "relevance_mass") if "relevance_mass" in scores else ""
     return f"{found} lies on what decides it{beside}, {100 * area:.0f} % of the {whole}."
+
+
+def _unjudged(meta: Mapping[str, Any]) -> str | None:
+    why = meta.get("scores_missing")
+    return f"Not judged: {why['all']}." if isinstance(why, Mapping) and "all" in why else None
 
 
 def _beside(meta: Mapping[str, Any], metric: str) -> str:

@@ -71,8 +71,8 @@ def test_sensitivity_is_said_as_a_share() -> None:
 
 @pytest.mark.parametrize(
     "stored",
-    [{}, {"scores": None, "baselines": None}, {"scores": {"deletion": None}}, {"scores_missing": {"all": "why"}}],
-    ids=["old", "null", "undefined", "not judged"],
+    [{}, {"scores": None, "baselines": None}, {"scores": {"deletion": None}}, {"scores_missing": ["all"]}],
+    ids=["old", "null", "undefined", "strange"],
 )
 def test_explanations_without_scores_still_have_their_words(stored: dict[str, Any]) -> None:
     checks = {"checks": {"completeness_error_relative": 0.001}}
@@ -99,3 +99,8 @@ def test_all_that_can_be_said_fits() -> None:
     assert len(sentences) == 10
     assert max(len(sentence) for sentence in sentences) <= MOST_CHARACTERS
     assert max(len(sentence) for sentence in sentences[4:6]) <= 120
+
+
+def test_what_could_not_be_judged_says_why() -> None:
+    stored = {"scores_missing": {"all": "the model cannot run"}, **COST}
+    assert trust_sentences(stored)[1] == "Not judged: the model cannot run."
