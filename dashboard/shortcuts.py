@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -24,7 +25,7 @@ PICTURE_ALT = "The mean of all pictures with the spot framed, and the mean map o
 EXAMPLES_ALT = "Pictures of the group with the spot framed, and their maps over them"
 
 
-def show(store: Store, run: Run, meta: dict[str, Any]) -> None:
+def show(store: Store, run: Run, meta: Mapping[str, Any]) -> None:
     """Draw the newest search of a run of a picture classifier, and offer another; nothing for other runs.
 
     `meta` is that of the run's samples.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from torchglass.explainers.regions import Box, drawn_elsewhere, patches, places_apart, with_patches
-from torchglass.explainers.scored_model import ScoredModel, scores
+from torchglass.explainers.scored_model import ScoredModel, output_space, scores
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -16,7 +16,10 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """Pictures (N, C, H, W), the class that a model predicts for each, (N,), and its probabilities (N, K)."""
+    """Pictures (N, C, H, W), the class that a model predicts for each, (N,), and its probabilities (N, K).
+
+    The last two are on the CPU.
+    """
 
     model: ScoredModel
     pictures: Tensor
@@ -28,8 +31,8 @@ class Asked:
 
     def __getitem__(self, chosen: npt.NDArray[np.int64]) -> "Asked":
         """Take some of the pictures."""
-        at = torch.as_tensor(chosen, device=self.pictures.device)
-        return Asked(self.model, self.pictures[at], self.classes[at], self.probabilities[at])
+        at = torch.as_tensor(chosen)
+        return Asked(self.model, self.pictures[at.to(self.pictures.device)], self.classes[at], self.probabilities[at])
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +53,9 @@ def asked(model: ScoredModel, pictures: Tensor) -> Asked:
 
 
 def probabilities(model: ScoredModel, pictures: Tensor) -> Tensor:
-    """Give class probabilities (N, K), which the scores are already where they are a distribution."""
-    table = scores(model, pictures).double()
-    # One row's softmax tells logits from probabilities as well as all: a distribution is one in every row.
-    if bool((table >= 0).all()) and bool(((table.sum(dim=1) - 1).abs() < 1e-4).all()):
-        return table
-    return table.softmax(dim=1)
+    """Give class probabilities (N, K), float64 on the CPU, which scores are already where they are a distribution."""
+    table = scores(model, pictures).cpu()
+    return table.double() if output_space(table) == "probability" else table.double().softmax(dim=1)
 
 
 def random_places(box: Box, height: int, width: int, count: int, draw: np.random.Generator) -> list[Box]:
@@ -68,10 +68,10 @@ def random_places(box: Box, height: int, width: int, count: int, draw: np.random
 def erase(tested: Asked, places: list[Box], draw: np.random.Generator) -> Change:
     """Hide each place behind what lies elsewhere in another of the pictures: the predicted class's loss."""
     gains, changed = [], []
-    rows = torch.arange(len(tested), device=tested.classes.device)
+    rows = torch.arange(len(tested))
     before = tested.probabilities[rows, tested.classes]
     for place in places:
-        others = tested.pictures[_others(len(tested), tested.classes.device, draw)]
+        others = tested.pictures[_others(len(tested), tested.pictures.device, draw)]
         after = probabilities(tested.model, with_patches(tested.pictures, place, drawn_elsewhere(others, place, draw)))
         gains.append(before - after[rows, tested.classes])
         changed.append(after.argmax(dim=1) != tested.classes)
@@ -81,7 +81,7 @@ def erase(tested: Asked, places: list[Box], draw: np.random.Generator) -> Change
 def paste(donors: Asked, receivers: Asked, places: list[Box]) -> Change:
     """Put each place of N donors into N receivers, which show another class: what the donor's class gains."""
     gains, changed = [], []
-    rows = torch.arange(len(donors), device=donors.classes.device)
+    rows = torch.arange(len(donors))
     before = receivers.probabilities[rows, donors.classes]
     for place in places:
         after = probabilities(donors.model, with_patches(receivers.pictures, place, patches(donors.pictures, place)))
@@ -92,7 +92,7 @@ def paste(donors: Asked, receivers: Asked, places: list[Box]) -> Change:
 
 def partners(donors: Asked, pool: Asked, draw: np.random.Generator) -> npt.NDArray[np.int64]:
     """Draw for each donor a picture of the pool that is taken for another class; -1 where there is none."""
-    classes, of_pool = donors.classes.cpu().numpy(), pool.classes.cpu().numpy()
+    classes, of_pool = donors.classes.numpy(), pool.classes.numpy()
     found = np.full(len(classes), -1, dtype=np.int64)
     for i, label in enumerate(classes):
         others = np.flatnonzero(of_pool != label)
@@ -108,4 +108,4 @@ def _others(count: int, device: torch.device, draw: np.random.Generator) -> Tens
 
 
 def _change(gains: list[Tensor], changed: list[Tensor]) -> Change:
-    return Change(torch.stack(gains).cpu().numpy(), torch.stack(changed).cpu().numpy())
+    return Change(torch.stack(gains).numpy(), torch.stack(changed).numpy())

@@ -106,7 +106,7 @@ def find_shortcuts(
         for box, group in spots:
             group = group[_heat(maps[group], box) >= HOT * box.area / maps[0].size]
             classes = _concerned(known, finding, finding[group])
-            at = held_out[np.isin(known.classes.cpu().numpy()[held_out], classes)]
+            at = held_out[np.isin(known.classes.numpy()[held_out], classes)]
             at = np.sort(draw.permutation(at)[:MOST_TESTED])
             suspect = _tested(
                 known, maps[group], box, finding[group], classes, at, held_out, controls, len(spots), draw
@@ -186,7 +186,7 @@ def _spots(maps: Floats, cells: int, most_groups: int, most_area: float, seed: i
 
 
 def _concerned(known: Asked, finding: Integers, members: Integers) -> tuple[int, ...]:
-    classes = known.classes.cpu().numpy()
+    classes = known.classes.numpy()
     there = np.unique(classes[members])
     shares = [(classes[members] == label).sum() / (classes[finding] == label).sum() for label in there]
     return tuple(int(label) for label, share in zip(there, shares, strict=True) if share >= CONCERNED)
