@@ -125,8 +125,8 @@ def test_a_pixel_like_its_background_gets_nothing(lenet: nn.Module) -> None:
 
 
 def test_options_out_of_range_are_refused(lenet: nn.Module, pictures: Tensor) -> None:
-    with pytest.raises(OptionError, match="algorithm is 'kernel'"):
-        explain(lenet, pictures, method="shap", algorithm="kernel")
+    with pytest.raises(OptionError, match="algorithm is 'tree'"):
+        explain(lenet, pictures, method="shap", algorithm="tree")
     with pytest.raises(OptionError, match="evaluations is 1"):
         explain(lenet, pictures, method="shap", evaluations=1)
 
