@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchglass.explainers.evaluation.case import ExplainAgain, UndefinedError
 from torchglass.explainers.explanation import Explanation, FloatArray
 from torchglass.explainers.front_door import explain
+from torchglass.explainers.registry import load_frame, method_names
 
 
 class Again:
@@ -28,6 +29,10 @@ class Again:
 
         def explained(model: nn.Module, inputs: Tensor, targets: Tensor, in_all: int) -> FloatArray:
             nonlocal foretold
+            if frame_of(self._own) is not None:
+                raise UndefinedError(
+                    f"method {self._own.method!r} explains what its options name in these inputs alone"
+                )
             if not foretold:
                 self._refuse_what_takes_too_long(in_all)
                 foretold = True
@@ -52,3 +57,9 @@ class Again:
             raise UndefinedError(
                 f"explaining {inputs} times would take {needed:.2g} s, and the budget leaves {left:.2g} s"
             )
+
+
+def frame_of(explanation: Explanation) -> Callable[..., nn.Module] | None:
+    """Give what makes the explained network one that has scores, where its method is for networks without."""
+    known = explanation.method in method_names(explanation.kind)
+    return load_frame(explanation.kind, explanation.method) if known else None

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchglass.errors import ExplainError, OptionError
+from torchglass.errors import ExplainError, OptionError, TorchglassError
 from torchglass.explainers.checks import checked_model, checked_scores, device_of
-from torchglass.explainers.evaluation.again import Again
+from torchglass.explainers.evaluation.again import Again, frame_of
 from torchglass.explainers.evaluation.baselines import baseline_maps
 from torchglass.explainers.evaluation.case import EXPLANATION, Case, ExplainAgain, Measured, UndefinedError
 from torchglass.explainers.evaluation.registry import Metric, load_metrics
@@ -96,7 +96,7 @@ def evaluate(
                 continue
             try:
                 found = _measured(metric, replace(case, again=repeated.for_one_metric()), seed)
-            except (UndefinedError, ExplainError) as error:
+            except (UndefinedError, TorchglassError) as error:
                 missing[metric.name] = str(error)
                 continue
             undefined = ~np.isfinite(found.values[EXPLANATION])
@@ -162,8 +162,7 @@ def _case(
             f"inputs have shape {tuple(batch.shape)}, and explained were {explanation.inputs.shape}: give those"
         )
     references, _ = checked_background(background, batch, kind)
-    scored = ScoredModel(private_copy(model)).eval()
-    targets = torch.as_tensor(np.array(explanation.targets), device=device)
+    scored, targets = _scored(model, explanation)
     _refuse_another_model(checked_scores(scored, batch), targets, explanation)
     count = len(batch)
     if kind == "text":
@@ -187,6 +186,15 @@ def _case(
         seed=seed,
         again=again,
     )
+
+
+def _scored(model: nn.Module, explanation: Explanation) -> tuple[ScoredModel, Tensor]:
+    """Give a private copy as a model of scores, and which of them was explained of each input."""
+    frame = frame_of(explanation)
+    network, targets = private_copy(model), torch.from_numpy(explanation.targets.copy())
+    if frame is not None:
+        network, targets = frame(network, len(targets), **explanation.options), torch.arange(len(targets))
+    return ScoredModel(network).eval(), targets.to(device_of(model))
 
 
 def _refuse_another_model(table: Tensor, targets: Tensor, explanation: Explanation) -> None:

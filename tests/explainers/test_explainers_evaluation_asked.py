@@ -192,3 +192,23 @@ def test_all_three_maps_of_a_picture_cost_one_batch() -> None:
 def test_it_is_found_at_the_front() -> None:
     assert torchglass.evaluate is evaluate
     assert torchglass.Scores.__name__ == "Scores"
+
+
+class OneBox(nn.Module):
+    """A detector that always proposes one box, whose objectness is the brightness at row 2, column 5."""
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        count = len(pictures)
+        box = torch.tensor([[1.0, 1, 7, 7]]).expand(count, 1, 4)
+        return box, pictures[:, 0, 2, 5, None], torch.tensor([[[0.0, 1.0]]]).expand(count, 1, 2)
+
+
+def test_a_detector_s_box_is_judged_through_the_method_s_own_reading() -> None:
+    boxes: dict[str, Any] = {"boxes": [[1.0, 1, 7, 7]], "labels": [1]}
+    own = explain(OneBox(), spot(), method="drise", masks=600, cells=8, **boxes)
+    found = evaluate(own, OneBox(), truth=spot()[:, 0], steps=64)
+    assert own.outputs.tolist() == [1]
+    assert found.values["deletion"] == pytest.approx([1 / 128])
+    assert found.baselines["random"]["deletion"][0] > 0.1
+    assert found.values["pointing_game"].tolist() == [1]
+    assert "explains what its options name in these inputs alone" in found.missing["sensitivity"]
