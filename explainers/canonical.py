@@ -40,7 +40,7 @@ _METHODS: dict[str, type[nn.Module]] = {
 }
 # Only the methods: `x += y` is traced as `x + y`.
 _OUT_OF_PLACE = {"add_": "add", "sub_": "sub", "mul_": "mul", "div_": "div"}
-_BENT = (*dict.fromkeys((*_FUNCTIONS.values(), nn.MaxPool1d, nn.MaxPool3d, nn.Softmax)),)
+_NONLINEAR = (*dict.fromkeys((*_FUNCTIONS.values(), nn.MaxPool1d, nn.MaxPool3d, nn.Softmax)),)
 _SUMS = {operator.add, operator.iadd, torch.add}
 _POOLINGS: dict[Any, type[nn.Module]] = {
     F.avg_pool2d: nn.AvgPool2d,
@@ -115,7 +115,7 @@ def _part(root: nn.Module, graph: fx.Graph, node: fx.Node) -> None:
     before = node.args[0] if node.args else None
     if not isinstance(before, fx.Node) or {node.op, before.op} != {"call_module"}:
         return
-    if all(isinstance(root.get_submodule(str(each.target)), _BENT) for each in (node, before)):
+    if all(isinstance(root.get_submodule(str(each.target)), _NONLINEAR) for each in (node, before)):
         with graph.inserting_after(before):
             node.replace_input_with(before, graph.call_method("clone", (before,)))
 

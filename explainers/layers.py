@@ -54,7 +54,7 @@ def choose_layer(model: ScoredModel, pictures: Tensor, targets: Tensor, name: st
         if not ranked:
             raise ExplainError(
                 f"no layer of {type(model.network).__name__} gives maps (N, C, h, w) that the target depends on: "
-                "Grad-CAM needs a convolution; use method 'shap' or 'lime'"
+                "class-activation maps need a convolution or a grid of tokens; use method 'shap' or 'lime'"
             )
         return _choice(ranked[0], ranked, calls.outputs, size)
     if name not in alive:
