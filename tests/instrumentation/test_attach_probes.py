@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ranks import succeed
 from torch import nn
 from training import bits, facts, recorded
 
@@ -214,3 +216,28 @@ def test_a_look_that_fails_altogether_is_the_last_and_reaches_nobody() -> None:
     (fact,) = put
     assert isinstance(fact, Fact)
     assert fact.key == "warnings/probes"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without torch.distributed")
+def test_of_several_ranks_the_first_one_looks_and_all_learn_the_same(tmp_path: Path) -> None:
+    succeed(
+        """
+model = DDP(nn.Linear(3, 2))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+probes = torchglass.Probes(torch.eye(3), every=1, budget=1.0)
+with torchglass.attach(model, optimizer, **quiet, run="two", probes=probes):
+    for step in range(3):
+        optimizer.zero_grad()
+        model(torch.full((2, 3), 1.0 + RANK)).square().mean().backward()
+        optimizer.step()
+weights = [torch.empty(2, 3) for _ in range(WORLD)]
+dist.all_gather(weights, model.module.weight.detach())
+assert torch.equal(*weights)
+""",
+        tmp_path,
+        2,
+    )
+    key = "explanation/gradient_x_input/size"
+    assert sorted(recorded(tmp_path / "store.db", key, rank=0)) == [0, 1, 2]
+    assert recorded(tmp_path / "store.db", key, rank=1) == {}
