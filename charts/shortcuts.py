@@ -85,7 +85,7 @@ def _summary(meta: Mapping[str, Any], spots: Sequence[SpotData], step: int) -> s
     tested = f"{len(spots)} suspected spot{'s' if len(spots) != 1 else ''} tested ({searched})"
     if confirmed:
         return plain_text(f"{tested}: {confirmed} confirmed. The model decides by a small fixed spot.", 300)
-    return plain_text(f"{tested}: none confirmed. Changing them moves predictions too little to decide anything.", 300)
+    return plain_text(f"{tested}: none confirmed. Pasted into other pictures, none of them decides.", 300)
 
 
 def _spot(

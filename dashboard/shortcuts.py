@@ -50,7 +50,13 @@ def show(store: Store, run: Run, meta: Mapping[str, Any]) -> None:
     else:
         st.success(markdown_text(data.summary, 300), icon=":material/check_circle:")
     for place, spot in enumerate(data.spots):
-        _spot(spot, f"shortcut-{found[-1].id}-{place}")
+        if spot.confirmed:
+            _spot(spot, f"shortcut-{found[-1].id}-{place}")
+    doubtful = [(place, spot) for place, spot in enumerate(data.spots) if not spot.confirmed]
+    if doubtful:
+        with st.expander(f"Suspected and not confirmed: {len(doubtful)}", expanded=not data.is_alarm):
+            for place, spot in doubtful:
+                _spot(spot, f"shortcut-{found[-1].id}-{place}")
 
 
 def _spot(spot: SpotData, key: str) -> None:

@@ -178,8 +178,8 @@ def sentence(suspect: Suspect, class_names: Sequence[str]) -> str:
     group = f"a group of {len(suspect.members)} pictures ({_classes(suspect, class_names)}) is hot there"
     measured = (
         f"Erased in {erase.pictures} other pictures, it costs their class {_points(erase)}; pasted into pictures of "
-        f"other classes, it gives them {_points(paste)}, and {100 * paste.changed:.0f} % of them are then taken for "
-        f"the class that it came from."
+        f"other classes, it gives its own class {_points(paste)}, and {100 * paste.changed:.0f} % of them are then taken "
+        "for that."
     )
     return f"{'Confirmed' if suspect.confirmed else 'Not confirmed'}: {where}; {group}. {measured}"
 

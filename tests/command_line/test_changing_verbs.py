@@ -210,7 +210,7 @@ def test_shortcuts_of_a_run_are_searched_told_stored_and_reported(
         for name, picture in zip(stored.meta["suspects"][0]["examples"], arrays["examples_0"], strict=True):
             assert np.array_equal(picture, pool[name])
         text = render(read_contents(store, run, written_at=0.0))
-    assert "none confirmed. Changing them moves predictions too little to decide anything." in text
+    assert "none confirmed. Pasted into other pictures, none of them decides." in text
     assert "Spot 1: what changing it moved" in text
 
 

@@ -115,7 +115,7 @@ def test_a_search_is_told_with_its_verdict(
         run = a_run(store, "simple_cnn", form, pictures())
         store.add_artifact(run.id, search(confirmed=confirmed))
     visit(f"{server.url}/explain?run=simple_cnn")
-    said = "1 confirmed. The model decides by a small" if confirmed else "none confirmed. Changing them moves"
+    said = "1 confirmed. The model decides by a small" if confirmed else "none confirmed. Pasted into other pictures"
     page.get_by_text(said).wait_for()
     verdict = "Confirmed" if confirmed else "Not confirmed"
     page.get_by_text(f"{verdict}: columns 2 to 5, rows 4 to 7", exact=True).wait_for()
