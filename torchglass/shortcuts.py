@@ -176,10 +176,10 @@ def sentence(suspect: Suspect, class_names: Sequence[str]) -> str:
     box, erase, paste = suspect.box, suspect.erase, suspect.paste
     where = f"columns {box.left} to {box.right - 1}, rows {box.top} to {box.bottom - 1}"
     group = f"a group of {len(suspect.members)} pictures ({_classes(suspect, class_names)}) is hot there"
+    taken = f"{100 * paste.changed:.0f} % of them are then taken for that"
     measured = (
         f"Erased in {erase.pictures} other pictures, it costs their class {_points(erase)}; pasted into pictures of "
-        f"other classes, it gives its own class {_points(paste)}, and {100 * paste.changed:.0f} % of them are then taken "
-        "for that."
+        f"other classes, it gives its own class {_points(paste)}, and {taken}."
     )
     return f"{'Confirmed' if suspect.confirmed else 'Not confirmed'}: {where}; {group}. {measured}"
 
@@ -191,8 +191,12 @@ def _classes(suspect: Suspect, class_names: Sequence[str]) -> str:
 
 
 def _points(effect: Effect) -> str:
-    low, high = 100 * effect.low, 100 * effect.high
     return (
-        f"{100 * effect.mean:.1f} points of probability (random spots {round(100 * effect.control, 1) + 0.0:.1f}; "
-        f"between {low:.1f} and {high:.1f} more than they)"
+        f"{_tenths(effect.mean)} points of probability (random spots {_tenths(effect.control)}; "
+        f"between {_tenths(effect.low)} and {_tenths(effect.high)} more than they)"
     )
+
+
+def _tenths(share: float) -> str:
+    """Per cent with one digit; a zero has no sign."""
+    return f"{round(100 * share, 1) + 0.0:.1f}"
