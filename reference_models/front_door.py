@@ -273,7 +273,7 @@ def _keep(lesson: Lesson, epoch: Epoch, options: TrainingOptions, run: Run, conf
         run.save_arrays("scores", "test", dict(epoch.scores.arrays), names, step=epoch.step)
     arrays = state_arrays(lesson.trained)
     is_small = sum(array.nbytes for array in arrays.values()) <= MAX_CHECKPOINT_BYTES
-    if is_kept(epoch.number, lesson.epochs, MAX_CHECKPOINTS if is_small else 1):
+    if is_kept(epoch.number, lesson.epochs, options.keep_checkpoints or (MAX_CHECKPOINTS if is_small else 1)):
         run.save_arrays("checkpoint", "weights", arrays, _notes(lesson, epoch, options), step=epoch.step)
     path = resume_path(run.folder, run.uid)
     save_resume(path, lesson.state(), epoch=epoch.number, step=epoch.step, config=_binding(config))

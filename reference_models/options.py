@@ -16,6 +16,7 @@ from torchglass.reference_models.recipe import Recipe
 
 DEVICE_FORM = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 MAX_SEED = 2**32 - 1  # scikit-learn's generator takes no larger one
+MOST_CHECKPOINTS = 100
 VALIDATION = 0.1  # share that early stopping holds out where none is given
 
 Amp = Literal["auto", "bf16", "fp16"]
@@ -30,7 +31,9 @@ class TrainingOptions:
     configuration. `amp` asks for mixed precision (precision.py says which). `data` is the user's own file for a data
     set that is read from one, `model_path` the folder of a model that is; `cache` is the folder of downloaded and
     generated data; `limit` trains on the first samples only. `resume` goes on where the run of that name stopped.
-    `mode="disabled"` trains the same weights and records nothing; None leaves it to `TORCHGLASS_MODE`.
+    `keep_checkpoints` is how many the store keeps at most, evenly spaced and with the last one (None: ten, of a large
+    model only the last). `mode="disabled"` trains the same weights and records nothing; None leaves it to
+    `TORCHGLASS_MODE`.
 
     Raises:
         OptionError: when a value cannot be taken.
@@ -54,6 +57,7 @@ class TrainingOptions:
     cache: Path | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
     mode: Literal["on", "disabled"] | None = None
+    keep_checkpoints: int | None = None
 
     def __post_init__(self) -> None:
         source = self.exhibit.source(self.dataset_name)
@@ -73,6 +77,8 @@ class TrainingOptions:
         _check_whole("workers", self.workers, at_least=0)
         if self.limit is not None:
             _check_whole("limit", self.limit, at_least=1)
+        if self.keep_checkpoints is not None:
+            _check_whole("keep_checkpoints", self.keep_checkpoints, at_least=1, at_most=MOST_CHECKPOINTS)
         if self.mode not in ("on", "disabled", None):
             raise OptionError(f"mode is {self.mode!r}: choose 'on' or 'disabled'")
         if self.resume and self.mode == "disabled":

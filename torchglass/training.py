@@ -42,6 +42,12 @@ def add_train(verb: Verb) -> None:
     train.add_argument("--workers", type=int, default=0, help="processes that load data")
     train.add_argument("--cache", type=Path, help="folder of downloaded and generated data sets")
     train.add_argument(
+        "--keep-checkpoints",
+        type=int,
+        metavar="N",
+        help="checkpoints that the store keeps, evenly spaced (default: ten, of a large model the last)",
+    )
+    train.add_argument(
         "--no-probes", action="store_true", help="explain no test samples of a classifier while it trains"
     )
     train.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -97,6 +103,7 @@ def train_model(options: argparse.Namespace) -> int:
             cache=options.cache,
             workers=options.workers,
             progress=not options.quiet,
+            keep_checkpoints=options.keep_checkpoints,
         ),
         probes=None if options.no_probes else probes,
     )

@@ -75,6 +75,17 @@ def test_what_cannot_be_asked_of_checkpoints_is_refused(trained: Path, capsys: p
     assert "give all, or a whole number from 1 on" in capsys.readouterr().err
 
 
+def test_as_many_checkpoints_are_kept_as_were_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "s.db"
+    train = ["train", "perceptron", "--limit", "64", "--quiet", "--no-probes", "--device", "cpu", "--store", str(store)]
+    assert main([*train, "--epochs", "6", "--keep-checkpoints", "2", "--run", "two"]) == 0
+    with torchglass.open_store(store, read_only=True) as opened:
+        kept = opened.artifacts(opened.run("two").id, kind="checkpoint")
+    assert [each.meta["epoch"] for each in kept] == [3, 6]
+    assert main([*train, "--keep-checkpoints", "0"]) == 2
+    assert "keep_checkpoints is 0: give a whole number from 1 to 100" in capsys.readouterr().err
+
+
 def chosen(name: str, **changes: Any) -> torchglass.Probes | None:
     options = TrainingOptions(model=name, limit=40, progress=False, changes=changes)
     lesson = prepare_lesson(options, choose_precision(torch.device("cpu"), None))
