@@ -1,6 +1,6 @@
 """Say what a method is asked and what it answers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,12 @@ class Problem:
     layer: str | None
     seed: int
     pace: Pace = field(default_factory=Pace)
+
+    def each(self) -> Iterator[int]:
+        """Number the inputs for a method that takes one after the other, and tell how many are done."""
+        for i in range(len(self.inputs)):
+            yield i
+            self.pace.tell(i + 1, len(self.inputs))
 
 
 @dataclass(frozen=True, eq=False)

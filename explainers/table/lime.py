@@ -34,7 +34,7 @@ def attribute(problem: Problem, *, samples: int = 5000) -> Attribution:
     if rows < FEWEST_ROWS:
         raise ExplainError(f"method 'lime' has {rows} background rows: give {FEWEST_ROWS} or more of the training set")
     check_samples(samples, columns)
-    found = [_surrogate(problem, i, samples) for i in range(len(problem.inputs))]
+    found = [_surrogate(problem, i, samples) for i in problem.each()]
     parameters = {"samples": samples, "background": problem.background_name}
     return as_attribution(found, problem.outputs, "LimeTabularExplainer", parameters)
 

@@ -14,7 +14,7 @@ def attribute(problem: Problem) -> Attribution:
     Source: Robnik-Šikonja and Kononenko 2008, Explaining classifications for individual instances.
     """
     columns = problem.inputs.shape[1]
-    values = [without_each(worth_of_columns(problem, i), columns) for i in range(len(problem.inputs))]
+    values = [without_each(worth_of_columns(problem, i), columns) for i in problem.each()]
     return Attribution(
         values=np.stack(values).astype(np.float32),
         implementation="torchglass occlusion",

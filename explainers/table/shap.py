@@ -70,10 +70,9 @@ def attribute(
     asked = Asked(cast(coalitions.Algorithm, by), evaluations, stop_early, backend, problem.seed, problem.pace)
 
     def each() -> Iterator[tuple[Shares, FloatArray, FloatArray | None]]:
-        for i in range(len(problem.inputs)):
+        for i in problem.each():
             shares = shapley_values(worth_of_columns(problem, i), problem.inputs.shape[1], asked)
             errors = None if shares.errors is None else shares.errors.astype(np.float32)
-            problem.pace.tell(i + 1, len(problem.inputs))
             yield shares, shares.values.astype(np.float32), errors
 
     return as_attribution(each(), parameters)

@@ -29,7 +29,7 @@ def attribute(problem: Problem, *, samples: int = 1000, kernel_width: float = 25
     """
     if not kernel_width > 0:
         raise OptionError(f"kernel_width is {kernel_width}: give a width above 0")
-    found = [_surrogate(problem, i, samples, kernel_width) for i in range(len(problem.inputs))]
+    found = [_surrogate(problem, i, samples, kernel_width) for i in problem.each()]
     parameters = {"samples": samples, "kernel_width": kernel_width, "background": problem.background_name}
     return as_attribution(found, problem.outputs, "LimeBase", parameters)
 

@@ -14,7 +14,7 @@ def attribute(problem: Problem) -> Attribution:
     Source: Li et al. 2016, Understanding neural networks through representation erasure (arXiv 1612.08220).
     """
     values = np.zeros(tuple(problem.inputs.shape), dtype=np.float32)
-    for i in range(len(values)):
+    for i in problem.each():
         places = word_places(problem, i).cpu().numpy()
         values[i, places] = without_each(worth_of_words(problem, i), len(places))
     return Attribution(

@@ -50,14 +50,13 @@ def attribute(
         )
 
     def each() -> Iterator[tuple[Shares, FloatArray, FloatArray | None]]:
-        for i, text in enumerate(problem.inputs):
+        for i in problem.each():
             places = word_places(problem, i).cpu().numpy()
             shares = share(i, len(places))
-            values, errors = np.zeros((2, len(text)), dtype=np.float32)
+            values, errors = np.zeros((2, problem.inputs.shape[1]), dtype=np.float32)
             values[places] = shares.values
             if shares.errors is not None:
                 errors[places] = shares.errors
-            problem.pace.tell(i + 1, len(problem.inputs))
             yield shares, values, None if shares.errors is None else errors
 
     parameters = {"algorithm": algorithm, "evaluations": evaluations, "background": problem.background_name}

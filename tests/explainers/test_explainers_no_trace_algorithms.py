@@ -62,6 +62,16 @@ def test_words_by_every_algorithm(algorithm: str) -> None:
     assert random_state() == randomness
 
 
+@pytest.mark.parametrize("inputs", [ROWS[:2], texts()], ids=["rows", "texts"])
+@pytest.mark.parametrize("method", ["lime", "occlusion", "shap"])
+def test_methods_tell_how_far_they_are(method: str, inputs: torch.Tensor) -> None:
+    told: list[tuple[int, int]] = []
+    model = rows_network() if inputs.is_floating_point() else Recurrent()
+    background = ROWS if inputs.is_floating_point() else None
+    explain(model, inputs, 0, method, background=background, progress=lambda *done: told.append(done))
+    assert told == [(done + 1, len(inputs)) for done in range(len(inputs))]
+
+
 def test_overviews() -> None:
     model = rows_network().train()
     before, randomness = state(model), random_state()
