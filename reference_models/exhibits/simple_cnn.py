@@ -4,9 +4,9 @@ Each block is two 3x3 convolutions, which together see 5x5 pixels with fewer wei
 and Zisserman 2015, arXiv 1409.1556), each followed by batch norm (Ioffe and Szegedy 2015, arXiv 1502.03167). Means over
 sixteenths of the picture take the place of large linear layers, so pictures of any size fit.
 
-On the shapes with a planted shortcut it does what it should not: within two passes it reads the mark in the corner, right
-in 99.98 % of the training pictures, where the mark tells the class, in 17.3 % of the test's, where it is drawn by lot,
-and in 16.4 % of those without a mark; guessing gives 16.7 %. `torchglass shortcuts` finds it. The bar is of the
+On the shapes with a planted shortcut it does what it should not: within two passes it reads the mark in the corner. It
+is right in 99.98 % of the training pictures, where the mark tells the class, in 17.3 % of the test's, where it is drawn
+by lot, and in 16.4 % of those without a mark; guessing gives 16.7 %. `torchglass shortcuts` finds it. The bar is of the
 training pictures.
 """
 
