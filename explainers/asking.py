@@ -1,12 +1,12 @@
 """Ask a private copy of a model for scores, outside of any explanation, and leave no trace."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
-import torch
 from torch import nn
 
 from torchglass.explainers.checks import checked_model
+from torchglass.explainers.front_door import plain_autograd
 from torchglass.explainers.private_copy import private_copy
 from torchglass.explainers.random_state import borrowed_random_state
 from torchglass.explainers.scored_model import ScoredModel
@@ -21,9 +21,5 @@ def asked_in_private(model: nn.Module, seed: int) -> Iterator[ScoredModel]:
     Raises:
         ExplainError: the model cannot be copied.
     """
-    with borrowed_random_state(seed), ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        for device in ("cpu", "cuda"):
-            if torch.is_autocast_enabled(device):
-                stack.enter_context(torch.autocast(device, enabled=False))
+    with borrowed_random_state(seed), plain_autograd(model):
         yield ScoredModel(private_copy(checked_model(model))).eval()

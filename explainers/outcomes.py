@@ -11,6 +11,7 @@ from torchglass.explainers.asking import asked_in_private
 from torchglass.explainers.changes import Change, check_kind
 from torchglass.explainers.checks import checked_scores, checked_targets, device_of
 from torchglass.explainers.explanation import FloatArray, IntArray, OutputSpace
+from torchglass.explainers.front_door import refuse_strange_ids
 from torchglass.explainers.inputs import Inputs, checked_background, checked_inputs, kind_of
 from torchglass.explainers.kinds import RANKS, Kind
 from torchglass.explainers.scored_model import output_space
@@ -72,7 +73,7 @@ def what_if(
     changed = change.applied(one, source, np.random.default_rng(seed))
     if kind == "text":
         checked_inputs(changed, kind, padding, one.device)
-        _refuse_strange_ids(model, changed)
+        refuse_strange_ids(model, changed)
     with asked_in_private(model, seed) as private:
         before, after = checked_scores(private, one), checked_scores(private, changed)
     chosen = int(checked_targets(target, before)[0])
@@ -97,10 +98,3 @@ def _one(given: Inputs) -> tuple[Tensor, Kind]:
         wanted = "a picture (C, H, W), a text (T,) or a row (F,)"
         raise ExplainError(f"input has shape {tuple(one.shape)}: give {wanted}")
     return batch, kind
-
-
-def _refuse_strange_ids(model: nn.Module, ids: Tensor) -> None:
-    # On CUDA an id that no row answers to ends the process's use of the device, so it must not get that far.
-    rows = [module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)]
-    if rows and int(ids.max()) >= max(rows):
-        raise ExplainError(f"token id {int(ids.max())} is out of range: the model embeds ids 0 to {max(rows) - 1}")
