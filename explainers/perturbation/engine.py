@@ -13,7 +13,7 @@ from torchglass.explainers.perturbation.masks import Masks, Rows
 from torchglass.explainers.problem import Problem
 from torchglass.explainers.scored_model import NUMBERS_PER_TOKEN, in_passes
 
-NUMBERS_PER_PASS = {"cpu": 2**18, "cuda": 2**25}
+NUMBERS_PER_PASS = {"cpu": 2**19, "cuda": 2**25}
 """Input numbers in one pass: on a CPU a layer's maps of so many stay in the cache, which is three times faster than
 thousands of pictures at once; a device is fed as much as its memory is likely to hold, and less once it does not."""
 

@@ -23,23 +23,27 @@ class SoftGridMasks:
     ) -> None:
         """Take grids (M, S, S), and how far each is cut in from the top and the left, (M, 2) pixels."""
         self.rows = rows
-        self._size = size
-        cells = bits.shape[1]
-        self._enlarged = tuple((cells + 1) * ceil(side / cells) for side in size)
-        self._bits = torch.as_tensor(bits[:, None].astype(np.float32), device=device)
+        self._bits = torch.as_tensor(bits.astype(np.float32), device=device)
         self._shifts = torch.as_tensor(shifts, device=device)
-        self._down, self._across = (torch.arange(side, device=device) for side in size)
+        self._down, self._across = (_enlarging(bits.shape[1], side).to(device) for side in size)
 
     def chunk(self, start: int, end: int) -> Tensor:
         """Give masks start to end, float (m, 1, H, W)."""
-        large = F.interpolate(self._bits[start:end], size=self._enlarged, mode="bilinear", align_corners=False)
-        down = self._shifts[start:end, 0, None] + self._down
-        across = self._shifts[start:end, 1, None] + self._across
-        rows = large.gather(2, down[:, None, :, None].expand(-1, 1, -1, large.shape[3]))
-        return rows.gather(3, across[:, None, None, :].expand(-1, 1, rows.shape[2], -1))
+        down, across = (table[self._shifts[start:end, axis]] for axis, table in enumerate((self._down, self._across)))
+        return (down @ self._bits[start:end] @ across.mT)[:, None]
 
     def keys(self) -> None:
         """Shifted grids hardly ever repeat."""
+
+
+def _enlarging(cells: int, side: int) -> Tensor:
+    """For each shift the matrix (side, cells) that enlarges along one axis and cuts out: (shifts, side, cells).
+
+    Bilinear enlarging treats rows and columns apart, so a mask is two small products instead of a large picture.
+    """
+    cell = ceil(side / cells)
+    large = F.interpolate(torch.eye(cells)[None], size=(cells + 1) * cell, mode="linear", align_corners=False)[0].T
+    return torch.stack([large[shift : shift + side] for shift in range(cell)])
 
 
 def drawn_grids(

@@ -48,8 +48,12 @@ class Watch:
         self.certainty = [0.0] * inputs
 
     def rounds(self, samples: int, first: int) -> Iterator[int]:
-        """Give how many samples each active input takes in the next round, as long as one is active."""
-        for count in rounds(samples, first):
+        """Give how many samples each active input takes in the next round, as long as one is active.
+
+        Where nothing may end the sampling, looking would only take time: all is one round.
+        """
+        may_end = self._stop_early or self._pace.budget is not None
+        for count in rounds(samples, first if may_end else samples):
             if not self.active:
                 break
             yield count

@@ -23,15 +23,14 @@ def test_a_map_is_the_papers_sum_over_masks_by_a_plain_loop(lenet: LeNet, pictur
     found = explain(lenet, pictures[:1], 4, "rise", masks=700, cells=5, keep_rate=0.6, stop_early=False, background=0.2)
     draw = np.random.default_rng(0)
     weighted, cover, total = np.zeros((32, 32)), np.zeros((32, 32)), 0.0
-    for size in (256, 128, 192, 124):
-        bits, shifts = drawn_grids(size, 5, 0.6, (32, 32), draw)
-        for grid, (down, across) in zip(bits, shifts, strict=True):
-            # (5 + 1) cells of ceil(32 / 5) pixels, enlarged bilinearly, a part as large as the picture cut out.
-            large = F.interpolate(torch.tensor(grid)[None, None].float(), size=(42, 42), mode="bilinear")[0, 0]
-            mask = large[down : down + 32, across : across + 32]
-            with torch.no_grad():
-                score = float(lenet(mask * pictures[:1] + (1 - mask) * 0.2)[0, 4])
-            weighted, cover, total = weighted + score * mask.numpy(), cover + mask.numpy(), total + score
+    bits, shifts = drawn_grids(700, 5, 0.6, (32, 32), draw)
+    for grid, (down, across) in zip(bits, shifts, strict=True):
+        # (5 + 1) cells of ceil(32 / 5) pixels, enlarged bilinearly, a part as large as the picture cut out.
+        large = F.interpolate(torch.tensor(grid)[None, None].float(), size=(42, 42), mode="bilinear")[0, 0]
+        mask = large[down : down + 32, across : across + 32]
+        with torch.no_grad():
+            score = float(lenet(mask * pictures[:1] + (1 - mask) * 0.2)[0, 4])
+        weighted, cover, total = weighted + score * mask.numpy(), cover + mask.numpy(), total + score
     np.testing.assert_allclose(found.relevance(0), weighted / cover - total / 700, rtol=1e-3, atol=1e-6)
     assert found.base_values == pytest.approx([total / 700], rel=1e-4)
 
