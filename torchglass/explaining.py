@@ -85,7 +85,7 @@ def _explain_sample(store: Store, trained: Trained, request: Request, sample: in
     _check_range("target", () if request.target is None else (request.target,), len(scores))
     done: list[Explanation] = []
     for method in request.methods:
-        given = _arguments(trained, request, method)
+        given = _arguments(trained, request)
         explanation = _explain(trained, request, sample, method, given)
         trust = judged(trained, explanation, sample, given, others=done, checks=request.checks)
         store.add_artifact(trained.run.id, _to_block(trained, explanation, sample, scores, trust))
@@ -110,7 +110,7 @@ def _check_range(what: str, given: tuple[int, ...], size: int) -> None:
             raise OptionError(f"{what} {value} is out of range: give a number from 0 to {size - 1}")
 
 
-def _arguments(trained: Trained, request: Request, method: str) -> dict[str, Any]:
+def _arguments(trained: Trained, request: Request) -> dict[str, Any]:
     """What a method compares with and which layer it reads, if it does: those of the exhibit."""
     target = trained.exhibit.explain
     if trained.kind == "text":
@@ -119,7 +119,7 @@ def _arguments(trained: Trained, request: Request, method: str) -> dict[str, Any
     if trained.kind == "table":
         return {"background": known}
     layer = request.layer or _layer(trained.model, target.layer)
-    return {"layer": layer, "background": target.baseline if method == "lime" else known}
+    return {"layer": layer, "background": known}
 
 
 def _explain(trained: Trained, request: Request, sample: int, method: str, given: Mapping[str, Any]) -> Explanation:
