@@ -29,7 +29,7 @@ class HalfPrecision:
         """Score inputs, (m,), each for its target; rows say whose masked copies they are."""
         if self._taken:
             return self._in_half(model, inputs, targets)
-        column = model(inputs).gather(1, targets[:, None])[:, 0]
+        column = _columns(model, inputs, targets)
         if self._taken is None:
             counts = np.bincount(rows)
             if counts.max() >= FEWEST:
@@ -39,7 +39,12 @@ class HalfPrecision:
 
     def _in_half(self, model: ScoredModel, inputs: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast(self._device.type, dtype=torch.bfloat16):
-            return model(inputs).gather(1, targets[:, None])[:, 0].float()
+            return _columns(model, inputs, targets).float()
+
+
+def _columns(model: ScoredModel, inputs: Tensor, targets: Tensor) -> Tensor:
+    table: Tensor = model(inputs)
+    return table.gather(1, targets[:, None])[:, 0]
 
 
 def _same_rankings(full: Tensor, half: Tensor, rows: npt.NDArray[np.int64], which: npt.NDArray[np.int64]) -> bool:

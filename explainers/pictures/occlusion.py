@@ -83,12 +83,12 @@ def windows(size: tuple[int, int], sides: tuple[int, ...], steps: tuple[int, ...
 def spread(lost: npt.NDArray[np.float64], corners: npt.NDArray[np.int64], size: tuple[int, int]) -> FloatArray:
     """Average what each window lost, (N, M), over the windows that cover a pixel: (N, 1, H, W)."""
     top, left, bottom, right = corners.T
-    sums = np.zeros((len(lost) + 1, size[0] + 1, size[1] + 1))
-    amounts = np.concatenate([lost, np.ones((1, len(corners)))])
+    sums = np.zeros((size[0] + 1, size[1] + 1, len(lost) + 1))
+    amounts = np.concatenate([lost, np.ones((1, len(corners)))]).T
     # Each window adds at two corners and takes away at two: the running sums then hold it between them.
     for down, across, sign in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
-        np.add.at(sums, (slice(None), down, across), sign * amounts)
-    sums = sums.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1]
+        np.add.at(sums, (down, across), sign * amounts)
+    sums = np.moveaxis(sums.cumsum(axis=0).cumsum(axis=1)[:-1, :-1], -1, 0)
     values: FloatArray = (sums[:-1] / sums[-1])[:, None].astype(np.float32)
     return values
 

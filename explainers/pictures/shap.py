@@ -133,9 +133,7 @@ def _kernel(
     values = np.stack([_spread(one, place) for one, place in zip(shares.values, painted, strict=True)])
     missed = np.abs(values.sum(axis=(1, 2, 3), dtype=np.float64) - (_numpy(problem.outputs) - shares.base))
     difference = np.maximum(np.abs(_numpy(problem.outputs) - shares.base), 1e-12)
-    errors = shares.errors and np.stack(
-        [_spread(one, place) for one, place in zip(shares.errors, painted, strict=True)]
-    )
+    errors = shares.errors if shares.errors is not None and any(one.any() for one in shares.errors) else None
     return Attribution(
         values=values,
         implementation=shares.implementation,
@@ -152,7 +150,7 @@ def _kernel(
             **({} if shares.certainty is None else {"certainty": shares.certainty}),
         },
         base_values=shares.base.astype(np.float32),
-        standard_errors=errors if errors is not None and errors.any() else None,
+        standard_errors=errors and np.stack([_spread(one, place) for one, place in zip(errors, painted, strict=True)]),
     )
 
 
