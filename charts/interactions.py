@@ -81,6 +81,7 @@ def interactions_figure(data: InteractionsData, *, title: str = "", dark: bool =
         z=np.asarray([packed(row) for row in lower]),
         colorscale=colorscale(SEQUENTIAL),
         zmin=0,
+        zmax=float(data.strength[: data.known, : data.known].max(initial=0.0)) or 1.0,  # the others are many
         xgap=2,
         ygap=2,
         text=[["" if np.isnan(one) else number(float(f"{one:.2g}")) for one in row] for row in lower.tolist()],
