@@ -19,16 +19,16 @@ demo: install ## train a reference model, explain it, write a report, serve the 
 
 test: .venv/installed-dev ## run the whole suite, real-browser tests included
 	@scripts/ensure_test_tools
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-postgres: .venv/installed-dev ## run the tests of the store on a PostgreSQL server of their own
 	@scripts/ensure_test_tools
 	@$(BIN)/python tests/postgresql.py
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m postgresql
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m postgresql
 
 test-all: .venv/installed-dev ## run the slow sweeps too
 	@scripts/ensure_test_tools
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/installed-dev ## lint, formatting and strict types
 	@$(BIN)/ruff check .

@@ -13,9 +13,24 @@ from postgresql import Server, missing_program, serving
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page, Route
 
+LONGEST = (
+    "test_dashboard_states",
+    "test_dashboard_tour",
+    "test_reference_visible",
+    "test_dashboard_profiling",
+    "test_attach_distributed",
+)
+"""Files that take minutes, the longest first: begun last, one of them would leave the other worker idle."""
+
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts in order to interrupt it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest; within a file the order stays."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
