@@ -40,9 +40,11 @@ class Moments:
             above = scores[own] - self._outputs[int(row)]
             powers = torch.stack([torch.ones_like(above), above, above.square()])
             flat = masks[own].flatten(1)
+            once, twice = ((powers @ shares).double().reshape(3, *self._size) for shares in (flat, flat.square()))
+            # Only now: a pass that finds no room before this is asked again, and must not count twice.
             self._plain[int(row)] += powers.double().sum(dim=1)
-            self._once[int(row)] += (powers @ flat).double().reshape(3, *self._size)
-            self._twice[int(row)] += (powers @ flat.square()).double().reshape(3, *self._size)
+            self._once[int(row)] += once
+            self._twice[int(row)] += twice
 
     def gain(self, row: int) -> Gain:
         """Estimate sum(f M) / sum(M) - mean(f) at each pixel of one input.
