@@ -113,6 +113,77 @@ class RestlessNet(nn.Module):
         return logits
 
 
+class ParametrizedNet(nn.Module):
+    """Weight and spectral norm as parametrizations; the second moves its vectors at every pass in train mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 4, 3))
+        self.relu = nn.ReLU()
+        self.head = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 5))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.relu(self.conv(pictures)).mean((2, 3)))
+        return logits
+
+
+class RowReader(nn.Module):
+    """An LSTM that reads a picture row by row: no maps, and on CUDA no backward pass in eval mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(32, 6, num_layers=2, dropout=0.5, batch_first=True)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.lstm(pictures[:, 0])[0][:, -1])
+        return logits
+
+
+class PatchReader(nn.Module):
+    """A transformer over 16 patches, of torch's own layer with its fused path."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(1, 8, 8, stride=8)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.3, batch_first=True)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.layer(self.patches(pictures).flatten(2).transpose(1, 2)).mean(dim=1))
+        return logits
+
+
+class Casting(nn.Module):
+    """A model in half precision that brings pictures to the type of its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = LeNet().bfloat16()
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        logits: Tensor = self.inner(pictures.to(self.inner.head[1].weight.dtype))
+        return logits
+
+
+class Packed(nn.Module):
+    """Returns its scores in something."""
+
+    def __init__(self, pack: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.inner, self.pack = LeNet(), pack
+
+    def forward(self, pictures: Tensor) -> object:
+        return self.pack(self.inner(pictures))
+
+
+def compiled_lenet() -> nn.Module:
+    """A compiled network; the first call, with which compiling begins, is the caller's."""
+    model = torch.compile(LeNet(), backend="eager")
+    assert isinstance(model, nn.Module)
+    return model
+
+
 ZOO: dict[str, Callable[[], nn.Module]] = {
     "in-place ReLU": lambda: LeNet(lambda: nn.ReLU(inplace=True)),
     "functional": FunctionalNet,
@@ -121,3 +192,17 @@ ZOO: dict[str, Callable[[], nn.Module]] = {
     "batch norm and dropout": BatchNormNet,
     "restless": RestlessNet,
 }
+
+"""Networks that every method of pictures either explains or refuses for a reason of its own."""
+
+WRAPPED: dict[str, Callable[[], nn.Module]] = {
+    "parametrized": ParametrizedNet,
+    "recurrent": RowReader,
+    "transformer": PatchReader,
+    "half precision": Casting,
+    "compiled": compiled_lenet,
+    "distributed": lambda: nn.parallel.DistributedDataParallel(LeNet()),
+    "dict output": lambda: Packed(lambda scores: {"scores": scores}),
+    "tuple output": lambda: Packed(lambda scores: (scores, None)),
+}
+"""More of them; "distributed" needs a process group, and the last two are refused by all that read scores."""
