@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from torchglass.explainers.pace import Pace
 
-CERTAIN = 0.97
+CERTAIN = 0.98
 """Estimated correlation of the values with what endless sampling would give, at which sampling stops."""
 
 Values = npt.NDArray[np.float64]

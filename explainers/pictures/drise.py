@@ -66,7 +66,7 @@ def attribute(
         masks: masked pictures per picture at most.
         cells: of the masks' grid along each side, at most the pixels of the shorter one.
         keep_rate: chance that a cell is shown.
-        stop_early: end a picture's sampling once `certainty` is 0.97.
+        stop_early: end a picture's sampling once `certainty` is 0.98.
 
     Raises:
         OptionError: boxes or labels are missing, or a number is out of its range.

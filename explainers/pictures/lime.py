@@ -51,7 +51,7 @@ def attribute(
             never been; nearer to the picture surrogates fit better: on digits R2 0.97 against 0.94, error at the
             picture 0.3 against 1.8 logits.
         kernel_width: of the weight sqrt(exp(-d^2 / width^2)) of a sample at cosine distance d.
-        stop_early: end a picture's sampling once `certainty` is 0.97.
+        stop_early: end a picture's sampling once `certainty` is 0.98.
         backend: "own", or "library" for lime's LimeImageExplainer with its own masks: each segment shown with chance
             0.5, a hidden one painted in its mean colour, or in the background's where that is one colour.
 

@@ -33,7 +33,7 @@ def attribute(
         cells: of the grid along each side.
         keep_rate: chance that a cell is shown. The paper hides half; on pictures of shapes 0.7 finds as much with half
             as many masks.
-        stop_early: end a picture's sampling once `certainty` is 0.97.
+        stop_early: end a picture's sampling once `certainty` is 0.98.
 
     Raises:
         OptionError: a number is out of its range.

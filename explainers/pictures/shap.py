@@ -59,7 +59,7 @@ def attribute(
             or one per background picture, eight at most, where they reach all 2^P coalitions and values are exact.
         segments: of kernel, about how many.
         segmentation: of kernel: "slic" follows edges, "grid" is even squares.
-        stop_early: end kernel's drawing for a picture once `certainty` is 0.97.
+        stop_early: end kernel's drawing for a picture once `certainty` is 0.98.
         backend: of kernel: "own", or "library" for shap's KernelExplainer without its choice of ten features.
 
     Raises:
@@ -133,7 +133,9 @@ def _kernel(
     values = np.stack([_spread(one, place) for one, place in zip(shares.values, painted, strict=True)])
     missed = np.abs(values.sum(axis=(1, 2, 3), dtype=np.float64) - (_numpy(problem.outputs) - shares.base))
     difference = np.maximum(np.abs(_numpy(problem.outputs) - shares.base), 1e-12)
-    errors = shares.errors if shares.errors is not None and any(one.any() for one in shares.errors) else None
+    errors = None
+    if shares.errors is not None and any(one.any() for one in shares.errors):
+        errors = np.stack([_spread(one, place) for one, place in zip(shares.errors, painted, strict=True)])
     return Attribution(
         values=values,
         implementation=shares.implementation,
@@ -150,7 +152,7 @@ def _kernel(
             **({} if shares.certainty is None else {"certainty": shares.certainty}),
         },
         base_values=shares.base.astype(np.float32),
-        standard_errors=errors and np.stack([_spread(one, place) for one, place in zip(errors, painted, strict=True)]),
+        standard_errors=errors,
     )
 
 
