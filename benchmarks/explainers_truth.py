@@ -34,7 +34,7 @@ from torchglass.reference_models.data.samples import Split
 from torchglass.reference_models.data.shapes import load_shapes
 
 RESULTS = Path(__file__).parent / "results" / "explainers-truth-cpu.md"
-PICTURES, UNTRAINED_PICTURES, BACKGROUND = 100, 40, 32
+PICTURES, UNTRAINED_PICTURES, BACKGROUND = 100, 20, 32
 EPOCHS, BATCH = 5, 32
 BARS = {"best": 0.95, "lime": 0.90, "rise": 0.80, "gradcam": 0.85}
 NEED_MORE = {"drise": "explains detectors"}
