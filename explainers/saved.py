@@ -63,13 +63,13 @@ def read_npz(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
 def jsonable(value: Any) -> Any:
     """Bring settings to what JSON holds, so that a stored explanation equals the one that was stored.
 
-    Tuples and arrays become lists, numpy's numbers Python's; what JSON has no word for becomes its text.
+    Tuples, arrays and tensors become lists, numpy's numbers Python's; what JSON has no word for becomes its text.
     """
     if isinstance(value, Mapping):
         return {str(key): jsonable(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [jsonable(one) for one in value]
-    if isinstance(value, np.ndarray | np.generic):
+    if callable(getattr(value, "tolist", None)):
         return jsonable(value.tolist())
     if value is None or isinstance(value, bool | int | float | str):
         return value

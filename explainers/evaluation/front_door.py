@@ -17,7 +17,7 @@ from torchglass.explainers.evaluation.case import EXPLANATION, Case, ExplainAgai
 from torchglass.explainers.evaluation.registry import Metric, load_metrics
 from torchglass.explainers.evaluation.scores import Scores
 from torchglass.explainers.explanation import Explanation, FloatArray
-from torchglass.explainers.front_door import plain_autograd
+from torchglass.explainers.front_door import plain_autograd, refuse_strange_ids
 from torchglass.explainers.inputs import Inputs, checked_background, checked_inputs
 from torchglass.explainers.private_copy import private_copy
 from torchglass.explainers.random_state import borrowed_random_state
@@ -162,6 +162,8 @@ def _case(
             f"inputs have shape {tuple(batch.shape)}, and explained were {explanation.inputs.shape}: give those"
         )
     references, _ = checked_background(background, batch, kind)
+    if kind == "text":
+        refuse_strange_ids(model, torch.cat((batch, references)))
     scored, targets = _scored(model, explanation)
     _refuse_another_model(checked_scores(scored, batch), targets, explanation)
     count = len(batch)

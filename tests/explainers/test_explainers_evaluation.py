@@ -227,6 +227,16 @@ def test_the_mean_leaves_out_what_is_undefined() -> None:
     assert found.mean("deletion") is None
 
 
+def test_where_the_truth_marks_nothing_no_map_lies_wrong() -> None:
+    pictures = torch.cat((spot(), spot()))
+    truth = torch.cat((spot()[:, 0], torch.zeros(1, 8, 8)))
+    found = evaluate(by_hand(OnePixel(), pictures, pictures), OnePixel(), truth=truth, metrics=LOCALISATION)
+    for metric in LOCALISATION:
+        assert found.values[metric] == pytest.approx([1, math.nan], nan_ok=True)
+        assert np.isnan(found.baselines["random"][metric]).tolist() == [False, True]
+        assert "the truth marks nothing" in found.missing[metric]
+
+
 def test_the_better_end_of_each_scale_is_said() -> None:
     found = evaluate(by_hand(OnePixel(), spot(), spot()), OnePixel(), metrics=(*BOTH_WAYS, "sparseness"))
     assert found.better == {"deletion": "low", "insertion": "high"}

@@ -97,6 +97,35 @@ def test_token_ids_are_not_moved_and_an_output_without_effect_has_no_share() -> 
     assert nothing.missing == {"deletion": "the output is the same with the content hidden, for inputs [0]"}
 
 
+def test_an_input_without_attributions_has_no_share_to_move_by() -> None:
+    model, rows = Weighted(), torch.tensor([[1.0, 1, 1, 1], [0, 0, 0, 0]])
+    found = evaluate(explain(model, rows, method="occlusion"), model, metrics=("sensitivity",))
+    assert np.isnan(found.values["sensitivity"]).tolist() == [False, True]
+    assert found.missing == {"sensitivity": "the attributions are zero everywhere, for inputs [1]"}
+
+
+def test_a_layer_whose_reset_wants_arguments_has_its_weights_shuffled() -> None:
+    class Scaled(nn.Linear):
+        def reset_parameters(self, gain: float) -> None:  # type: ignore[override]
+            raise AssertionError("asked without a gain")
+
+        def __init__(self) -> None:
+            nn.Module.__init__(self)
+            self.weight, self.bias = nn.Parameter(torch.arange(12.0).reshape(2, 6)), None
+
+    own = explain(Scaled(), torch.rand(1, 6), 0, method="occlusion")
+    found = evaluate(own, Scaled(), metrics=("randomisation",))
+    assert found.missing == {}
+    assert found.values["randomisation"][0] < 1
+
+
+def test_a_token_id_that_hides_words_must_be_one_that_the_model_embeds() -> None:
+    model = TEXT_ZOO["LSTM"]().eval()
+    own = explain(model, texts(), method="occlusion")
+    with pytest.raises(ExplainError, match="token id 1000000 is out of range: the model embeds ids"):
+        evaluate(own, model, background=10**6, metrics=("deletion",))
+
+
 def test_a_budget_leaves_out_what_comes_after_it_and_what_would_take_longer() -> None:
     ticks = count(0, 5)
     own = by_hand(Weighted(), torch.ones(1, 4), [[4, 2, -1, 0]], method="occlusion", seconds=100.0)
@@ -204,7 +233,7 @@ class OneBox(nn.Module):
 
 
 def test_a_detector_s_box_is_judged_through_the_method_s_own_reading() -> None:
-    boxes: dict[str, Any] = {"boxes": [[1.0, 1, 7, 7]], "labels": [1]}
+    boxes: dict[str, Any] = {"boxes": torch.tensor([[1.0, 1, 7, 7]]), "labels": torch.tensor([1])}
     own = explain(OneBox(), spot(), method="drise", masks=600, cells=8, **boxes)
     found = evaluate(own, OneBox(), truth=spot()[:, 0], steps=64)
     assert own.outputs.tolist() == [1]

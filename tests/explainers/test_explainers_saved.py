@@ -85,7 +85,9 @@ def test_a_real_explanation_with_numpy_s_options_comes_back(tmp_path: Path) -> N
 
 def test_facts_become_what_json_holds() -> None:
     given_ = {"a": (1, np.float32(0.5)), 3: np.array([[1, 2]]), "path": Path("x"), "none": None}
+    tensors = {"boxes": torch.tensor([[1.0, 2.5]], requires_grad=True), "one": torch.tensor(3)}
     assert jsonable(given_) == {"a": [1, 0.5], "3": [[1, 2]], "path": "x", "none": None}
+    assert jsonable(tensors) == {"boxes": [[1.0, 2.5]], "one": 3}
 
 
 def _torn(path: Path, good: bytes) -> None:

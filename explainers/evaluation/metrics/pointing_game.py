@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from torchglass.explainers.evaluation.case import Case, Measured, judged
-from torchglass.explainers.evaluation.truth import NOTHING, known
+from torchglass.explainers.evaluation.truth import NOTHING, known, unless_nothing_decides
 
 COST = "nothing"
 BETTER = "high"
@@ -18,7 +18,7 @@ def measure(case: Case) -> Measured:
     """
 
     def peaks_inside(draws: Tensor, i: int) -> Tensor:
-        peaks = draws == draws.max(dim=1, keepdim=True).values
-        return (peaks & known(case, i)).sum(dim=1) / peaks.sum(dim=1)
+        peaks, decides = draws == draws.max(dim=1, keepdim=True).values, known(case, i)
+        return unless_nothing_decides((peaks & decides).sum(dim=1) / peaks.sum(dim=1), decides)
 
     return Measured(judged(case, peaks_inside), NOTHING)

@@ -81,8 +81,8 @@ def _draw_anew(module: nn.Module) -> None:
         if callable(draw):
             draw()
             return
-    except (AttributeError, RuntimeError):
-        pass  # such as a weight that torch.nn.utils computes from others
+    except (AttributeError, RuntimeError, TypeError):
+        pass  # such as a weight that torch.nn.utils computes from others, or a function that wants arguments
     with torch.no_grad():
         for weights in module.parameters(recurse=False):
             order = torch.randperm(weights.numel()).to(weights.device)

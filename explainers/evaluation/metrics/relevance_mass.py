@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from torchglass.explainers.evaluation.case import Case, Measured, judged
-from torchglass.explainers.evaluation.truth import NOTHING, known
+from torchglass.explainers.evaluation.truth import NOTHING, known, unless_nothing_decides
 
 COST = "nothing"
 BETTER = "high"
@@ -16,7 +16,7 @@ def measure(case: Case) -> Measured:
     """
 
     def mass_inside(draws: Tensor, i: int) -> Tensor:
-        positive = draws.double().clamp(min=0)
-        return (positive * known(case, i)).sum(dim=1) / positive.sum(dim=1)
+        positive, decides = draws.double().clamp(min=0), known(case, i)
+        return unless_nothing_decides((positive * decides).sum(dim=1) / positive.sum(dim=1), decides)
 
     return Measured(judged(case, mass_inside), f"{NOTHING}, or nothing speaks for the class")

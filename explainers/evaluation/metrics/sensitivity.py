@@ -1,5 +1,6 @@
 """Max-sensitivity: how far the attributions move when the input hardly does."""
 
+import numpy as np
 import torch
 from captum.metrics import sensitivity_max
 from torch import Tensor
@@ -12,6 +13,7 @@ BETTER = "low"
 RADIUS = 0.02
 """of the cube that inputs are moved in, in units of the inputs"""
 DRAWS = 10
+NOTHING = "the attributions are zero everywhere"
 
 
 def measure(case: Case) -> Measured:
@@ -24,8 +26,9 @@ def measure(case: Case) -> Measured:
     if case.explanation.kind == "text":
         raise UndefinedError("token ids cannot be moved by a little")
     count = len(case.inputs)
-    if not case.explanation.attributions.any():
-        raise UndefinedError("the attributions are zero everywhere")
+    valued = case.explanation.attributions.reshape(count, -1).any(axis=1)
+    if not valued.any():
+        raise UndefinedError(NOTHING)
 
     def explained(given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         (inputs,) = given
@@ -33,4 +36,6 @@ def measure(case: Case) -> Measured:
         return (torch.tensor(case.again(case.model.network, inputs, targets, (DRAWS + 1) * count)),)
 
     largest = sensitivity_max(explained, case.inputs, perturb_radius=RADIUS, n_perturb_samples=DRAWS)
-    return Measured({EXPLANATION: largest.float().cpu().numpy()}, parameters={"radius": RADIUS, "draws": DRAWS})
+    # captum leaves the distance itself where there is no norm to divide by.
+    shares = np.where(valued, largest.float().cpu().numpy(), np.float32(np.nan))
+    return Measured({EXPLANATION: shares}, NOTHING, parameters={"radius": RADIUS, "draws": DRAWS})
