@@ -52,7 +52,7 @@ def explain(
             for rows.
         kind: "pictures", "text" or "table"; None to tell it by type and rank.
         layer: name of the layer that the class-activation methods read, or of the embedding that
-            "integrated_gradients" of a text starts from; None to find it. The others do not read it.
+            "integrated_gradients" of a text starts from; None to find it. The others only check that it is there.
         background: what an input without its content is. Pictures and rows: reference inputs (B, ...) to average over
             or to draw from, or a number for a constant one; None is zero: black, or the mean after normalising. A value
             equal to its background gets no relevance, so inputs of the training set say more. Text: the token id that
@@ -126,6 +126,7 @@ def posed(
     if kind == "text":
         refuse_strange_ids(model, torch.cat((batch, references)))
     network = private_copy(model)
+    _refuse_unknown_layer(network, layer)
     if framed is not None:
         if target is not None:
             raise ExplainError(f"target is {target!r}: this method explains what its own options name, give none")
@@ -145,6 +146,13 @@ def _checked_budget(budget: float | None) -> float | None:
     if budget is not None and not budget > 0:
         raise OptionError(f"budget is {budget}: give seconds above 0, or None for no limit")
     return budget
+
+
+def _refuse_unknown_layer(network: nn.Module, layer: str | None) -> None:
+    names = [name for name, _ in network.named_modules()]
+    if layer is not None and layer not in names:
+        known = ", ".join(filter(None, names)) or "none"
+        raise ExplainError(f"layer {layer!r} is not in the model: choose one of {known}")
 
 
 def refuse_strange_ids(model: nn.Module, ids: Tensor) -> None:

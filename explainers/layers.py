@@ -43,8 +43,6 @@ def choose_layer(model: ScoredModel, pictures: Tensor, targets: Tensor, name: st
         ExplainError: no layer, or not the named one, has maps that the targets depend on.
     """
     modules = dict(model.network.named_modules())
-    if name is not None and name not in modules:
-        raise ExplainError(f"layer {name!r} is not in the model: choose one of {_listed(list(modules))}")
     calls = _trace(model, pictures[:PROBE_PICTURES])
     size = (pictures.shape[2], pictures.shape[3])
     maps = {layer: output for layer, output in calls.outputs.items() if _has_places(output, calls.scores, size)}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torchglass.errors import ExplainError, MissingExtraError, OptionError
 from torchglass.explainers import pictures, table, text
 from torchglass.explainers.kinds import KINDS, NAMES, Kind
+from torchglass.explainers.option_types import check_types
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +45,7 @@ def load_method(kind: Kind, name: str, options: Mapping[str, Any]) -> "Method":
 
     Raises:
         ExplainError: no method has that name, or none for this kind of input.
-        OptionError: the method has no such option.
+        OptionError: the method has no such option, or takes no such value for it.
         MissingExtraError: the library behind the method is not installed.
     """
     if name not in method_names(kind):
@@ -56,12 +57,13 @@ def load_method(kind: Kind, name: str, options: Mapping[str, Any]) -> "Method":
         method: Method = import_module(f"{_FOLDERS[kind].__name__}.{name}").attribute
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or name, "explain") from error
-    known_options = [p.name for p in inspect.signature(method).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known_options = {p.name: p for p in inspect.signature(method).parameters.values() if p.kind is p.KEYWORD_ONLY}
     for option in options:
         if option not in known_options:
             raise OptionError(
                 f"method {name!r} has no option {option!r}: it takes {', '.join(known_options) or 'none'}"
             )
+    check_types(name, known_options, options)
     return method
 
 

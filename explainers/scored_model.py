@@ -36,7 +36,13 @@ class ScoredModel(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         self.inputs_seen += len(inputs)
-        return _score_table(self.network(inputs), len(inputs))
+        table = _score_table(self.network(inputs), len(inputs))
+        if inputs.requires_grad and torch.is_grad_enabled() and not table.requires_grad:
+            raise ExplainError(
+                f"the scores of {type(self.network).__name__} have no gradient, something in it detaches, rounds or "
+                "forbids it: use a method that asks for scores alone, such as 'occlusion', 'shap' or 'lime'"
+            )
+        return table
 
 
 def scores(model: ScoredModel, inputs: Tensor) -> Tensor:
