@@ -100,6 +100,7 @@ class ProbeTurns:
         self._taken = self._left_out = 0
         self._seconds = 0.0
         self._kept, self._stride = 0, 1
+        self._left: tuple[Sequence[Frame], int, float] | None = None  # maps of the last look that were not kept
         self._told: set[str] = set()
         self.wakes_at = -math.inf
 
@@ -123,6 +124,8 @@ class ProbeTurns:
             return
         if model is not None and step > self._looked_at and not is_capturing():
             self._look(step, model, keep=True)
+        if self._left is not None:
+            self._keep(*self._left)
         taken = {"looks": self._taken, "left_out": self._left_out, "seconds": self._seconds, "budget": self._budget}
         self._put(Fact(self._rank, "probes", taken, self._clock()))
 
@@ -140,6 +143,7 @@ class ProbeTurns:
         when = self._clock()
         if found.values:
             self._put(ScalarRow(step, when, {f"explanation/{name}": value for name, value in found.values.items()}))
+        self._left = None if keep else (found.frames, step, when)
         if keep:
             self._keep(found.frames, step, when)
         for notice in found.notices:

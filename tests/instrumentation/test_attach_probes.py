@@ -205,6 +205,16 @@ def test_the_maps_of_a_long_training_are_thinned_while_its_numbers_go_on() -> No
     assert [record.step for record in put if isinstance(record, ArtifactBlock)][-1] == total + 1
 
 
+def test_the_maps_of_the_last_look_are_kept_also_where_thinning_left_them_out() -> None:
+    looks, put = Costly(every=1, budget=1.0), []
+    turns = looks.turns(put.append)
+    last = len(list(steps(turns, looks, FRAMES_AT_A_STRIDE + 2, seconds=1.0))) - 1
+    kept = [record.step for record in put if isinstance(record, ArtifactBlock)]
+    assert kept[-1] == last - 1
+    turns.finish(last, nn.Linear(1, 1))
+    assert [record.step for record in put if isinstance(record, ArtifactBlock)] == [*kept, last]
+
+
 def test_a_look_that_fails_altogether_is_the_last_and_reaches_nobody() -> None:
     looks, put = Costly(every=1, budget=1.0, error=torch.OutOfMemoryError("no room\nfor it")), []
     turns = looks.turns(put.append)
