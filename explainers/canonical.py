@@ -70,11 +70,15 @@ def canonical(model: ScoredModel, probe: Tensor, *, relevance: bool = False) -> 
     """
     network = _copied(model.network)
     try:
-        graph = fx.Tracer().trace(network)
+        tracer = fx.Tracer()
+        graph = tracer.trace(network)
+        # Tracer and twin are in circles of references: what they hold would stay until somebody collects garbage.
+        tracer.root, tracer.tensor_attrs = nn.Module(), {}
         _rewrite(network, graph)
         if relevance:
             _rewrite_sharing(network, graph)
         twin = ScoredModel(fx.GraphModule(network, graph)).eval()
+        twin.network.graph.owning_module = None
         wanted, got = scores(model, probe), scores(twin, probe)
     except Exception as error:
         return _plain_twin(model), f"torch.fx cannot rewrite it: {first_line(error)}"

@@ -20,6 +20,8 @@ def checked_model(model: object) -> nn.Module:
         raise ExplainError(f"model is a {type(model).__name__}: give a torch.nn.Module")
     if isinstance(model, torch.jit.ScriptModule):
         raise ExplainError("model is a ScriptModule, whose parts cannot be copied and hooked: give the original module")
+    if any(nn.parameter.is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        raise ExplainError("model has lazy layers whose weights have no shapes yet: run it on a batch first")
     if device_of(model).type == "meta":
         raise ExplainError("model is on the device 'meta', where weights have no values: load it onto a real device")
     return model

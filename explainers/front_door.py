@@ -165,8 +165,13 @@ def refuse_strange_ids(model: nn.Module, ids: Tensor) -> None:
 
 @contextmanager
 def plain_autograd(model: object) -> Iterator[None]:
-    """Differentiate in float32 whatever the caller switched on: inference mode, no_grad or autocast."""
+    """Differentiate in float32 whatever the caller switched on: inference mode, no_grad, autocast, other defaults."""
     with ExitStack() as stack:
+        if (dtype := torch.get_default_dtype()) != torch.float32:
+            stack.callback(torch.set_default_dtype, dtype)
+            torch.set_default_dtype(torch.float32)
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         for device in ("cpu", "cuda"):

@@ -66,7 +66,7 @@ def checked_background(background: object, inputs: Tensor, kind: Kind) -> tuple[
         value = float(background or 0)
         if not np.isfinite(value):
             raise ExplainError(f"background is {value}: give a finite number or {NAMES[kind]}")
-        return torch.full((1, *shape), value, device=inputs.device), f"constant {value:g}"
+        return torch.full((1, *shape), value, dtype=inputs.dtype, device=inputs.device), f"constant {value:g}"
     if not isinstance(background, Tensor | np.ndarray):
         raise ExplainError(f"background is a {type(background).__name__}: give a float tensor or numpy array")
     given = _converted(_tensor(background), kind, "background").to(inputs.device, copy=True)

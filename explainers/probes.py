@@ -1,5 +1,6 @@
 """A few inputs that are explained over and over while a model trains."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -91,7 +92,8 @@ class Probes:
         self.truth = _checked_truth(truth, self.inputs, self.kind)
         self.names = _checked_names(names, self.inputs, self.kind)
         self.class_names = tuple(map(str, class_names))
-        self.targets, self.layer, self.background, self.padding, self.seed = targets, layer, background, padding, seed
+        self.targets, self.background = _own(targets), _own(background)
+        self.layer, self.padding, self.seed = layer, padding, seed
 
     def begin(self, model: nn.Module) -> Looks:
         """Begin the looks at one model in training; it is copied and run once on the inputs, to see that it can be.
@@ -115,6 +117,11 @@ class Probes:
         if self.names:
             facts["names"] = list(self.names[i] if self.kind == "text" else self.names)
         return facts
+
+
+def _own(given: Any) -> Any:
+    """Copy what was given: a loop may fill the same tensor with its next batch."""
+    return given.detach().clone() if isinstance(given, Tensor) else copy.copy(given)
 
 
 def _check_counts(batch: Tensor, kind: Kind) -> None:

@@ -1,6 +1,6 @@
 """Look at the probes once more: explain them with each method and compare the maps with those of the look before."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from torch import nn
 
 from torchglass.errors import TorchglassError
+from torchglass.explainers.checks import first_line
 from torchglass.explainers.explanation import Explanation
 from torchglass.explainers.front_door import explain
 from torchglass.explainers.probing import figures
@@ -34,12 +35,16 @@ class Looks:
 
     def __init__(self, probes: "Probes") -> None:
         self._probes = probes
+        self._methods = list(probes.methods)
         self._truth = None if probes.truth is None else shrunk_truth(np.asarray(probes.truth, dtype=bool))
         self._before: dict[str, tuple[Array, Array]] = {}
         self._layers: dict[str, str] = {}
 
     def look(self, model: nn.Module) -> Look:
         """Explain all probes; a method that fails is told of and leaves the others be.
+
+        One that fails by an error of another library, or for want of memory, is not tried again; the last one's error
+        comes out here.
 
         Values, each the mean over the probes that have one: `drift`, 1 - rank correlation with the look before, of
         probes whose class is still the same; `size`, the raw sum of magnitudes; `entropy`, 0 for one place to 1 for an
@@ -48,12 +53,18 @@ class Looks:
         values: dict[str, float] = {}
         frames: list[Frame] = []
         notices: list[str] = []
-        for method in self._probes.methods:
+        for method in tuple(self._methods):
             try:
                 explanation = self._explained(model, method)
             except TorchglassError as error:
                 self._before.pop(method, None)
                 notices.append(f"{method}: {error}")
+                continue
+            except Exception as error:
+                self._methods.remove(method)
+                if not self._methods:
+                    raise
+                notices.append(f"{method}: {type(error).__name__}: {first_line(error)}; the others go on without it")
                 continue
             maps = relevances(explanation)
             values |= {f"{method}/{name}": value for name, value in self._figures(explanation, maps)}
@@ -83,17 +94,24 @@ class Looks:
     def _figures(self, explanation: Explanation, maps: Array) -> Iterator[tuple[str, float]]:
         before, targets = self._before.get(explanation.method, (maps, None))
         count = len(maps)
+        parts = self._parts(explanation)
         if targets is not None:
             same = [i for i in range(count) if targets[i] == explanation.targets[i]]
-            yield from _mean("drift", [figures.drift(before[i], maps[i]) for i in same])
+            yield from _mean("drift", [figures.drift(before[i][parts[i]], maps[i][parts[i]]) for i in same])
         yield from _mean("size", [figures.size(explanation.relevance(i)) for i in range(count)])
-        yield from _mean("entropy", [figures.entropy(one) for one in maps])
+        yield from _mean("entropy", [figures.entropy(maps[i][parts[i]]) for i in range(count)])
         if self._truth is not None:
             truth = self._truth
             yield from _mean("truth_share", [figures.truth_share(maps[i], truth[i]) for i in range(count)])
         missed = explanation.checks.get("completeness_error_relative")
         if missed is not None:
             yield "completeness_error", missed
+
+    def _parts(self, explanation: Explanation) -> Sequence[Any]:
+        """What there is to rank of each map: its words alone, for all padding stands at nought and would agree."""
+        if explanation.kind == "text":
+            return [tokens != self._probes.padding for tokens in explanation.inputs]
+        return [...] * len(explanation.inputs)
 
     def _frames(self, explanation: Explanation, maps: Array) -> Iterator[Frame]:
         for i in range(len(maps)):

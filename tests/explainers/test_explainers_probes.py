@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -145,3 +146,113 @@ def test_what_cannot_be_probed_is_refused_in_one_sentence(
 ) -> None:
     with pytest.raises(error, match=says):
         Probes(**options)
+
+
+class Counted(nn.Module):
+    """The score of a text is the sum of its words' weights, which are set by hand; padding, id 0, has none."""
+
+    def __init__(self, *weights: float) -> None:
+        super().__init__()
+        self.words = nn.Embedding(1 + len(weights), 1)
+        self.words.weight.data = torch.tensor([0.0, *weights])[:, None]
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """(N, T) -> (N, 1)."""
+        scores: torch.Tensor = self.words(ids).sum(dim=1)
+        return scores
+
+
+def test_padding_makes_no_two_maps_alike() -> None:
+    texts = torch.tensor([[1, 2, 3, *[0] * 60]])
+    model = Counted(1, 2, 3)
+    looks = Probes(texts, methods=["occlusion"]).begin(model)
+    first = looks.look(model).values
+    assert first["occlusion/entropy"] == pytest.approx(-sum(p * np.log(p) for p in _shares(model)) / np.log(3))
+    model.words.weight.data = torch.tensor([0.0, 3.0, 1.0, 5.0])[:, None]
+    drift = figures.drift(np.array([0.0, 1.0, 2.0]), np.array([0.0, -2.0, 2.0]))
+    assert looks.look(model).values["occlusion/drift"] == pytest.approx(drift)
+
+
+def _shares(model: Counted) -> list[float]:
+    """What each of three words adds over the hidden one, id 1, as shares."""
+    added = (model.words.weight[1:, 0] - model.words.weight[1, 0]).tolist()
+    return [each / sum(added) for each in added if each]
+
+
+def test_probes_stay_what_they_were_when_their_tensors_are_filled_anew() -> None:
+    rows, background, targets = torch.ones(2, 3), torch.full((4, 3), 0.5), torch.tensor([0, 1])
+    probes = Probes(rows, targets, background=background)
+    for given in (rows, background, targets):
+        given.fill_(7)
+    model = nn.Linear(3, 2, bias=False)
+    model.weight.data = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    kept = probes.begin(model).look(model).frames
+    assert [frame.arrays["attributions"].tolist() for frame in kept] == [[[0.5, 1, 1.5]], [[2, 2.5, 3]]]
+
+
+def test_a_method_that_fails_by_a_library_s_error_leaves_the_others_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_arguments: Any, **_options: Any) -> None:
+        raise torch.OutOfMemoryError("no room\nfor it")
+
+    model, rows = Weighted(1, 1, 1), torch.ones(1, 3)
+    looks = Probes(rows, methods=["occlusion", "gradient_x_input"]).begin(model)
+    monkeypatch.setattr("torchglass.explainers.table.occlusion.attribute", no_room)
+    first = looks.look(model)
+    assert first.notices == ("occlusion: OutOfMemoryError: no room; the others go on without it",)
+    assert first.values["gradient_x_input/size"] == pytest.approx(3)
+    assert looks.look(model).notices == ()
+    alone = Probes(rows, methods=["occlusion"]).begin(model)
+    with pytest.raises(torch.OutOfMemoryError):
+        alone.look(model)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "deeplift", "lrp", "guided_gradcam", "shap"])
+def test_no_copy_of_the_network_waits_for_the_garbage_collector(method: str) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(32, 2))
+    looks = Probes(PICTURES, methods=[method]).begin(model)
+    looks.look(model)
+    gc.collect()
+    gc.disable()
+    try:
+        before = _tensors()
+        looks.look(model)
+        looks.look(model)
+        assert _tensors() == before
+    finally:
+        gc.enable()
+
+
+def _tensors() -> int:
+    return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+
+
+def test_lazy_layers_are_told_to_run_first() -> None:
+    with pytest.raises(ExplainError, match="lazy layers whose weights have no shapes yet: run it on a batch first"):
+        Probes(ROWS).begin(nn.LazyLinear(2))
+
+
+@pytest.mark.parametrize("kind", ["double precision", "another device"])
+def test_what_new_tensors_are_by_default_is_nothing_to_a_look(kind: str) -> None:
+    rows, pictures = ROWS.clone(), PICTURES.clone()
+    flat, line = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), nn.Linear(3, 2)
+    looks = [
+        (flat, Probes(pictures, methods=["integrated_gradients", "occlusion", "smoothgrad", "deeplift"]).begin(flat)),
+        (line, Probes(rows, methods=["integrated_gradients", "gradient_x_input", "occlusion"]).begin(line)),
+    ]
+    wanted = [each.look(model).values for model, each in looks]
+    if kind == "double precision":
+        torch.set_default_dtype(torch.float64)
+    else:
+        torch.set_default_device("meta")
+    try:
+        found = [each.look(model) for model, each in looks]
+        assert (torch.empty(0).dtype is torch.float64, torch.empty(0).device.type == "meta") == (
+            kind == "double precision",
+            kind == "another device",
+        )
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert [one.notices for one in found] == [(), ()]
+    for before, after in zip(wanted, found, strict=True):
+        assert {name: after.values[name] for name in before} == pytest.approx(before)
