@@ -11,6 +11,7 @@ from torch import nn
 from torchglass.errors import ExplainError
 from torchglass.explainers.inputs import Inputs, checked_background
 from torchglass.explainers.overview.scored_rows import ScoredRows, chosen_columns, scored_rows
+from torchglass.explainers.scored_model import ELEMENTS_PER_PASS
 
 Floats = npt.NDArray[np.float64]
 
@@ -87,11 +88,13 @@ def _worths(asked: ScoredRows, references: torch.Tensor, belongs: npt.NDArray[np
     players = len(belongs)
     codes = (np.arange(2**players)[:, None] >> np.arange(players)) & 1 == 1
     shown = torch.as_tensor(codes @ belongs, device=asked.rows.device)
+    at_once = torch.split(shown, max(1, ELEMENTS_PER_PASS // references.numel()))
     table = [
-        asked.score(torch.where(shown[:, None], row, references).flatten(0, 1)).reshape(len(codes), -1).mean(axis=1)
+        asked.score(torch.where(some[:, None], row, references).flatten(0, 1)).reshape(len(some), -1).mean(axis=1)
         for row in asked.rows
+        for some in at_once
     ]
-    return np.stack(table)
+    return np.concatenate(table).reshape(len(asked.rows), len(codes))
 
 
 def interaction_values(worths: Floats) -> Floats:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
 from torchglass.errors import OptionError
@@ -99,8 +98,8 @@ def _grid(values: Floats, points: int) -> Floats:
 
 
 def _curves(asked: ScoredRows, column: int, grid: Floats) -> Floats:
-    changed = asked.rows.repeat(len(grid), 1)
-    changed[:, column] = torch.as_tensor(grid, dtype=changed.dtype, device=changed.device).repeat_interleave(
-        len(asked.rows)
-    )
-    return asked.score(changed).reshape(len(grid), len(asked.rows)).T
+    changed, curves = asked.rows.clone(), np.empty((len(asked.rows), len(grid)))
+    for place, value in enumerate(grid):
+        changed[:, column] = float(value)
+        curves[:, place] = asked.score(changed)
+    return curves

@@ -58,7 +58,8 @@ def permutation_importance(
     Args:
         model: maps rows to logits or probabilities (N, K), or to one value each; it is left as it was.
         rows: as the model takes them, best some that it was not trained on.
-        answers: the right classes (N,) as integers, or values (N,) as floats.
+        answers: the right classes (N,) as integers, or values (N,) as floats. Where the model has one output, classes
+            are 0 and 1 and the output is the logit of 1.
         measure: "loss" is cross entropy of classes and the mean squared error of values, "score" accuracy or R².
         repeats: permutations of each column.
         seed: of the permutations.
@@ -75,9 +76,10 @@ def permutation_importance(
         raise OptionError(f"repeats is {repeats}: give at least 1")
     right = torch.as_tensor(np.asarray(answers.detach().cpu() if isinstance(answers, Tensor) else answers))
     with scored_rows(model, rows, None, seed) as asked:
-        _check_answers(right, len(asked.rows), asked.table(asked.rows).shape[1])
-        judge = _Judge(right, measure, output_space(asked.table(asked.rows)) == "probability")
-        before = judge.cost(asked.table(asked.rows))
+        table = asked.table(asked.rows)
+        _check_answers(right, len(asked.rows), table.shape[1], measure)
+        judge = _Judge(right, measure, output_space(table) == "probability")
+        before = judge.cost(table)
         worsening = np.empty((asked.columns, repeats))
         own_seed = np.random.RandomState(seed % 2**32).randint(np.iinfo(np.int32).max + 1)
         for column in range(asked.columns):
@@ -91,15 +93,18 @@ def permutation_importance(
         return PermutationImportance(worsening, -before if measure == "score" else before, judge.name)
 
 
-def _check_answers(right: Tensor, rows: int, outputs: int) -> None:
+def _check_answers(right: Tensor, rows: int, outputs: int, measure: Measure) -> None:
     if tuple(right.shape) != (rows,):
         raise ExplainError(f"answers have shape {tuple(right.shape)}: give one for each of the {rows} rows")
     if right.is_floating_point() and outputs > 1:
         raise ExplainError(f"answers hold {right.dtype} and the model has {outputs} classes: give their indices")
-    if not right.is_floating_point() and outputs > 1 and not bool(((right >= 0) & (right < outputs)).all()):
-        raise ExplainError(
-            f"answers reach from {int(right.min())} to {int(right.max())}: the model has {outputs} classes"
-        )
+    if not right.is_floating_point() and not bool(((right >= 0) & (right < max(outputs, 2))).all()):
+        known = f"{outputs} classes" if outputs > 1 else "one output, for classes 0 and 1 or for values, as floats"
+        raise ExplainError(f"answers reach from {int(right.min())} to {int(right.max())}: the model has {known}")
+    if not bool(torch.isfinite(right).all()):
+        raise ExplainError("answers hold NaN or infinity: drop the rows that have none")
+    if measure == "score" and right.is_floating_point() and not bool((right != right[0]).any()):
+        raise ExplainError(f"answers are all {float(right[0]):g}, of which R² says nothing: use measure 'loss'")
 
 
 @dataclass(frozen=True, eq=False)

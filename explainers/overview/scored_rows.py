@@ -69,4 +69,6 @@ def chosen_columns(columns: object, count: int) -> npt.NDArray[np.int64]:
     outside = [int(column) for column in chosen if not 0 <= column < count]
     if outside:
         raise ExplainError(f"column {outside[0]} is out of range: the rows have columns 0 to {count - 1}")
+    if len(np.unique(chosen)) < len(chosen):
+        raise ExplainError(f"columns are {columns!r}: name each of them once")
     return chosen.astype(np.int64)

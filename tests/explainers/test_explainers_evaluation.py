@@ -52,11 +52,14 @@ def test_words_go_and_come_in_the_order_of_the_map_and_padding_stays() -> None:
         model.embedding.weight.zero_()
         model.embedding.weight[[5, 6, 7, 0]] = torch.tensor([[3.0], [1.0], [-2.0], [50.0]])
     ids = torch.tensor([[6, 5, 7, 0, 0]])
-    found = evaluate(by_hand(model, ids, [[1.0, 3.0, -2.0, 9.0, 9.0]]), model, metrics=(*BOTH_WAYS, "sparseness"))
+    found = evaluate(
+        by_hand(model, ids, [[1.0, 3.0, -2.0, 9.0, 9.0]]), model, metrics=(*BOTH_WAYS, "infidelity", "sparseness")
+    )
     # Of three words: 2, -1, -2, 0 above the hidden text; shown, 0, 3, 4, 2. What stands at padding is not asked.
     assert found.values["deletion"] == pytest.approx([(2 / 2 - 1 - 2 + 0 / 2) / 3 / 2])
     assert found.values["insertion"] == pytest.approx([(0 / 2 + 3 + 4 + 2 / 2) / 3 / 2])
     assert found.values["sparseness"] == pytest.approx([(-2 * 1 + 0 * 2 + 2 * 3) / (3 * 6)])
+    assert found.values["infidelity"] == pytest.approx([0], abs=1e-9)
 
 
 def test_logits_are_judged_by_their_probability_and_distributions_as_they_are() -> None:
@@ -190,13 +193,43 @@ def test_a_map_that_ignores_the_weights_is_caught_and_one_that_heeds_them_is_not
     assert found.curves["randomisation"][:, -1].tolist() == found.values["randomisation"].tolist()
 
 
+def test_layers_are_drawn_anew_from_the_output_to_the_input() -> None:
+    class Turned(nn.Linear):
+        """Whose weights come back in the opposite order, and nothing that is near the output changes."""
+
+        def reset_parameters(self) -> None:
+            with torch.no_grad():
+                self.weight.copy_(torch.arange(6.0).flip(0) if self.in_features == 6 else torch.ones(1))
+
+    class Backwards(nn.Module):
+        """The layer that is called last was made first."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.last, self.first = Turned(1, 1, bias=False), Turned(6, 1, bias=False)
+            with torch.no_grad():
+                self.first.weight.copy_(torch.arange(6.0))
+
+        def forward(self, rows: Tensor) -> Tensor:
+            scores: Tensor = self.last(self.first(rows))
+            return scores
+
+    own = explain(Backwards(), torch.ones(1, 6), method="occlusion")
+    found = evaluate(own, Backwards(), metrics=("randomisation",))
+    assert found.curves["randomisation"] == pytest.approx(np.array([[1, -1]]))
+
+
 def test_what_both_maps_must_leave_at_zero_is_no_likeness() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2, bias=False))
+    class Positive(nn.Linear):
+        def reset_parameters(self) -> None:
+            nn.init.uniform_(self.weight, 0.1, 1)
+
+    model = nn.Sequential(nn.Flatten(), Positive(64, 2, bias=False))
     with torch.no_grad():
         model[1].weight.copy_(torch.arange(128.0).reshape(2, 64) + 1)
     corner = torch.zeros(1, 1, 8, 8)
     corner[0, 0, :2, :3] = 1
-    # All of the map's values are positive, and so are those of the other weights in the three that are not nought.
+    # Of any weights the map is above nought in six pixels and nought in the others, which is no likeness.
     own = explain(model, corner, 1, method="integrated_gradients", steps=16)
     likeness = [
         float(evaluate(own, model, metrics=("randomisation",), seed=seed).values["randomisation"][0])

@@ -18,6 +18,7 @@ from torchglass.explainers.overview.interactions import interaction_values, inte
 from torchglass.explainers.overview.partial_dependence import partial_dependence
 from torchglass.explainers.overview.permutation_importance import permutation_importance
 from torchglass.explainers.overview.summary import summarize
+from torchglass.explainers.scored_model import ELEMENTS_PER_PASS
 
 GENERATOR = torch.Generator().manual_seed(8)
 ROWS = torch.randn(40, 4, generator=GENERATOR)
@@ -146,6 +147,20 @@ def test_interactions_of_a_column_add_up_to_its_shapley_value() -> None:
     np.testing.assert_allclose(some.values.sum((1, 2)), found.values.sum((1, 2)), atol=1e-5)
 
 
+def test_no_more_rows_are_made_at_once_than_a_pass_takes() -> None:
+    asked: list[int] = []
+
+    class Watched(Product):
+        def forward(self, rows: Tensor) -> Tensor:
+            asked.append(rows.untyped_storage().nbytes() // 4)  # what a pass is a part of
+            return super().forward(rows)
+
+    many = torch.randn(50_000, 4)
+    interactions(Watched(), ROWS[:1], background=many)
+    partial_dependence(Watched(), many, columns=0)
+    assert 0 < max(asked) <= ELEMENTS_PER_PASS
+
+
 def test_interaction_values_of_three_players_by_hand() -> None:
     """v is worth 6 when 0 and 1 are both there, and 12 more when all are."""
     worths = np.array([[0, 0, 0, 6, 0, 0, 0, 18]], dtype=float)
@@ -184,10 +199,17 @@ def test_a_model_in_training_mode_is_left_as_it_was() -> None:
         (lambda: permutation_importance(Product(), ROWS, np.zeros(3)), r"answers have shape \(3,\)"),
         (lambda: permutation_importance(rows_network(4), ROWS, np.full(40, 7)), "answers reach from 7 to 7"),
         (lambda: permutation_importance(rows_network(4), ROWS, np.zeros(40)), "give their indices"),
+        (lambda: permutation_importance(Product(), ROWS, np.arange(40)), "from 0 to 39: the model has one output, for"),
+        (lambda: permutation_importance(Product(), ROWS, np.full(40, np.nan)), "answers hold NaN or infinity"),
+        (lambda: permutation_importance(Product(), ROWS, np.ones(40), measure="score"), "answers are all 1, of which"),
+        (lambda: interactions(Product(), ROWS, columns=[1, 1]), r"columns are \[1, 1\]: name each of them once"),
         (lambda: interactions(rows_network(12), torch.ones(1, 12)), "of 12 columns were asked: choose at most 10"),
         (lambda: interactions(Product(), ROWS, 2), "target class 2 is out of range: the model has one output"),
     ],
-    ids=["column", "points", "integers", "answers", "classes", "floats", "columns", "target"],
+    ids=[
+        "column", "points", "integers", "answers", "classes", "floats", "counts", "unknown", "constant", "twice",
+        "columns", "target",
+    ],
 )  # fmt: skip
 def test_each_mistake_gives_one_sentence(call: Any, sentence: str) -> None:
     with pytest.raises((ExplainError, OptionError), match=sentence):
