@@ -20,10 +20,8 @@ from torchglass.explainers.permutations import walks
 from torchglass.explainers.perturbation.stopping import estimated_correlation
 from torchglass.explainers.problem import Attribution
 
-MOST_EXACT = 10
-"""Players up to which "auto" asks about all coalitions: 1024 of them, fewer than sampling would take."""
 MOST_ASKED = 16
-"""Players up to which "exact" does, where asked by name: 65,536 coalitions."""
+"""Players up to which "exact" asks about all coalitions, where asked by name: 65,536."""
 FEWEST_ROUNDS, MOST_ROUNDS = 2, 8
 """Independent samplings: their mean is the value, their spread says how far off it may be."""
 CERTAIN = 0.998
@@ -79,9 +77,9 @@ def shapley_values(worth: Worth, players: int, asked: Asked) -> Shares:
     "exact" asks about every coalition and "kernel" draws them, both by shap's KernelExplainer, whose regression is
     exact when none is left out, and which is asked without its own choice of ten features. "sampling" walks random
     orders of entrance, each with its reverse; backend "library" leaves them to captum's ShapleyValueSampling, which
-    draws single orders and tells no error. "auto" is exact up to ten players, or where `evaluations` reach all
-    coalitions, else kernel. Rejected: shap's ExactExplainer, equal values after half a minute of compiling in each
-    process.
+    draws single orders and tells no error. "auto" is exact where `evaluations` reach all coalitions, which
+    those of None do up to twelve players, else kernel. Rejected: shap's ExactExplainer, equal values after half a
+    minute of compiling in each process.
 
     What is drawn is drawn in up to eight rounds; with `stop_early` none is begun once the values are certain enough,
     and never one when the time is up. `evaluations` are the coalitions to ask at most, None for twice 2 P + 2048.
@@ -98,13 +96,12 @@ def shapley_values(worth: Worth, players: int, asked: Asked) -> Shares:
     most = 2 * (2 * players + 2048) if asked.evaluations is None else asked.evaluations
     if asked.algorithm == "sampling":
         return _orders(worth, players, most, asked)
+    if asked.algorithm == "exact" or most >= everything:
+        return _kernel(worth, players, everything, asked)
     least = FEWEST_ROUNDS * 2 * (players + 1)
     if most < least:
-        raise OptionError(f"evaluations is {most}: give at least {least} for {players} parts")
-    all_of_them = asked.algorithm == "exact" or most >= everything
-    if not all_of_them and (asked.algorithm == "kernel" or players > MOST_EXACT):
-        return _kernel(worth, players, most, asked)
-    return _kernel(worth, players, everything, asked)
+        raise OptionError(f"evaluations is {most}: give at least {min(least, everything)} for {players} parts")
+    return _kernel(worth, players, most, asked)
 
 
 def _kernel(worth: Worth, players: int, evaluations: int, asked: Asked) -> Shares:

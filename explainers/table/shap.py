@@ -41,7 +41,7 @@ def attribute(
     be. Checks: see coalitions.as_attribution.
 
     Args:
-        algorithm: one of those; "auto" is exact up to ten columns, else kernel.
+        algorithm: one of those; "auto" is exact where the evaluations reach all coalitions, else kernel.
         evaluations: coalitions to ask at most about a row, each costing one row per row of the background; None for
             twice 2 F + 2048. Of "gradient" the points that are drawn, None for 200.
         stop_early: end drawing once the values are certain enough; a budget of `explain` ends it in any case.

@@ -29,7 +29,7 @@ def attribute(
     coalitions.as_attribution.
 
     Args:
-        algorithm: one of those; "auto" is exact up to ten words, else kernel.
+        algorithm: one of those; "auto" is exact where the evaluations reach all coalitions, else kernel.
         evaluations: coalitions to ask at most about a text; None for twice 2 T + 2048, of "partition" 500.
         stop_early: end drawing once the values are certain enough; a budget of `explain` ends it in any case.
 

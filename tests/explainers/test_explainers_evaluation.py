@@ -46,6 +46,12 @@ def test_the_deletion_of_a_linear_model_is_counted_by_hand(values: tuple[float, 
     assert (5 / 2 - 2) / 20 < found.baselines["random"]["deletion"][0] < (5 / 2 + 16) / 20
 
 
+def test_a_content_that_lowers_the_output_starts_at_minus_one() -> None:
+    found = evaluate(by_hand(Weighted(), -torch.ones(1, 4), [(-4, -2, 1, 0)]), Weighted(), metrics=("deletion",))
+    # Below what nothing gives, in fifths: -5, -6, -6, -4, 0 while what raises it goes first.
+    assert found.values["deletion"] == pytest.approx([-(5 / 2 + 6 + 6 + 4 + 0) / 20])
+
+
 def test_words_go_and_come_in_the_order_of_the_map_and_padding_stays() -> None:
     model = WordSum(classes=1)
     with torch.no_grad():
@@ -245,6 +251,13 @@ def test_methods_agree_with_themselves_and_oppose_their_opposite() -> None:
     found = evaluate(own, Weighted(), metrics=("agreement",), others=(own, other))
     assert found.curves["agreement"] == pytest.approx(np.array([[1, -1]]))
     assert found.values["agreement"] == pytest.approx([0])
+
+
+def test_methods_agree_about_words_whatever_they_leave_at_padding() -> None:
+    model, ids = WordSum(classes=1), torch.tensor([[6, 5, 7, 0, 0]])
+    own, other = (by_hand(model, ids, [values]) for values in ([3.0, 2, 1, 0, 0], [1.0, 2, 3, 0, 0]))
+    found = evaluate(own, model, metrics=("agreement",), others=(other,))
+    assert found.values["agreement"] == pytest.approx([-1])
 
 
 def test_the_mean_leaves_out_what_is_undefined() -> None:

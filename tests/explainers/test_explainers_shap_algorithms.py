@@ -304,3 +304,19 @@ def test_every_mask_of_few_players_is_asked_once() -> None:
     np.testing.assert_allclose(found.values, np.arange(4.0), atol=1e-9)
     assert set(asked) == set(product([False, True], repeat=4))
     assert len(asked) <= 2**4 + 2
+
+
+@pytest.mark.parametrize("players", [3, 10], ids=str)
+def test_no_more_coalitions_are_asked_than_were_allowed_and_all_of_few_suffice(players: int) -> None:
+    counted: list[int] = []
+
+    def worth(shown: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+        counted.append(len(shown))
+        return shown @ np.arange(float(players))
+
+    some = shapley_values(worth, players, Asked(evaluations=min(60, 2**players)))
+    np.testing.assert_allclose(some.values, np.arange(float(players)), atol=1e-9)
+    assert some.coalitions == ("all coalitions" if players == 3 else "2 draws of 30")
+    assert sum(counted) <= min(60, 2**players) + 4  # and what nobody and everybody are worth, each asked twice
+    with pytest.raises(OptionError, match=f"evaluations is 7: give at least {8 if players == 3 else 44} for"):
+        shapley_values(worth, players, Asked(evaluations=7))
