@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -39,9 +40,9 @@ def explain_over_ray(location: str | os.PathLike[str] | None, request: Request) 
     where = locate(location)
     began = not ray.is_initialized()
     if began:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        machines = sum(node["Alive"] for node in ray.nodes())
+        machines = sum(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
         if isinstance(where, FileLocation) and machines > 1:
             raise OptionError(
                 f"{where.shown} is a file of this machine, the Ray cluster has {machines}: give a postgresql:// store"
