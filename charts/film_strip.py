@@ -83,29 +83,43 @@ def _place(item: tuple[str, Any]) -> tuple[str, int]:
 
 
 def film_strip_data(strips: Mapping[str, Sequence[Explained]], *, left_out: int = 0) -> FilmStripData | None:
-    """Put explanations of several inputs by one method, each in order of step, into one scale; None of nothing."""
-    explained = [one for frames in strips.values() for one in frames]
-    if not explained:
+    """Put explanations of several inputs by one method, each in order of step, into one scale; None of nothing.
+
+    A run that was resumed with other probes has explanations of another kind or length: the newest ones' are drawn.
+    """
+    given = [one for frames in strips.values() for one in frames]
+    if not given:
         return None
-    drawn = tuple(_strip(frames) for frames in strips.values() if frames)
+    kind = kind_of(max(given, key=lambda one: one.artifact.step).artifact)
+    alike = [[one for one in frames if _is_like(one, frames[-1], kind)] for frames in strips.values() if frames]
+    explained = [one for frames in alike for one in frames]
+    drawn = tuple(_strip(frames) for frames in alike if frames)
     shown = [frame.relevance for strip in drawn for frame in strip.frames]
     method = str(explained[0].artifact.meta.get("method", "explanation"))
     largest = max(float(np.abs(each).max(initial=0.0)) for each in shown)
     return FilmStripData(
         method=method,
-        kind=kind_of(explained[0].artifact),
+        kind=kind,
         strips=drawn,
         steps=tuple(sorted({frame.step for strip in drawn for frame in strip.frames})),
         # A class activation map ends in a ReLU: its zero means "no evidence for", not "neutral".
         signed="cam" not in method.lower() or any(bool((each < 0).any()) for each in shown),
         limit=largest or 1.0,
-        notes=tuple(_notes(explained, left_out)),
+        notes=tuple(_notes(explained, left_out, len(given) - len(explained))),
     )
 
 
-def _notes(explained: Sequence[Explained], left_out: int) -> Iterator[str]:
+def _is_like(one: Explained, newest: Explained, kind: str) -> bool:
+    is_of_kind = kind_of(one.artifact) == kind_of(newest.artifact) == kind
+    shapes = [each.arrays["attributions"].shape for each in (one, newest)]
+    return is_of_kind and (kind == "pictures" or shapes[0] == shapes[1])
+
+
+def _notes(explained: Sequence[Explained], left_out: int, unlike: int) -> Iterator[str]:
     if left_out:
         yield f"{left_out} more inputs are not shown."
+    if unlike:
+        yield f"{unlike} explanations of inputs of another kind or length than the newest are not shown."
     shrunk = [one for one in explained if one.artifact.meta.get("shrunk_from")]
     if shrunk:
         was, is_now = shrunk[0].artifact.meta["shrunk_from"], shrunk[0].arrays["attributions"].shape[-2:]

@@ -47,7 +47,12 @@ def _choose_method(methods: tuple[str, ...], group: str) -> str:
     if len(methods) == 1:
         return methods[0]
     chosen = st.segmented_control(
-        "Method", methods, default=methods[0], required=True, format_func=method_name, key=f"method-{group}"
+        "Method",
+        methods,
+        default=methods[0],
+        required=True,
+        format_func=lambda method: markdown_text(method_name(method)),
+        key=f"method-{group}",
     )
     return str(chosen)
 

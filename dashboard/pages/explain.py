@@ -17,6 +17,7 @@ from torchglass.charts.trust import MOST_CHARACTERS
 from torchglass.charts.units import number
 from torchglass.dashboard import episode, film_strip, job_panel, notices, overview, shortcuts, what_if
 from torchglass.dashboard.figures import draw
+from torchglass.dashboard.run_arguments import argument_of
 from torchglass.dashboard.training_order import order_training
 from torchglass.errors import OptionError
 from torchglass.reference_models.catalogue import get
@@ -146,9 +147,7 @@ def _order_explanation(store: Store, run: Run, sample: int, meta: Mapping[str, A
     if not chosen_methods:
         st.warning("Choose at least one method.", icon=":material/warning:")
         return
-    # A name that begins with a dash would be read as an option; the uid names the same run.
-    named = run.uid if run.name.startswith("-") else run.name
-    arguments = ["explain", named, "--samples", str(sample), "--methods", ",".join(chosen_methods)]
+    arguments = ["explain", argument_of(run), "--samples", str(sample), "--methods", ",".join(chosen_methods)]
     if chosen_class != PREDICTED:
         arguments += ["--target", str(chosen_class)]
     job_panel.start(f"Explain sample {sample}", arguments)

@@ -72,6 +72,20 @@ def test_what_is_not_shown_as_it_is_is_said() -> None:
     assert data.notes == ("3 more inputs are not shown.", "Maps of 224 × 224 were kept as 4 × 4, each pixel a mean.")
 
 
+def test_a_run_resumed_with_other_probes_is_drawn_with_the_newest_alone() -> None:
+    data = strips(
+        explained("probe/0", 0, [1, 2, 3], kind="text"),
+        explained("probe/0", 5, [1, 2, 3, 4], kind="text"),
+        explained("probe/0", 9, [4, 3, 2, 1], kind="text"),
+        explained("probe/1", 0, [[1, 2], [3, 4]]),
+        explained("probe/1", 4, [[1, 2], [3, 4]]),
+    )
+    assert (data.kind, data.steps) == ("text", (5, 9))
+    assert data.notes == ("3 explanations of inputs of another kind or length than the newest are not shown.",)
+    assert len(film_strip_figures(data)) == 1
+    assert distance_to_last(data)[1] == pytest.approx([2, 0])
+
+
 def test_a_strip_has_few_frames_and_keeps_the_first_and_the_last() -> None:
     assert chosen_steps([3, 1, 2, 3]) == (1, 2, 3)
     assert chosen_steps([]) == ()

@@ -71,6 +71,24 @@ def test_a_run_with_probes_shows_its_film_strip_and_its_drift_without_any_sample
 
 
 @pytest.mark.browser
+def test_a_method_of_a_hostile_name_is_offered_as_text(
+    server: Server, page: Page, visit: Visit, watched: Watched
+) -> None:
+    name = "![p](http://evil.example/p.png)"
+    with server.fresh_store() as store:
+        run = record(store)
+        for artifact in store.artifacts(run, kind="explanation"):
+            arrays = store.arrays(artifact.id)
+            meta = {**artifact.meta, "method": name}
+            store.add_artifact(run, ArtifactBlock("explanation", artifact.key, artifact.step, 0.0, meta, arrays))
+    visit(f"{server.url}/explain?run=probed")
+    page.get_by_role("radio", name="![p]").click()
+    page.get_by_text("p.png), raw values up to 60.").wait_for()
+    assert watched.errors == watched.dialogs == []
+    assert watched.foreign_requests == []
+
+
+@pytest.mark.browser
 def test_a_run_without_probes_is_told_how_to_have_them(server: Server, page: Page, visit: Visit) -> None:
     with server.fresh_store() as store:
         store.end_run(store.start_run("plain", {}, host="here", pid=1).id, "finished")
