@@ -52,6 +52,13 @@ def test_a_content_that_lowers_the_output_starts_at_minus_one() -> None:
     assert found.values["deletion"] == pytest.approx([-(5 / 2 + 6 + 6 + 4 + 0) / 20])
 
 
+def test_columns_give_way_to_the_mean_of_the_background() -> None:
+    own, known = by_hand(Weighted(), torch.ones(1, 4), [(4, 2, -1, 0)]), torch.tensor([[0.0, 0, 0, 0], [2, 0, 0, 0]])
+    found = evaluate(own, Weighted(), background=known, metrics=("deletion",))
+    assert found.parameters["steps"] == 32
+    assert found.curves["deletion"][0, ::8] == pytest.approx([1, 1, -1, -1, 0])
+
+
 def test_words_go_and_come_in_the_order_of_the_map_and_padding_stays() -> None:
     model = WordSum(classes=1)
     with torch.no_grad():

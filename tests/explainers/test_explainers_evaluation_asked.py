@@ -15,7 +15,7 @@ from torch import nn
 
 import torchglass
 from torchglass.errors import ExplainError, OptionError
-from torchglass.explainers import evaluate, explain, metric_names
+from torchglass.explainers import Explanation, evaluate, explain, metric_names
 
 BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "unknown metric": ({"metrics": ("road",)}, OptionError, "unknown metric 'road': choose among agreement, compl"),
@@ -216,6 +216,29 @@ def test_all_three_maps_of_a_picture_cost_one_batch() -> None:
     # The check of the model, both ends, and 15 steps of the map, three random ones and the edges.
     assert seen == [1, 2, 15 * 5]
     assert found.model_evaluations == sum(seen)
+
+
+def test_what_explaining_again_costs_is_counted() -> None:
+    model, rows = rows_network().eval(), torch.rand(1, 6)
+    own = explain(model, rows, method="occlusion")
+    found = evaluate(own, model, metrics=("sensitivity",))
+    # The check, the row again, and ten beside it, which are checked once together.
+    assert own.model_evaluations == 2 + (1 + 7)
+    assert found.model_evaluations == 1 + own.model_evaluations + 2 + 10 * (1 + 7)
+
+
+def test_explaining_again_is_of_the_same_layer_and_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def noted(*given: Any, **named: Any) -> Explanation:
+        asked.append(named)
+        return explain(*given, **named)
+
+    monkeypatch.setattr("torchglass.explainers.evaluation.again.explain", noted)
+    model = LeNet().eval()
+    own = explain(model, torch.rand(1, 1, 32, 32), method="gradcam", layer="features.1", seed=3)
+    evaluate(own, model, metrics=("sensitivity",), again={"layer": None, "background": 0.5})
+    assert [(one["layer"], one["seed"], one["background"]) for one in asked] == [("features.1", 3, 0.5)] * 2
 
 
 def test_it_is_found_at_the_front() -> None:
