@@ -77,8 +77,9 @@ def canonical(model: ScoredModel, probe: Tensor, *, relevance: bool = False) -> 
         _rewrite(network, graph)
         if relevance:
             _rewrite_sharing(network, graph)
-        twin = ScoredModel(fx.GraphModule(network, graph)).eval()
-        twin.network.graph.owning_module = None
+        rewritten = fx.GraphModule(network, graph)
+        rewritten.graph.owning_module = None
+        twin = ScoredModel(rewritten).eval()
         wanted, got = scores(model, probe), scores(twin, probe)
     except Exception as error:
         return _plain_twin(model), f"torch.fx cannot rewrite it: {first_line(error)}"
