@@ -35,7 +35,7 @@ def trust_sentences(meta: Mapping[str, Any]) -> tuple[str, ...]:
         _randomised(scores),
         _moved(scores),
     )
-    said = [sentence for sentence in possible if sentence is not None] or ["No numerical check exists for this method."]
+    said = [sentence for sentence in possible if sentence is not None] or ["No numerical check was made."]
     return tuple(filter(None, (*said, _located(meta, checks, scores, kind), _unjudged(meta), _cost(meta))))
 
 

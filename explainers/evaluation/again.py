@@ -43,8 +43,7 @@ class Again:
                 self._own.method,
                 kind=self._own.kind,
                 seed=self._own.seed,
-                **{**self._given, "layer": self._own.layer},
-                **self._own.options,
+                **{**self._own.options, **self._given, "layer": self._own.layer},
             )
             self.evaluations += found.model_evaluations
             return found.attributions

@@ -57,8 +57,8 @@ def evaluate(
         background: what stands where a part is hidden: reference inputs (B, ...), of which the mean is taken, a number,
             or, of text, a token id; None as in `explain`.
         padding: token id of the places of a text that hold no word.
-        again: arguments of `explain` that the explanation does not hold, for metrics that explain again; None for this
-            background and padding.
+        again: arguments of `explain` that the explanation does not hold, such as a function among its options, for
+            metrics that explain again and detectors; None for this background and padding.
         seed: of the random map and of what is hidden.
         steps: points on the way of deletion and insertion, beside the first.
         budget: seconds; a metric that begins after them, or that would explain again for longer, is left out.
@@ -88,6 +88,7 @@ def evaluate(
             padding,
             steps,
             seed,
+            given,
             repeated.for_one_metric(),
         )
         for metric in wanted:
@@ -153,6 +154,7 @@ def _case(
     padding: int,
     steps: int,
     seed: int,
+    given: Mapping[str, Any],
     again: ExplainAgain,
 ) -> Case:
     kind, device = explanation.kind, device_of(model)
@@ -164,7 +166,7 @@ def _case(
     references, _ = checked_background(background, batch, kind)
     if kind == "text":
         refuse_strange_ids(model, torch.cat((batch, references)))
-    scored, targets = _scored(model, explanation)
+    scored, targets = _scored(model, explanation, given)
     _refuse_another_model(checked_scores(scored, batch), targets, explanation)
     count = len(batch)
     if kind == "text":
@@ -190,12 +192,12 @@ def _case(
     )
 
 
-def _scored(model: nn.Module, explanation: Explanation) -> tuple[ScoredModel, Tensor]:
+def _scored(model: nn.Module, explanation: Explanation, given: Mapping[str, Any]) -> tuple[ScoredModel, Tensor]:
     """Give a private copy as a model of scores, and which of them was explained of each input."""
     frame = frame_of(explanation)
     network, targets = private_copy(model), torch.from_numpy(explanation.targets.copy())
     if frame is not None:
-        network, targets = frame(network, len(targets), **explanation.options), torch.arange(len(targets))
+        network, targets = frame(network, len(targets), **{**explanation.options, **given}), torch.arange(len(targets))
     return ScoredModel(network).eval(), targets.to(device_of(model))
 
 

@@ -133,7 +133,7 @@ def test_methods_have_names_for_people() -> None:
         "Grad-CAM",
         "Integrated gradients",
         "Gradient × input",
-        "Rise",
+        "RISE",
     ]
 
 

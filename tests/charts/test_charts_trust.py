@@ -47,7 +47,7 @@ def test_what_lies_on_the_truth_stands_beside_both_baselines() -> None:
     checks = {"truth_share": 0.62, "truth_area": 0.058}
     stored = meta({"relevance_mass": 0.62}, {"relevance_mass": 0.06}, {"relevance_mass": 0.04}, checks=checks)
     assert trust_text(stored) == (
-        "No numerical check exists for this method. 62 % of what speaks for the class lies on what decides it "
+        "No numerical check was made. 62 % of what speaks for the class lies on what decides it "
         "(random 6 %, edges 4 %), 6 % of the picture." + SAID
     )
 

@@ -264,3 +264,14 @@ def test_a_detector_s_box_is_judged_through_the_method_s_own_reading() -> None:
     assert found.baselines["random"]["deletion"][0] > 0.1
     assert found.values["pointing_game"].tolist() == [1]
     assert "explains what its options name in these inputs alone" in found.missing["sensitivity"]
+
+
+def test_a_detector_that_is_read_by_a_function_is_judged_by_the_same_one_given_again() -> None:
+    class Named(OneBox):
+        def forward(self, pictures: torch.Tensor) -> Any:
+            return dict(zip(("where", "sure", "what"), super().forward(pictures), strict=True))
+
+    asked: dict[str, Any] = {"boxes": [[1.0, 1, 7, 7]], "labels": [1], "proposals": lambda out: tuple(out.values())}
+    own = explain(Named(), spot(), method="drise", masks=50, cells=8, **asked)
+    found = evaluate(own, Named(), metrics=("sparseness",), again={"proposals": asked["proposals"]})
+    assert found.missing == {}
