@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -110,16 +111,19 @@ def _column(sample: int, inputs: npt.NDArray[Any], meta: Mapping[str, Any]) -> l
         key="what-if-column",
     )
     low, high = float(table[:, column].min()), float(table[:, column].max())
-    if not low < high:
+    if not 0 < high - low < math.inf:
         st.info("This column has the same value in every kept sample.", icon=":material/info:")
         return []
     # A slider of its own for each column: the span of another one's values means nothing here.
     now = float(table[sample, column])
-    value = becomes.slider("becomes", low, high, now, key=f"what-if-value-{sample}-{column}")
+    digits = max(0, 2 - math.floor(math.log10(high - low)))  # a hundredth of the span or less is told and reached
+    value = becomes.slider(
+        "becomes", low, high, now, 10.0**-digits, f"%.{digits}f", key=f"what-if-value-{sample}-{column}"
+    )
     if value == now:
         st.info("Move the slider: it stands at the value that the column has.", icon=":material/info:")
         return []
-    return [f"--set={column}={value!r}"]
+    return [f"--set=#{column}={value!r}"]
 
 
 def _outcome(store: Store, trial: Artifact) -> None:

@@ -1,6 +1,5 @@
 """Changes of one input that can be tried: a region erased or pasted, a word replaced, a column set."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,10 +49,12 @@ class Erase:
         """Hide the region: (1 or 16, C, H, W).
 
         Raises:
-            OptionError: neither or both of box and mask, or one that is not within the picture.
+            OptionError: neither or both of box and mask, or one that is not within the picture; a fill is not finite.
         """
         box, inside = _region(self.box, self.mask, one)
         if self.fill is not None:
+            if not np.isfinite(self.fill):
+                raise OptionError(f"fill is {self.fill}: give a finite number, or None for patches")
             return torch.where(inside, torch.full_like(one, float(self.fill)), one)
         source = one if background is None else background
         at = torch.as_tensor(draw.integers(len(source), size=FILLS), device=one.device)
@@ -140,14 +141,14 @@ def _set(one: Tensor, place: int, value: float, what: str) -> Tensor:
     return changed
 
 
-def _region(box: Sequence[int] | None, mask: Mask | None, one: Tensor) -> tuple[Box, Tensor]:
+def _region(box: tuple[int, int, int, int] | None, mask: Mask | None, one: Tensor) -> tuple[Box, Tensor]:
     """The frame of a region, and which pixels (H, W) of the picture (1, C, H, W) it holds."""
     height, width = one.shape[2:]
     if (box is None) == (mask is None):
         raise OptionError("Erase takes a box or a mask: give one of them")
     inside = np.zeros((height, width), dtype=np.bool_)
     if box is not None:
-        frame = checked_box((box[0], box[1], box[2], box[3]), height, width)
+        frame = checked_box(box, height, width)
         inside[frame.top : frame.bottom, frame.left : frame.right] = True
     else:
         inside = np.asarray(mask, dtype=np.bool_)

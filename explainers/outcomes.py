@@ -27,11 +27,17 @@ class Outcome:
     """(K,), the mean where the change was made in several ways"""
     deviations: FloatArray
     """(K,), the standard deviation of `after` over these ways; zero where there was one"""
-    ways: int
+    each: FloatArray
+    """(M, K), after each of these ways"""
     target: int
     output_space: OutputSpace
     changed: FloatArray | IntArray
     """The changed input without its batch axis, the first of several"""
+
+    @property
+    def ways(self) -> int:
+        """In how many ways the change was made: M."""
+        return len(self.each)
 
     @property
     def difference(self) -> float:
@@ -81,7 +87,7 @@ def what_if(
         before=before[0].cpu().numpy(),
         after=after.mean(dim=0).cpu().numpy(),
         deviations=after.std(dim=0, correction=0).cpu().numpy(),
-        ways=len(changed),
+        each=after.cpu().numpy(),
         target=chosen,
         output_space=output_space(before),
         changed=changed[0].cpu().numpy(),

@@ -1,5 +1,6 @@
 """Rectangles of pictures: which pixels they hold, and what is put there instead."""
 
+from operator import index
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +50,10 @@ def checked_box(box: tuple[int, int, int, int], height: int, width: int) -> Box:
     Raises:
         OptionError: it does not.
     """
-    found = Box(*(int(edge) for edge in box))
+    try:
+        found = Box(*map(index, box))
+    except TypeError as error:
+        raise OptionError(f"box is {box!r}: give left, top, right and bottom in whole pixels") from error
     if not (0 <= found.left < found.right <= width and 0 <= found.top < found.bottom <= height):
         raise OptionError(
             f"box {tuple(found)} is not within the picture of {width} x {height} pixels: give left, top, right and "
@@ -72,10 +76,12 @@ def with_patches(pictures: Tensor, box: Box, content: Tensor) -> Tensor:
 
 def places_apart(box: Box, height: int, width: int) -> list[tuple[int, int]]:
     """List the left and top of every box of that size which shares no pixel with it, or as few as possible."""
-    places = [(left, top) for top in range(height - box.height + 1) for left in range(width - box.width + 1)]
-    shared = [box.shared(box.moved_to(*place)) for place in places]
-    fewest = min(shared)
-    return [place for place, pixels in zip(places, shared, strict=True) if pixels == fewest]
+    lefts, tops = np.arange(width - box.width + 1), np.arange(height - box.height + 1)
+    columns = (box.width - np.abs(lefts - box.left)).clip(min=0)
+    rows = (box.height - np.abs(tops - box.top)).clip(min=0)
+    shared = rows[:, None] * columns
+    top, left = np.nonzero(shared == shared.min())
+    return list(zip(left.tolist(), top.tolist(), strict=True))
 
 
 def drawn_elsewhere(source: Tensor, box: Box, draw: np.random.Generator) -> Tensor:

@@ -39,7 +39,7 @@ class Trial:
 
     "erase" and "paste" take a box "10,10,20,20": left, top, right, bottom in pixels; "erase" also a `fill` (None:
     patches of training pictures), "paste" the test sample `source`. "replace" takes "4" or "4=word", "set" takes
-    "column=value" by the column's name or number, in its own units.
+    "column=value" by the column's name or number, in its own units; "#3" is a number where a column is named "3".
     """
 
     run: str
@@ -231,7 +231,8 @@ def _column(trained: Trained, trial: Trial) -> tuple[int, float, str, float]:
     name, found, text = trial.told.rpartition("=")
     count = trained.arrays["inputs"].shape[1]
     names = list(trained.form.feature_names) or [f"column {i}" for i in range(count)]
-    column = names.index(name) if name in names else int(name) if name.isdecimal() else -1
+    numbered = name[1:] if name.startswith("#") else "" if name in names else name
+    column = int(numbered) if numbered.isdecimal() else names.index(name) if name in names else -1
     if not found or not 0 <= column < count:
         raise OptionError(f"{trial.told!r} names no column: give COLUMN=VALUE with one of {', '.join(names)}")
     try:
@@ -269,8 +270,10 @@ def _to_block(
     }
     exclusive = trained.form.task in ("classification", "control") and arrays["before"].shape[1] > 1
     space = outcomes[-1].output_space
-    for name in ("before", "after"):
-        arrays[f"shown_{name}"] = _shown(arrays[name], as_probability=exclusive, space=space)
+    arrays["shown_before"] = _shown(arrays["before"], as_probability=exclusive, space=space)
+    # The mean of the probabilities: those of the mean logits would be surer than the answers were.
+    shown = [_shown(outcome.each, as_probability=exclusive, space=space) for outcome in outcomes]
+    arrays["shown_after"] = np.stack([each.mean(axis=0) for each in shown])
     meta = {
         **facts,
         "change": trial.change,

@@ -111,6 +111,32 @@ def test_a_column_s_name_wins_over_its_number(runs: Path) -> None:
     assert try_in_run(runs, Trial("linear", 0, "set", "0=10")).meta["told"] == "age becomes 10"
 
 
+def test_a_number_is_meant_as_one_where_it_says_so(runs: Path) -> None:
+    assert try_in_run(runs, Trial("linear", 0, "set", "#1=10")).meta["told"] == "size becomes 10"
+    with pytest.raises(OptionError, match="'#3=10' names no column"):
+        try_in_run(runs, Trial("linear", 0, "set", "#3=10"))
+
+
+class FirstPixel(torch.nn.Module):
+    """Sure of class 0 where the first pixel is bright, and sure that it is not where it is dark."""
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) -> (N, 2)."""
+        bright = 1e5 * (pictures[:, 0, 0, 0] - 0.5)
+        return torch.stack((bright, torch.zeros_like(bright)), dim=1)
+
+
+def test_the_probability_after_several_fills_is_the_mean_of_theirs_and_not_that_of_the_mean_logits(
+    monkeypatch: pytest.MonkeyPatch, runs: Path
+) -> None:
+    monkeypatch.setattr("torchglass.changing._model", lambda *_asked: FirstPixel())
+    shown = try_in_run(runs, Trial("simple_cnn", 5, "erase", "0,0,1,1")).arrays["shown_after"]
+    bright = 16 * shown[:, 0]
+    np.testing.assert_allclose(bright, bright.round(), atol=1e-6)
+    assert (bright > 0).all()
+    assert (bright < 16).all()
+
+
 def test_a_number_that_is_predicted_stays_in_its_own_units(runs: Path) -> None:
     block = try_in_run(runs, Trial("mlp", 1, "set", "x=11"))
     assert block.meta["shown_as"] == "score"

@@ -106,6 +106,21 @@ def test_a_column_is_set_within_the_span_of_the_kept_rows(server: Server, page: 
     page.get_by_text("age becomes 7", exact=True).wait_for(timeout=JOB_MS)
 
 
+def test_a_column_that_is_called_like_the_number_of_another_is_the_one_that_changes_in_steps_of_its_span(
+    server: Server, page: Page, visit: Visit
+) -> None:
+    form = DataForm("table", "classification", (2,), ("no", "yes"), ("1", "0"))
+    rows = np.array([[k / 2000, 7.0] for k in range(8)], np.float32)
+    with server.fresh_store() as store:
+        a_run(store, "linear", form, {"inputs": rows, "background": rows, "targets": np.zeros(8, np.int64)})
+    visit(f"{server.url}/explain?run=linear&sample=1")
+    page.get_by_text("0.00050", exact=True).wait_for()
+    page.get_by_role("slider").last.focus()
+    page.keyboard.press("End")
+    page.get_by_role("button", name="Try it").click()
+    page.get_by_text("1 becomes 0.0035", exact=True).wait_for(timeout=JOB_MS)
+
+
 @pytest.mark.parametrize("confirmed", [True, False], ids=["confirmed", "not confirmed"])
 def test_a_search_is_told_with_its_verdict(
     server: Server, page: Page, visit: Visit, watched: Watched, confirmed: bool

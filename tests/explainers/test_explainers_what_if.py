@@ -123,9 +123,21 @@ def test_patches_are_drawn_from_places_that_share_no_pixel_with_the_box() -> Non
     assert places_apart(Box(0, 0, 7, 7), SIDE, SIDE) == [(1, 1)]
 
 
+@pytest.mark.parametrize("box", [Box(2, 1, 4, 4), Box(0, 0, 5, 3), Box(1, 0, 7, 5)])
+def test_places_apart_are_those_that_share_fewest_pixels_in_reading_order(box: Box) -> None:
+    width, height = 8, 6
+    every = [box.moved_to(left, top) for top in range(height) for left in range(width)]
+    inside = [one for one in every if one.right <= width and one.bottom <= height]
+    fewest = min(box.shared(one) for one in inside)
+    assert places_apart(box, height, width) == [one[:2] for one in inside if box.shared(one) == fewest]
+
+
 PICTURE = torch.zeros(1, SIDE, SIDE)
 WRONG: dict[str, tuple[Tensor, Any, type[Exception], str]] = {
     "box": (PICTURE, Erase((4, 4, 9, 5)), OptionError, r"box \(4, 4, 9, 5\) is not within the picture of 8 x 8 pixels"),
+    "half a pixel": (PICTURE, Erase((0, 0, 1.5, 2)), OptionError, "give left, top, right and bottom in whole pixels"),  # type: ignore[arg-type]
+    "three edges": (PICTURE, Erase((0, 0, 2)), OptionError, "give left, top, right and bottom in whole pixels"),  # type: ignore[arg-type]
+    "fill": (PICTURE, Erase((0, 0, 2, 2), fill=float("nan")), OptionError, "fill is nan: give a finite number"),
     "empty box": (PICTURE, Erase((4, 4, 4, 5)), OptionError, "is not within the picture"),
     "neither": (PICTURE, Erase(), OptionError, "Erase takes a box or a mask: give one of them"),
     "mask": (PICTURE, Erase(mask=np.ones((3, 3), bool)), OptionError, r"mask has shape \(3, 3\) and 9 pixels"),
