@@ -15,14 +15,12 @@ from torchglass.store.records import Floats
 
 HEIGHT = 300  # px
 MOST_CURVES = 40
-WITHIN = (10, 90)  # percentiles of the rows' curves
 
 
 class PartialDependenceData(NamedTuple):
     """One column's grid (G,) in its own units, the mean score (G,), and rows' curves (R, G), centred at their start.
 
-    `centred_mean` is the mean of all centred curves, `low` and `high` the percentiles between which 80 % of them lie.
-    The name is not escaped.
+    `centred_mean` is the mean of all centred curves. The name is not escaped.
     """
 
     name: str
@@ -30,8 +28,6 @@ class PartialDependenceData(NamedTuple):
     grid: Floats
     mean: Floats
     centred_mean: Floats
-    low: Floats
-    high: Floats
     curves: Floats
 
 
@@ -41,15 +37,12 @@ def partial_dependence_data(overview: Overview, place: int) -> PartialDependence
     known = np.isfinite(grid)
     curves = overview.dependence_curves[place][:, known]
     centred = curves - curves[:, :1]
-    low, high = np.percentile(centred, WITHIN, axis=0)
     return PartialDependenceData(
         name=overview.names[int(overview.dependence_columns[place])],
         score=overview.score,
         grid=grid[known],
         mean=curves.mean(axis=0),
         centred_mean=centred.mean(axis=0),
-        low=low,
-        high=high,
         curves=centred[:: -(-len(centred) // MOST_CURVES)],
     )
 

@@ -12,6 +12,8 @@ Floats = npt.NDArray[np.float64]
 
 FEWEST_ROWS = 10
 """Rows below which no column is said to change the effect of another: any would seem to."""
+ROUNDING = 1e-6
+"""Spread of a column's values, as a share of the largest of all, that is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ def summarize(explanation: Explanation) -> Summary:
 
 
 def _partner(column: int, values: FloatArray, inputs: FloatArray) -> int:
-    if len(values) < FEWEST_ROWS or values.shape[1] < 2 or np.ptp(values[:, column]) == 0:
+    if len(values) < FEWEST_ROWS or np.ptp(values[:, column]) <= ROUNDING * np.abs(values).max():
         return -1
     import shap
 

@@ -38,6 +38,16 @@ def test_signed_maps_diverge_around_zero_and_class_activation_maps_do_not(data: 
     assert cam.colorscale != shap.colorscale
 
 
+@pytest.mark.parametrize(
+    ("method", "lowest", "signed"),
+    [("shap", 0.0, True), ("gradcam", 0.0, False), ("gradcam", -0.5, True)],
+    ids=["none against", "a ReLU", "no ReLU"],
+)
+def test_a_scale_starts_at_zero_only_where_zero_is_no_evidence(method: str, lowest: float, signed: bool) -> None:
+    found = pictures_data([_explained(np.array([[[[1.0, lowest]]]], np.float32), method=method)])
+    assert found.panels[0].signed is signed
+
+
 def test_zero_is_white_and_opposite_values_get_opposite_ends(data: PicturesData) -> None:
     shap = data.panels[1]
     zero = np.unravel_index(int(np.abs(shap.relevance).argmin()), shap.relevance.shape)
@@ -133,9 +143,9 @@ def test_resizing_repeats_pixels() -> None:
 def test_what_decides_is_outlined_where_it_is_known() -> None:
     plain = _explained(np.zeros((1, 1, 4, 4), np.float32), method="shap")
     truth = np.zeros((1, 4, 4), bool)
-    truth[0, 1, 2] = True
+    truth[0, 1, 2] = truth[0, 1, 1] = True
     marked = pictures_data([Explained(plain.artifact, {**plain.arrays, "truth": truth})]).panels[0].overlay
-    outline = {(0, 2), (2, 2), (1, 1), (1, 3)}
+    outline = {(0, 1), (0, 2), (2, 1), (2, 2), (1, 0), (1, 3)}
     changed = (marked != pictures_data([plain]).panels[0].overlay).any(axis=2)
     assert {tuple(place) for place in np.argwhere(changed).tolist()} == outline
 

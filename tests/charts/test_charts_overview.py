@@ -10,7 +10,7 @@ import pytest
 from overviewed import episode_arrays, episode_meta, overview_arrays, overview_meta
 
 from torchglass.charts.beeswarm import beeswarm_data, beeswarm_figure
-from torchglass.charts.dependence import dependence_data
+from torchglass.charts.dependence import dependence_data, dependence_figure
 from torchglass.charts.episode import EpisodeData, episode_data, episode_figure, episode_text
 from torchglass.charts.importance import importance_data, importance_figure
 from torchglass.charts.interactions import interactions_data, interactions_text
@@ -62,6 +62,10 @@ def test_a_beeswarm_has_a_point_for_each_row_and_column_coloured_by_the_values_r
     figure = beeswarm_figure(data)
     assert len(figure.data[0].x) == 3 * 40
     assert list(figure.layout.yaxis.ticktext) == ["age", "blood pressure", "noise"]
+    lower, upper = figure.layout.yaxis.range
+    assert lower > 2 > 0 > upper  # the column that counts most on top
+    # All effects of the third are nought: half of its points stand above the middle and half below.
+    assert np.sort(data.heights[data.columns == 2])[[0, 19, 20, 39]] == pytest.approx([-1, -0.05, 0, 0.95])
 
 
 def test_importance_is_told_by_both_measures() -> None:
@@ -79,6 +83,8 @@ def test_a_dependence_is_coloured_by_the_partner_in_its_own_units() -> None:
     data = dependence_data(overview, 0)
     assert (data.name, data.partner) == ("age", "blood pressure")
     np.testing.assert_allclose(data.partner_values, overview.inputs[:, 1])
+    marker = dependence_figure(data).data[0].marker
+    assert (marker.cmin, marker.cmax) == pytest.approx(tuple(np.quantile(overview.inputs[:, 1], (0.05, 0.95))))
     assert dependence_data(overview, 2).partner == ""
 
 
@@ -112,8 +118,8 @@ def test_an_episode_tells_what_moved_the_actions_and_the_value() -> None:
     data = an_episode()
     action, value = data.shares
     np.testing.assert_allclose(action, [0, 1])
-    assert value.sum() == pytest.approx(1)
-    assert value[0] > 0.8
+    sizes = np.abs(data.for_value).sum(axis=0)
+    np.testing.assert_allclose(value, sizes / sizes.sum())
     assert episode_text(data).startswith("velocity made up 100 % of what spoke for or against the actions, position")
     assert data.heading == "CartPole-v1, seed 0: 30 steps, cut off there, return 30, by SHAP, of the agent at step 12"
     figure = episode_figure(data)

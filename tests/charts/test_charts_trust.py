@@ -57,12 +57,22 @@ def test_what_lies_on_the_truth_stands_beside_both_baselines() -> None:
     [
         (-0.004, "With random weights it changes (rank correlation 0)."),
         (0.124, "With random weights it changes (rank correlation 0.12)."),
-        (0.93, "Doubtful: with random weights it stays alike (rank correlation 0.93), so it shows the input."),
+        (0.49, "With random weights it changes (rank correlation 0.49)."),
+        (0.5, "Doubtful: with random weights it stays alike (rank correlation 0.5), so it shows the input."),
     ],
-    ids=["none", "some", "alike"],
+    ids=["none", "some", "much", "alike"],
 )
 def test_a_map_that_survives_random_weights_is_doubtful(alike: float, sentence: str) -> None:
     assert trust_text(meta({"randomisation": alike}, {})) == sentence + SAID
+
+
+@pytest.mark.parametrize(
+    ("missed", "sentence"),
+    [(0.05, "Adds up to the output within 5 %."), (0.051, "Does not add up to the output: off by 5.1 %.")],
+    ids=["just", "not quite"],
+)
+def test_one_part_in_twenty_may_be_missing_from_the_sum(missed: float, sentence: str) -> None:
+    assert trust_text({"checks": {"completeness_error_relative": missed}, **COST}) == sentence + SAID
 
 
 def test_sensitivity_is_said_as_a_share() -> None:

@@ -1,5 +1,6 @@
 """Overviews of a model of rows: closed forms, sums that add up, scikit-learn's own numbers, and no trace left."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ class Estimator(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 def test_partial_dependence_of_a_product_fans_out_and_of_a_sum_does_not() -> None:
     found = partial_dependence(Product(), ROWS, points=7)
     assert found.curves.shape == (4, 40, 7)
+    np.testing.assert_allclose(found.grid[0], np.quantile(ROWS[:, 0].double(), np.linspace(0.05, 0.95, 7)))
     slopes = np.diff(found.curves, axis=2) / np.diff(found.grid, axis=1)[:, None, :]
     np.testing.assert_allclose(slopes[0], 3, rtol=1e-4)
     np.testing.assert_allclose(slopes[1], np.repeat(2 * ROWS[:, 2:3], 6, axis=1), rtol=1e-3, atol=1e-4)
@@ -177,6 +179,21 @@ def test_a_summary_orders_columns_and_names_the_partner_of_each() -> None:
     assert (found.partners[1], found.partners[2]) == (2, 1)
     assert found.partners[3] == -1
     np.testing.assert_allclose(found.mean_absolute, np.abs(explanation.attributions).mean(0), rtol=1e-5)
+
+
+def test_few_rows_have_no_partners_and_a_column_that_never_changes_is_none() -> None:
+    def partners(rows: Tensor) -> list[int]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)  # shap would divide by the spread of the constant column
+            return summarize(explain(Product(), rows, method="shap", background=BACKGROUND)).partners.tolist()
+
+    constant = ROWS.clone()
+    constant[:, 3] = 1
+    assert partners(constant)[1:] == [2, 1, -1]
+    assert partners(constant[:9]) == [-1] * 4
+    constant[:, :3] = 1
+    constant[:, 0] = ROWS[:, 0]
+    assert partners(constant) == [-1] * 4
 
 
 def test_a_model_in_training_mode_is_left_as_it_was() -> None:
