@@ -103,7 +103,7 @@ class Explanation:
         try:
             parts: dict[str, Any] = {name: arrays[name] for name in arrays if name in _ARRAYS}
             return cls(**parts, **meta)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ExplainError(f"stored explanation cannot be read ({error}): explain again to replace it") from error
 
     def save(self, path: str | os.PathLike[str]) -> Path:

@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,11 @@ from torchglass.errors import ExplainError
 
 FORMAT = "torchglass explanation 1"
 _FACTS = "facts"
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
-"""What numpy, zipfile and json raise on files that are torn, foreign or hold objects."""
+_UNREADABLE = (
+    OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, OverflowError, MemoryError, RecursionError,
+    NotImplementedError, TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What numpy, zipfile and json raise on files that are torn, foreign, hold objects or claim to be huge."""
 
 
 def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any]) -> Path:
@@ -54,7 +58,7 @@ def read_npz(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         if written["format"] != FORMAT:
             raise ValueError(f"its format is {written['format']!r}")
         return arrays, dict(written["facts"])
-    except (*_UNREADABLE, AttributeError, TypeError) as error:
+    except _UNREADABLE as error:
         raise ExplainError(
             f"{path} holds no explanation that can be read (torn, or of another hand): explain again to replace it"
         ) from error

@@ -1,7 +1,10 @@
 """An explanation in a file: equal in every field when it comes back, and no other file is taken for one."""
 
+import io
 import json
 import pickle
+import struct
+import zipfile
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -107,6 +110,24 @@ def _facts(facts: object) -> Callable[[Path, bytes], None]:
     return lambda path, _good: np.savez(path.open("wb"), facts=np.array(json.dumps(facts)))
 
 
+def _claiming(header: str) -> Callable[[Path, bytes], None]:
+    """An array whose header says what it likes."""
+
+    def spoil(path: Path, _good: bytes) -> None:
+        with zipfile.ZipFile(path, "w") as written:
+            written.writestr(
+                "attributions.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+            )
+
+    return spoil
+
+
+def _words(path: Path, good: bytes) -> None:
+    with np.load(io.BytesIO(good)) as stored:
+        arrays = dict(stored)
+    np.savez(path.open("wb"), **{**arrays, "attributions": np.array(["much"])})
+
+
 FOREIGN: dict[str, Callable[[Path, bytes], None]] = {
     "torn": _torn,
     "flipped": _flipped,
@@ -120,6 +141,11 @@ FOREIGN: dict[str, Callable[[Path, bytes], None]] = {
     "a list": _facts([1, 2]),
     "no facts": _facts({"format": "torchglass explanation 1", "facts": {}}),
     "strange facts": _facts({"format": "torchglass explanation 1", "facts": {"colour": "red"}}),
+    "terabytes": _claiming("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000,), }\n"),
+    "beyond counting": _claiming(f"{{'descr': '<f4', 'fortran_order': False, 'shape': (1{24 * '0'},), }}\n"),
+    "an open bracket": _claiming("{'descr': '<f4', 'shape': (((\n"),
+    "a well": lambda path, _good: np.savez(path.open("wb"), facts=np.array(20_000 * "[")),
+    "words": _words,
     "facts of no kind": _facts({"format": "torchglass explanation 1", "facts": 7}),
 }
 
