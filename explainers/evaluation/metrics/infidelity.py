@@ -24,9 +24,9 @@ def measure(case: Case) -> Measured:
     Source: Yeh et al. 2019, On the (in)fidelity and sensitivity of explanations (arXiv 1901.09392).
     """
     draw = torch.Generator().manual_seed(case.seed)
-    masks = [hidden_parts(case, i, draw) for i in range(len(case.inputs))]
     found = {name: torch.empty(draws.shape[:2]) for name, draws in case.maps.items()}
-    for i, mask in enumerate(masks):
+    for i in range(len(case.inputs)):
+        mask = hidden_parts(case, i, draw)
         asked = torch.where(case.parts_like_input(mask), case.hidden[i], case.inputs[i])
         answered = case.target_scores(torch.cat((case.inputs[i : i + 1], asked)), i).double()
         lost = answered[0] - answered[1:]
