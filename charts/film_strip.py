@@ -57,6 +57,11 @@ class FilmStripData(NamedTuple):
     limit: float
     notes: tuple[str, ...]
 
+    @property
+    def largest(self) -> float:
+        """The largest magnitude in any map, in units of the score."""
+        return max(float(np.abs(frame.relevance).max(initial=0.0)) for strip in self.strips for frame in strip.frames)
+
 
 def chosen_steps(steps: Iterable[int], most: int = MOST_FRAMES) -> tuple[int, ...]:
     """At most so many of the steps: the first and the last, and between them those nearest to an even spacing."""

@@ -80,7 +80,7 @@ def shortcuts_data(artifact: Artifact, arrays: Mapping[str, npt.NDArray[Any]]) -
 def _summary(meta: Mapping[str, Any], spots: Sequence[SpotData], step: int) -> str:
     searched = f"{number(meta.get('pictures', 0))} pictures at step {step:,}, maps by {meta.get('method')}"
     if not spots:
-        return plain_text(f"Nothing found: no map is hot anywhere ({searched}).", 300)
+        return plain_text(f"Nothing found: no small spot is hot in pictures enough to test it ({searched}).", 300)
     confirmed = sum(spot.confirmed for spot in spots)
     tested = f"{len(spots)} suspected spot{'s' if len(spots) != 1 else ''} tested ({searched})"
     if confirmed:

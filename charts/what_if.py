@@ -65,8 +65,14 @@ def what_if_data(artifact: Artifact, arrays: Mapping[str, npt.NDArray[Any]]) -> 
         steps=tuple(int(step) for step in meta.get("steps", ())),
         target_before=before[:, target],
         target_after=after[:, target],
-        pictures=(rgb(arrays["input"]), rgb(arrays["changed"])) if meta.get("kind") == "pictures" else None,
+        pictures=_pictures(arrays["input"], arrays["changed"]) if meta.get("kind") == "pictures" else None,
     )
+
+
+def _pictures(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> tuple[Picture, Picture]:
+    """Both (C, H, W) in one range of brightness: what did not change looks the same."""
+    both = rgb(np.concatenate((before, after), axis=2))
+    return both[:, : before.shape[2]], both[:, before.shape[2] :]
 
 
 def _summary(meta: Mapping[str, Any], name: str, before: Floats, after: Floats, target: int, *, unit: str) -> str:
@@ -91,17 +97,17 @@ def scores_figure(data: WhatIfData | None, *, title: str = "", dark: bool = Fals
     if data is None:
         return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
     figure = new_figure(dark=dark, title=plot_text(title), height=HEIGHT, barmode="group", bargap=0.25)
-    labels = [plot_text(name, 30) for name in data.names]
+    places = list(range(len(data.names)))  # names may be alike where they are cut
     for values, name, color in ((data.before, "before", NEUTRAL), (data.after, "after", PALETTE[0])):
         figure.add_bar(
-            x=labels,
+            x=places,
             y=values,
             name=name,
             marker={"color": color},
             hovertemplate=f"{name}: %{{y:.3g}}{' %' if data.unit else ''}<extra></extra>",
         )
     figure.update_yaxes(title_text="probability, %" if data.unit else "score")
-    figure.update_xaxes(type="category")
+    figure.update_xaxes(tickvals=places, ticktext=[plot_text(name, 30) for name in data.names])
     return figure
 
 

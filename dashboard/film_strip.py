@@ -59,7 +59,7 @@ def _choose_method(methods: tuple[str, ...], group: str) -> str:
 
 def _draw(read: OverTraining, key: str) -> None:
     name, strip = method_name(read.method), read.strip
-    largest = number(float(f"{strip.limit:.2g}"))
+    largest = number(float(f"{strip.largest:.2g}"))
     st.caption(markdown_text(f"{GROUPS[read.group]}. {name}, raw values up to {largest}.", 200))
     alt = f"{name} of each input at several steps, in one colour scale"
     if strip.kind == "pictures":

@@ -76,7 +76,7 @@ def what_if(
     check_kind(change, kind)
     one = checked_inputs(batch, kind, padding, device_of(model))
     source = None if background is None or kind != "pictures" else checked_background(background, one, kind)[0]
-    changed = change.applied(one, source, np.random.default_rng(seed))
+    changed = change.applied(one, source, np.random.default_rng(seed % 2**32))
     if kind == "text":
         checked_inputs(changed, kind, padding, one.device)
         refuse_strange_ids(model, changed)

@@ -82,7 +82,8 @@ def find_shortcuts(
         seed: repeats the search exactly on the same machine.
 
     Returns:
-        Every spot that was tested, confirmed ones first, then by the heat on them; none where no map is hot anywhere.
+        Every spot that was tested, confirmed ones first, then by the heat on them. None where no small spot is twice as
+        hot as by chance, or no other pictures of its classes, or of others to paste into, are left to test it on.
 
     Raises:
         ExplainError: too few pictures, no classifier, or one that answers the same for all.
@@ -95,7 +96,7 @@ def find_shortcuts(
     batch = checked_inputs(pictures, "pictures", 0, device_of(model))
     if len(batch) < FEWEST_PICTURES:
         raise ExplainError(f"{len(batch)} pictures are too few to group: give {FEWEST_PICTURES} or more")
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(seed % 2**32)
     with asked_in_private(model, seed) as private:
         known = _asked_classifier(private, batch)
         finding, held_out = _halves(len(batch), draw)

@@ -72,6 +72,11 @@ def test_what_is_not_shown_as_it_is_is_said() -> None:
     assert data.notes == ("3 more inputs are not shown.", "Maps of 224 × 224 were kept as 4 × 4, each pixel a mean.")
 
 
+def test_maps_of_nothing_are_largest_at_nought_whatever_their_colours_span() -> None:
+    data = strips(explained("probe/0", 0, [[0, 0], [0, 0]]), explained("probe/0", 1, [[0, 0], [0, 0]]))
+    assert (data.largest, data.limit) == (0, 1)
+
+
 def test_a_run_resumed_with_other_probes_is_drawn_with_the_newest_alone() -> None:
     data = strips(
         explained("probe/0", 0, [1, 2, 3], kind="text"),

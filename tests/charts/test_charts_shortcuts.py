@@ -84,7 +84,9 @@ def test_words_say_what_was_tested_and_what_was_found() -> None:
         "fixed spot."
     )
     assert "none confirmed" in search(confirmed=False, suspects=3).summary
-    assert search(suspects=0).summary.startswith("Nothing found: no map is hot anywhere (40 pictures")
+    assert search(suspects=0).summary.startswith(
+        "Nothing found: no small spot is hot in pictures enough to test it (40 pictures"
+    )
     assert search().is_alarm
     assert not search(confirmed=False).is_alarm
     assert search().spots[0].title == "Confirmed: columns 2 to 5, rows 4 to 6"
@@ -96,6 +98,26 @@ def trial(before: npt.NDArray[Any], after: npt.NDArray[Any], **meta: Any) -> Any
     return what_if_data(artifact("what_if", {**facts, **meta}), shown)
 
 
+def test_classes_whose_names_are_cut_alike_keep_bars_of_their_own() -> None:
+    names = [f"a breed of dogs with a very long name {i}" for i in range(2)]
+    figure = scores_figure(trial(np.array([[0.4, 0.6]]), np.array([[0.5, 0.5]]), class_names=names))
+    assert [list(bars.x) for bars in figure.data] == [[0, 1], [0, 1]]
+    assert figure.layout.xaxis.ticktext[0] == figure.layout.xaxis.ticktext[1]
+
+
+def test_what_did_not_change_looks_the_same_before_and_after() -> None:
+    before = np.full((1, 2, 2), 0.5)
+    after = before.copy()
+    after[0, 0, 0] = 4.0
+    arrays = {"shown_before": np.ones((1, 1)), "shown_after": np.ones((1, 1)), "input": before, "changed": after}
+    data = what_if_data(artifact("what_if", {"kind": "pictures", "steps": [1]}), arrays)
+    assert data.pictures is not None
+    first, second = data.pictures
+    assert (first.shape, second.shape) == ((2, 2, 3), (2, 2, 3))
+    assert (first[1] == second[1]).all()
+    assert second[0, 0].tolist() == [255] * 3
+
+
 def test_probabilities_are_drawn_in_per_cent_for_each_class_and_over_the_checkpoints() -> None:
     before, after = np.array([[0.4, 0.6], [0.1, 0.9]]), np.array([[0.5, 0.5], [0.8, 0.2]])
     data = trial(before, after, shown_as="probability", class_names=["no", "yes"])
@@ -103,7 +125,7 @@ def test_probabilities_are_drawn_in_per_cent_for_each_class_and_over_the_checkpo
     first, second = scores_figure(data).data
     assert list(first.y) == pytest.approx([10, 90])
     assert list(second.y) == pytest.approx([80, 20])
-    assert list(first.x) == ["no", "yes"]
+    assert list(scores_figure(data).layout.xaxis.ticktext) == ["no", "yes"]
     lines = checkpoints_figure(data).data
     assert list(lines[0].y) == pytest.approx([60, 90])
     assert list(lines[1].y) == pytest.approx([50, 20])

@@ -132,6 +132,12 @@ def test_places_apart_are_those_that_share_fewest_pixels_in_reading_order(box: B
     assert places_apart(box, height, width) == [one[:2] for one in inside if box.shared(one) == fewest]
 
 
+def test_a_seed_below_nought_is_one_like_any_other() -> None:
+    picture = torch.rand(1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    once, again = (what_if(Sums(), picture, Erase((1, 1, 3, 3)), seed=-1) for _ in range(2))
+    assert np.array_equal(once.each, again.each)
+
+
 PICTURE = torch.zeros(1, SIDE, SIDE)
 WRONG: dict[str, tuple[Tensor, Any, type[Exception], str]] = {
     "box": (PICTURE, Erase((4, 4, 9, 5)), OptionError, r"box \(4, 4, 9, 5\) is not within the picture of 8 x 8 pixels"),
