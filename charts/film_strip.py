@@ -21,10 +21,14 @@ DECIDES = (0, 230, 120)
 
 
 class Frame(NamedTuple):
-    """One input at one step: `relevance` (h, w), (T,) or (F,), raw; the explained class and its score."""
+    """One input at one step: `relevance` (h, w), (T,) or (F,), raw; the explained class and its score.
+
+    `whole` is the relevance of all named parts, also of those that are not shown.
+    """
 
     step: int
     relevance: Floats
+    whole: Floats
     target: int | None
     score: float | None
 
@@ -140,8 +144,8 @@ def distance_to_last(data: FilmStripData) -> tuple[tuple[int, ...], Floats]:
     for strip in data.strips:
         last = strip.frames[-1]
         for frame in strip.frames:
-            if frame.relevance.shape == last.relevance.shape and frame.target == last.target:
-                alike = rank_correlation(frame.relevance, last.relevance)
+            if frame.whole.shape == last.whole.shape and frame.target == last.target:
+                alike = rank_correlation(frame.whole, last.whole)
                 if alike is not None:
                     found.setdefault(frame.step, []).append(1 - alike)
     steps = tuple(sorted(found))
@@ -156,19 +160,19 @@ def _strip(frames: Sequence[Explained]) -> Strip:
         return Strip(_name(frames), _input(first.arrays["inputs"][0], truth), (), None, made)
     names = np.array(names_of(first.artifact, len(relevances[0])), dtype=object)
     decides = truth[0].astype(bool) if truth is not None else np.zeros(len(names), dtype=bool)
-    kept = _counting(np.stack(relevances), names)
+    named = np.array([bool(str(name).strip()) for name in names])
+    kept = _counting(np.stack(relevances), named)
     return Strip(
         _name(frames),
         None,
         tuple(names[kept].tolist()),
         decides[kept] if decides.any() else None,
-        tuple(frame._replace(relevance=frame.relevance[kept]) for frame in made),
+        tuple(frame._replace(relevance=frame.whole[kept], whole=frame.whole[named]) for frame in made),
     )
 
 
-def _counting(relevances: Floats, names: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+def _counting(relevances: Floats, named: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
     """Places of the words or columns to show, in their own order: those with a name that count most at any step."""
-    named = np.array([bool(str(name).strip()) for name in names])
     largest = np.where(named, np.abs(relevances).max(axis=0), -1.0)
     most = np.argsort(-largest, kind="stable")[: min(MOST_PARTS, int(named.sum()))]
     return np.sort(most)
@@ -183,7 +187,7 @@ def _relevance(one: Explained) -> Floats:
 def _frame(one: Explained, relevance: Floats) -> Frame:
     target = one.artifact.meta.get("target")
     score = float(one.arrays["outputs"][0]) if "outputs" in one.arrays else None
-    return Frame(one.artifact.step, relevance, target if isinstance(target, int) else None, score)
+    return Frame(one.artifact.step, relevance, relevance, target if isinstance(target, int) else None, score)
 
 
 def _name(frames: Sequence[Explained]) -> str:

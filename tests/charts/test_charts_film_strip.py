@@ -77,6 +77,20 @@ def test_maps_of_nothing_are_largest_at_nought_whatever_their_colours_span() -> 
     assert (data.largest, data.limit) == (0, 1)
 
 
+def test_the_distance_is_that_of_all_parts_also_of_those_that_are_not_shown() -> None:
+    large, small = np.arange(100, 100 + MOST_PARTS), np.arange(10)
+    names = [f"c{place}" for place in range(MOST_PARTS + 10)] + [""] * 30  # as of padding, which stands at nought
+    before, after = (np.concatenate((large, own, np.zeros(30))) for own in (small, small[::-1]))
+    data = strips(
+        *(explained("probe/0", step, one, kind="text", names=names) for step, one in enumerate((before, after)))
+    )
+    wanted = rank_correlation(before[: MOST_PARTS + 10], after[: MOST_PARTS + 10])
+    assert wanted is not None
+    assert data.strips[0].frames[0].relevance.shape == (MOST_PARTS,)
+    assert distance_to_last(data)[1][0] == pytest.approx(1 - wanted)
+    assert 0 < 1 - wanted < 0.1
+
+
 def test_a_run_resumed_with_other_probes_is_drawn_with_the_newest_alone() -> None:
     data = strips(
         explained("probe/0", 0, [1, 2, 3], kind="text"),
