@@ -87,14 +87,18 @@ def overview_run(location: str | os.PathLike[str] | None, request: OverviewReque
 
 
 def _target(trained: Trained, request: OverviewRequest, rows: Tensor) -> int:
-
     classes = len(trained.form.class_names)
     if request.target is not None and not 0 <= request.target < max(1, classes):
         raise OptionError(f"target {request.target} is out of range: give a number from 0 to {max(1, classes) - 1}")
     if request.target is not None or not classes:
         return request.target or 0
-    with torch.no_grad():
-        return int(trained.model(rows).argmax(dim=1).mode().values)
+    return int(_answers(trained, rows).mode().values)
+
+
+@torch.no_grad()
+def _answers(trained: Trained, rows: Tensor) -> Tensor:
+    answers: Tensor = trained.model(rows).argmax(dim=1)
+    return answers
 
 
 def _told(trained: Trained, explanation: Explanation, target: int) -> dict[str, Any]:
@@ -127,17 +131,21 @@ def _about_shap(meta: dict[str, Any], explanation: Explanation) -> str:
 
 
 def _order(explanation: Explanation) -> npt.NDArray[np.int64]:
-
     return summarize(explanation).order
 
 
 def _importance(trained: Trained, explanation: Explanation, references: Tensor, request: OverviewRequest) -> Part:
     count = len(explanation.attributions)
-    found = permutation_importance(
-        trained.model, trained.inputs("inputs", slice(0, count)), trained.arrays["targets"][:count], seed=request.seed
-    )
+    rows, answers, whose = trained.inputs("inputs", slice(0, count)), trained.arrays["targets"][:count], ""
+    if trained.form.task == "control":
+        # The kept actions are those of play at random, and nobody knows the right ones: an agent is held to its own.
+        answers, whose = _answers(trained, rows).numpy(), " of its own actions"
+    found = permutation_importance(trained.model, rows, answers, seed=request.seed)
     facts = {"importance_measure": found.measure, "importance_before": found.before}
-    said = f"permutation importance of {len(found.mean)} columns: {found.measure} is {found.before:.4g} to begin with"
+    said = (
+        f"permutation importance of {len(found.mean)} columns: {found.measure}{whose} is {found.before:.4g} to begin "
+        "with"
+    )
     return {"importance": found.worsening}, facts, said
 
 

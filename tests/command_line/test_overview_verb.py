@@ -13,11 +13,13 @@ from torch import nn
 
 from torchglass.cli import main
 from torchglass.episodes import Played, explain_agent, play_episode
+from torchglass.overviews import OverviewRequest, overview_run
 from torchglass.reference_models import get
 from torchglass.reference_models.data.form import DataForm
 from torchglass.reference_models.networks.actor_critic import ActorCritic
 from torchglass.reference_models.weights import state_arrays
 from torchglass.store import ArtifactBlock, Store
+from torchglass.trained_runs import load_trained
 
 WIDE = tuple(f"f{place}" for place in range(14))
 FORMS = {
@@ -72,6 +74,17 @@ def test_an_overview_is_stored_with_all_of_its_parts(name: str, runs: Path, caps
     assert arrays["interactions"].shape == (players, players)
     assert meta["importance_measure"] == ("squared error" if name == "mlp" else "cross entropy")
     assert meta["feature_names"] == list(FORMS[name].feature_names)
+
+
+def test_an_agent_is_held_to_its_own_actions_and_not_to_those_of_play_at_random(runs: Path) -> None:
+    lines = list(overview_run(runs, OverviewRequest("ppo", rows=20)))
+    assert "cross entropy of its own actions is" in lines[1]
+    with Store(runs) as store:
+        trained = load_trained(store, "ppo")
+    with torch.no_grad():
+        chances = trained.model(trained.inputs("inputs", slice(0, 20))).log_softmax(dim=1)
+    meta, _ = stored(runs, "ppo", "overview")
+    assert meta["importance_before"] == pytest.approx(-float(chances.max(dim=1).values.mean()), rel=1e-5)
 
 
 def test_columns_of_a_linear_model_do_not_interact(runs: Path) -> None:
