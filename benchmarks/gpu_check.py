@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gpu_explaining import check_explainers, check_probes
 from gpu_profiling import check_kernels, check_mfu, check_recorded_traces, check_windows
 from torch import nn
 
@@ -145,7 +146,7 @@ def check_devices(device: torch.device, folder: Path) -> Figures:
     return {"ours": dict(reading.values), "nvidia_smi": smi, "missing": dict(reading.missing), **gpus.facts()}
 
 
-ANYWHERE = (check_training, check_phases, check_kernels, check_windows, check_mfu)
+ANYWHERE = (check_training, check_phases, check_kernels, check_windows, check_mfu, check_explainers, check_probes)
 CUDA_ONLY = (check_no_synchronisation, check_devices, check_recorded_traces)
 
 
