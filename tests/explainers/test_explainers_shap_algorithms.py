@@ -320,3 +320,24 @@ def test_no_more_coalitions_are_asked_than_were_allowed_and_all_of_few_suffice(p
     assert sum(counted) <= min(60, 2**players) + 4  # and what nobody and everybody are worth, each asked twice
     with pytest.raises(OptionError, match=f"evaluations is 7: give at least {8 if players == 3 else 44} for"):
         shapley_values(worth, players, Asked(evaluations=7))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "certain", "uncertain"),
+    [("kernel", "2 draws of 214", "7 draws of 214"), ("sampling", "16 orders", "64 orders")],
+    ids=["kernel", "sampling"],
+)
+def test_a_game_of_chance_is_drawn_to_the_end_and_a_plain_one_is_not(
+    algorithm: Any, certain: str, uncertain: str
+) -> None:
+    chance = np.random.default_rng(0).normal(size=2**12)
+
+    def drawn(plain: float) -> str:
+        def worth(shown: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+            added: npt.NDArray[np.float64] = plain * (shown @ np.arange(12.0)) + chance[shown @ (1 << np.arange(12))]
+            return added
+
+        return shapley_values(worth, 12, Asked(algorithm, 1500)).coalitions
+
+    assert drawn(plain=5.0).startswith(certain)
+    assert drawn(plain=0.0).startswith(uncertain)

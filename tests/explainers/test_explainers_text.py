@@ -79,6 +79,19 @@ def test_shap_of_many_words_is_sampled_and_says_how_far_off_it_may_be() -> None:
     assert rough.checks["completeness_error_relative"] < 1e-4
 
 
+def test_a_seed_draws_its_own_coalitions_of_words_and_a_budget_ends_the_drawing() -> None:
+    model = Recurrent().eval()
+    ids = torch.randint(3, WORDS, (1, 12))
+    one, same, other = (explain(model, ids, 0, "shap", evaluations=120, seed=seed).attributions for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+    seconds = iter(range(10_000))
+    ended = explain(
+        model, ids, 0, "shap", evaluations=4000, stop_early=False, budget=1.0, clock=lambda: float(next(seconds))
+    )
+    assert ended.parameters["coalitions"] == ["2 draws of 500"]  # of eight
+
+
 def test_occlusion_is_the_difference_that_each_word_makes() -> None:
     model, ids = Recurrent().eval(), texts()
     found = explain(model, ids, 2, "occlusion", background=2)
