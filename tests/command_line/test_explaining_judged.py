@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import torch
 
 from torchglass.charts.trust import trust_text
 from torchglass.cli import main
-from torchglass.explainers import Explanation, evaluate
+from torchglass.explainers import Explanation, evaluate, explain
 from torchglass.explaining import Request, explain_run
-from torchglass.judging import QUICK, STEPS
+from torchglass.judging import QUICK, STEPS, judged
 from torchglass.reference_models import get
 from torchglass.reference_models.data.form import DataForm
 from torchglass.reference_models.weights import model_from_checkpoint, state_arrays
 from torchglass.store import ArtifactBlock, Store
+from torchglass.trained_runs import load_trained
 
 FORMS = {
     "lenet5": DataForm("pictures", "classification", (1, 32, 32), tuple("0123456789")),
@@ -119,6 +121,15 @@ def test_a_truth_that_marks_nothing_is_no_truth(runs: Path) -> None:
     _, metas = stored(runs, "lenet5", sample=0, methods=("gradcam",))
     assert not LOCALISATION & set(metas[0]["scores"])
     assert metas[0]["scores_missing"]["pointing_game"] == "what decides is not known: give truth"
+
+
+def test_an_explanation_that_cannot_be_judged_is_kept_with_the_reason(runs: Path) -> None:
+    with Store(runs) as store:
+        trained = load_trained(store, "linear")
+    own = explain(trained.model, trained.inputs("inputs", slice(1, 2)), method="occlusion", kind="table")
+    found = judged(trained, replace(own, outputs=own.outputs + 5), 1, {})
+    assert found["scores_missing"]["all"].startswith("the model scores input 0 with")
+    assert "Not judged: the model scores input 0" in trust_text(found)
 
 
 def test_full_checks_explain_again_and_none_ask_nothing(runs: Path) -> None:
