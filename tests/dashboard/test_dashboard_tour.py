@@ -17,7 +17,7 @@ import pytest
 from browsing import Watched
 from driving import ROOT, RUN_PAGES, free_port, wait_until
 
-from torchglass.store import open_store
+from torchglass.store import Run, Store, open_store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -108,7 +108,7 @@ def test_the_page_is_up_before_training_and_every_page_shows_what_was_recorded(
         assert accuracy is not None
         assert accuracy.last is not None
         assert accuracy.last >= 0.97
-        assert len(store.artifacts(run.id, kind="explanation")) == 9
+        assert explained(store, run) == {"test": 9, "probe": 4}
         assert {row.kind for window in store.windows(run.id) for row in window.rows} >= {"operator"}
     report = tmp_path / "torchglass-report.html"
     assert 1_000_000 < report.stat().st_size < 8_000_000
@@ -124,7 +124,16 @@ def test_the_tour_without_the_page_ends_by_itself_and_twice_is_harmless(tmp_path
     assert any("already trained" in line for line in second.lines)
     with open_store(tmp_path / "torchglass.db", read_only=True) as store:
         assert [run.name for run in store.runs()] == ["demo"]
-        assert len(store.artifacts(store.run("demo").id, kind="explanation")) == 9
+        assert explained(store, store.run("demo")) == {"test": 9, "probe": 4}
+
+
+def explained(store: Store, run: Run) -> dict[str, int]:
+    """How many explanations there are of test samples, and of how many probes during training."""
+    keys = [artifact.key.split("/") for artifact in store.artifacts(run.id, kind="explanation")]
+    return {
+        "test": sum(what == "test" for what, _ in keys),
+        "probe": len({number for what, number in keys if what == "probe"}),
+    }
 
 
 def _keep_screenshot(page: Page, name: str) -> None:

@@ -85,7 +85,7 @@ def test_the_report_names_no_machine(store: Store, run: Run, folder: Path) -> No
 def test_a_run_with_nothing_in_it_is_reported_too(store: Store, folder: Path) -> None:
     run = store.start_run("empty", {}, host="h", pid=1)
     text = without_plotly(export_report(store, run, folder).read_text("utf-8"))
-    assert text.count("Nothing recorded") == 11
+    assert text.count("Nothing recorded") == 14
     assert "data-figure" not in text.split("</main>")[0]
 
 
