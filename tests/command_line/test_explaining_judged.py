@@ -132,6 +132,26 @@ def test_an_explanation_that_cannot_be_judged_is_kept_with_the_reason(runs: Path
     assert "Not judged: the model scores input 0" in trust_text(found)
 
 
+def test_all_methods_are_judged_against_one_background_and_explained_again_with_their_own(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def noted(*given: Any, **named: Any) -> Any:
+        asked.append(named)
+        return evaluate(*given, **named)
+
+    monkeypatch.setattr("torchglass.judging.evaluate", noted)
+    stored(runs, "bilstm", methods=("occlusion",))
+    stored(runs, "linear", methods=("occlusion",))
+    text, rows = asked
+    assert text["background"] == text["again"]["background"] == get("bilstm").explain.baseline > 1
+    with Store(runs) as store:
+        known = load_trained(store, "linear").inputs("background", slice(None))
+    assert torch.equal(rows["background"], known)
+    assert torch.equal(rows["again"]["background"], known)
+
+
 def test_full_checks_explain_again_and_none_ask_nothing(runs: Path) -> None:
     _, full = stored(runs, "lenet5", methods=("gradcam",), checks="full")
     assert set(full[0]["scores"]) >= {"infidelity", "randomisation", "sensitivity"}
