@@ -42,9 +42,9 @@ SECTIONS = {
     "model": "The model",
     "quality": "What it gets right",
     "explanations": "What the model looks at",
+    "over_training": "What it looked at over training",
     "shortcuts": "Shortcuts",
     "overview": "Over many rows",
-    "over_training": "What it looked at over training",
     "settings": "Configuration and environment",
 }
 
