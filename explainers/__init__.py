@@ -10,12 +10,12 @@ from torchglass.explainers.explanation import Explanation
 from torchglass.explainers.registry import method_names
 
 if TYPE_CHECKING:
-    from torchglass.explainers.changes import Erase, Paste, Replace, SetColumn
+    from torchglass.explainers.changing.changes import Erase, Paste, Replace, SetColumn
+    from torchglass.explainers.changing.outcomes import Outcome, what_if
     from torchglass.explainers.evaluation.front_door import evaluate
     from torchglass.explainers.evaluation.registry import metric_names
     from torchglass.explainers.evaluation.scores import Scores
     from torchglass.explainers.front_door import explain
-    from torchglass.explainers.outcomes import Outcome, what_if
     from torchglass.explainers.probes import Probes
     from torchglass.explainers.shortcuts.search import find_shortcuts
     from torchglass.explainers.shortcuts.suspect import Suspect
@@ -28,12 +28,12 @@ _HOME = {
     "Probes": "probes",
     "find_shortcuts": "shortcuts.search",
     "Suspect": "shortcuts.suspect",
-    "what_if": "outcomes",
-    "Outcome": "outcomes",
-    "Erase": "changes",
-    "Paste": "changes",
-    "Replace": "changes",
-    "SetColumn": "changes",
+    "what_if": "changing.outcomes",
+    "Outcome": "changing.outcomes",
+    "Erase": "changing.changes",
+    "Paste": "changing.changes",
+    "Replace": "changing.changes",
+    "SetColumn": "changing.changes",
 }
 
 __all__ = [

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError, OptionError
-from torchglass.explainers.checks import Target, checked_model, checked_scores, checked_targets, device_of
+from torchglass.explainers.checking.checks import Target, checked_model, checked_scores, checked_targets, device_of
+from torchglass.explainers.checking.inputs import Inputs, checked_background, checked_inputs, kind_of
 from torchglass.explainers.explanation import Explanation
-from torchglass.explainers.inputs import Inputs, checked_background, checked_inputs, kind_of
 from torchglass.explainers.kinds import Kind
 from torchglass.explainers.pace import Pace, Progress
-from torchglass.explainers.private_copy import private_copy, switch_in_place_off
+from torchglass.explainers.private.private_copy import private_copy, switch_in_place_off
+from torchglass.explainers.private.random_state import borrowed_random_state
+from torchglass.explainers.private.scored_model import ScoredModel, output_space
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.random_state import borrowed_random_state
 from torchglass.explainers.registry import DEFAULTS, load_frame, load_method
-from torchglass.explainers.scored_model import ScoredModel, output_space
 
 
 def explain(

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import OptionError
-from torchglass.explainers.checks import Target, checked_model, checked_scores, checked_targets, device_of
+from torchglass.explainers.checking.checks import Target, checked_model, checked_scores, checked_targets, device_of
+from torchglass.explainers.checking.inputs import Inputs, checked_background, checked_inputs, kind_of
 from torchglass.explainers.explanation import Explanation
 from torchglass.explainers.front_door import plain_autograd, refuse_strange_ids
-from torchglass.explainers.inputs import Inputs, checked_background, checked_inputs, kind_of
 from torchglass.explainers.kinds import NAMES, Kind
-from torchglass.explainers.private_copy import private_copy
+from torchglass.explainers.private.private_copy import private_copy
+from torchglass.explainers.private.random_state import borrowed_random_state
+from torchglass.explainers.private.scored_model import ScoredModel
 from torchglass.explainers.probing.looks import Looks
-from torchglass.explainers.random_state import borrowed_random_state
 from torchglass.explainers.registry import load_method
-from torchglass.explainers.scored_model import ScoredModel
 
 MOST_PROBES = 16
 MOST_PARTS = 512

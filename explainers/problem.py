@@ -9,7 +9,7 @@ from torch import Tensor
 from torchglass.explainers.explanation import FloatArray, IntArray
 from torchglass.explainers.kinds import Kind
 from torchglass.explainers.pace import Pace
-from torchglass.explainers.scored_model import ScoredModel
+from torchglass.explainers.private.scored_model import ScoredModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from torchglass.errors import ExplainError, MissingExtraError, OptionError
 from torchglass.explainers import pictures, table, text
+from torchglass.explainers.checking.option_types import check_types
 from torchglass.explainers.kinds import KINDS, NAMES, Kind
-from torchglass.explainers.option_types import check_types
 
 if TYPE_CHECKING:
     from torch import nn

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from torchglass.explainers.changes import Change
-    from torchglass.explainers.outcomes import Outcome
+    from torchglass.explainers.changing.changes import Change
+    from torchglass.explainers.changing.outcomes import Outcome
     from torchglass.store import Artifact, ArtifactBlock, Store
     from torchglass.trained_runs import Trained
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.explainers.explanation import Explanation, FloatArray
-from torchglass.explainers.scored_model import ScoredModel, scores
+from torchglass.explainers.private.scored_model import ScoredModel, scores
 
 EXPLANATION = "explanation"
 """The name of the map that is judged, among those of the baselines."""

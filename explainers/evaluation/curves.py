@@ -7,7 +7,7 @@ from torch import Tensor
 from torchglass.explainers.evaluation.case import EXPLANATION, Case, Measured
 from torchglass.explainers.evaluation.ordering import places_in_order
 from torchglass.explainers.explanation import FloatArray
-from torchglass.explainers.scored_model import inputs_per_pass
+from torchglass.explainers.private.scored_model import inputs_per_pass
 
 
 def areas(case: Case, starts: Tensor, ends: Tensor) -> Measured:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError, OptionError, TorchglassError
-from torchglass.explainers.checks import checked_model, checked_scores, device_of
+from torchglass.explainers.checking.checks import checked_model, checked_scores, device_of
+from torchglass.explainers.checking.inputs import Inputs, checked_background, checked_inputs
 from torchglass.explainers.evaluation.again import Again, frame_of
 from torchglass.explainers.evaluation.baselines import baseline_maps
 from torchglass.explainers.evaluation.case import EXPLANATION, Case, ExplainAgain, Measured, UndefinedError
@@ -18,10 +19,9 @@ from torchglass.explainers.evaluation.registry import Metric, load_metrics
 from torchglass.explainers.evaluation.scores import Scores
 from torchglass.explainers.explanation import Explanation, FloatArray
 from torchglass.explainers.front_door import plain_autograd, refuse_strange_ids
-from torchglass.explainers.inputs import Inputs, checked_background, checked_inputs
-from torchglass.explainers.private_copy import private_copy
-from torchglass.explainers.random_state import borrowed_random_state
-from torchglass.explainers.scored_model import ScoredModel
+from torchglass.explainers.private.private_copy import private_copy
+from torchglass.explainers.private.random_state import borrowed_random_state
+from torchglass.explainers.private.scored_model import ScoredModel
 
 OTHER_MODEL = 0.01
 """Difference of a score from the explained one, relative to the largest, above which the model must be another one."""

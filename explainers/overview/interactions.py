@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.inputs import Inputs, checked_background
+from torchglass.explainers.checking.inputs import Inputs, checked_background
 from torchglass.explainers.overview.scored_rows import ScoredRows, chosen_columns, scored_rows
-from torchglass.explainers.scored_model import ELEMENTS_PER_PASS
+from torchglass.explainers.private.scored_model import ELEMENTS_PER_PASS
 
 Floats = npt.NDArray[np.float64]
 

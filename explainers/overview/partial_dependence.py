@@ -7,7 +7,7 @@ import numpy.typing as npt
 from torch import nn
 
 from torchglass.errors import OptionError
-from torchglass.explainers.inputs import Inputs
+from torchglass.explainers.checking.inputs import Inputs
 from torchglass.explainers.overview.scored_rows import ScoredRows, chosen_columns, scored_rows
 
 Floats = npt.NDArray[np.float64]

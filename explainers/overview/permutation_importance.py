@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError, OptionError
-from torchglass.explainers.inputs import Inputs
+from torchglass.explainers.checking.inputs import Inputs
 from torchglass.explainers.overview.scored_rows import scored_rows
-from torchglass.explainers.scored_model import output_space
+from torchglass.explainers.private.scored_model import output_space
 
 Measure = Literal["loss", "score"]
 

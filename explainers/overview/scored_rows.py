@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.asking import asked_in_private
-from torchglass.explainers.checks import checked_model, checked_scores, checked_targets, device_of
-from torchglass.explainers.inputs import Inputs, checked_inputs, kind_of
-from torchglass.explainers.scored_model import ScoredModel, scores
+from torchglass.explainers.checking.checks import checked_model, checked_scores, checked_targets, device_of
+from torchglass.explainers.checking.inputs import Inputs, checked_inputs, kind_of
+from torchglass.explainers.private.asking import asked_in_private
+from torchglass.explainers.private.scored_model import ScoredModel, scores
 
 Scores = npt.NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torchglass.explainers.perturbation.fill import Fill
 from torchglass.explainers.perturbation.half import HalfPrecision
 from torchglass.explainers.perturbation.masks import Masks, Rows
+from torchglass.explainers.private.scored_model import NUMBERS_PER_TOKEN, in_passes
 from torchglass.explainers.problem import Problem
-from torchglass.explainers.scored_model import NUMBERS_PER_TOKEN, in_passes
 
 NUMBERS_PER_PASS = {"cpu": 2**19, "cuda": 2**25}
 """Input numbers in one pass: on a CPU a layer's maps of so many stay in the cache, which is three times faster than

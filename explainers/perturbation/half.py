@@ -5,7 +5,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from torchglass.explainers.scored_model import ScoredModel
+from torchglass.explainers.private.scored_model import ScoredModel
 
 SAME_RANKING = 0.999
 """Rank correlation with float32 from which half precision counts as the same, for every input by itself."""

@@ -13,8 +13,8 @@ from lime.lime_image import LimeImageExplainer
 from torch import Tensor
 
 from torchglass.explainers.perturbation.ridge import Ridge
+from torchglass.explainers.private.scored_model import scores
 from torchglass.explainers.problem import Problem
-from torchglass.explainers.scored_model import scores
 
 
 def library_surrogates(

@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchglass.explainers.layers import LayerChoice
-from torchglass.explainers.maps import as_attribution, chosen_layer, last_output, read_activations
+from torchglass.explainers.gradients.layers import LayerChoice
+from torchglass.explainers.gradients.maps import as_attribution, chosen_layer, last_output, read_activations
 from torchglass.explainers.own import own_implementation
+from torchglass.explainers.private.scored_model import in_passes, inputs_per_pass
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import in_passes, inputs_per_pass
 
 
 def attribute(problem: Problem, *, relu: bool = False, placement: str = "receptive_field") -> Attribution:

@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.attention import watch_attention
-from torchglass.explainers.maps import passes
+from torchglass.explainers.gradients.attention import watch_attention
+from torchglass.explainers.gradients.maps import passes
+from torchglass.explainers.gradients.token_grid import infer_grid
 from torchglass.explainers.own import own_implementation
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.token_grid import infer_grid
 
 
 def attribute(problem: Problem) -> Attribution:

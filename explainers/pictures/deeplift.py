@@ -9,12 +9,12 @@ from captum.attr import DeepLift
 from torch import Tensor
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.canonical import canonical
-from torchglass.explainers.checks import first_line
-from torchglass.explainers.gradients import FINEST, IMPLEMENTATION, Integral, integrate
-from torchglass.explainers.maps import passes
+from torchglass.explainers.checking.checks import first_line
+from torchglass.explainers.gradients.integration import FINEST, IMPLEMENTATION, Integral, integrate
+from torchglass.explainers.gradients.maps import passes
+from torchglass.explainers.private.canonical import canonical
+from torchglass.explainers.private.scored_model import inputs_per_pass, scores
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import inputs_per_pass, scores
 
 TOLERANCE = 0.05
 """Miss of the sum, as a share of the difference to share, above which DeepLIFT's values are not given out."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import OptionError
-from torchglass.explainers.checks import device_of
+from torchglass.explainers.checking.checks import device_of
 from torchglass.explainers.own import own_implementation
 from torchglass.explainers.perturbation.detection import BoxScores, ReadProposals, read_usual
 from torchglass.explainers.pictures.rise import as_attribution, check_masks, gains

@@ -5,8 +5,8 @@ import torch
 from captum.attr import LayerGradCam
 from torch import Tensor
 
-from torchglass.explainers.layers import LayerChoice
-from torchglass.explainers.maps import as_attribution, chosen_layer, passes, read_maps
+from torchglass.explainers.gradients.layers import LayerChoice
+from torchglass.explainers.gradients.maps import as_attribution, chosen_layer, passes, read_maps
 from torchglass.explainers.own import own_implementation
 from torchglass.explainers.problem import Attribution, Problem
 

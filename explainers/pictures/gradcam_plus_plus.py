@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from torchglass.explainers.maps import LayerMaps, as_attribution, chosen_layer, read_maps
+from torchglass.explainers.gradients.maps import LayerMaps, as_attribution, chosen_layer, read_maps
 from torchglass.explainers.own import own_implementation
 from torchglass.explainers.problem import Attribution, Problem
 

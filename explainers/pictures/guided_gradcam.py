@@ -8,9 +8,9 @@ from captum.attr import GuidedBackprop
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.canonical import canonical
-from torchglass.explainers.maps import chosen_layer, enlarged, passes
+from torchglass.explainers.gradients.maps import chosen_layer, enlarged, passes
 from torchglass.explainers.pictures.gradcam import gradcam_map, implementation
+from torchglass.explainers.private.canonical import canonical
 from torchglass.explainers.problem import Attribution, Problem
 
 

@@ -1,6 +1,6 @@
 """Layer-CAM: feature maps weighed place by place, which also makes sense of a network's early, finer layers."""
 
-from torchglass.explainers.maps import as_attribution, chosen_layer, read_maps
+from torchglass.explainers.gradients.maps import as_attribution, chosen_layer, read_maps
 from torchglass.explainers.own import own_implementation
 from torchglass.explainers.problem import Attribution, Problem
 

@@ -10,11 +10,11 @@ from captum.attr._utils.lrp_rules import EpsilonRule, GammaRule, PropagationRule
 from torch import Tensor, fx, nn
 
 from torchglass.errors import ExplainError, OptionError
-from torchglass.explainers.canonical import Sum, canonical
-from torchglass.explainers.checks import first_line
-from torchglass.explainers.maps import passes
+from torchglass.explainers.checking.checks import first_line
+from torchglass.explainers.gradients.maps import passes
+from torchglass.explainers.private.canonical import Sum, canonical
+from torchglass.explainers.private.scored_model import ScoredModel
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import ScoredModel
 
 RULES = ("epsilon", "gamma", "composite")
 

@@ -14,8 +14,8 @@ from torchglass.explainers.own import own_implementation
 from torchglass.explainers.perturbation.engine import Engine
 from torchglass.explainers.perturbation.fill import averaged
 from torchglass.explainers.perturbation.masks import WindowMasks
+from torchglass.explainers.private.scored_model import inputs_per_pass
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import inputs_per_pass
 
 WINDOWS_A_SIDE = 16 / 3
 """A window spans 3/16 of each side, 12 of 64 pixels: about as much as the things that decide."""

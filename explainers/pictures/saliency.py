@@ -4,7 +4,7 @@ import captum
 import torch
 from captum.attr import Saliency
 
-from torchglass.explainers.maps import passes
+from torchglass.explainers.gradients.maps import passes
 from torchglass.explainers.problem import Attribution, Problem
 
 

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchglass.explainers.maps import as_attribution, chosen_layer, read_activations
+from torchglass.explainers.gradients.maps import as_attribution, chosen_layer, read_activations
 from torchglass.explainers.own import own_implementation
+from torchglass.explainers.private.scored_model import in_passes, inputs_per_pass
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import in_passes, inputs_per_pass
 
 
 def attribute(problem: Problem, *, relu: bool = False, placement: str = "receptive_field") -> Attribution:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from torchglass.errors import ExplainError, OptionError
-from torchglass.explainers.deep_shap import Deep, Sums, deep_shap
-from torchglass.explainers.expected_gradients import IMPLEMENTATION, expected_gradients
 from torchglass.explainers.explanation import FloatArray
+from torchglass.explainers.gradients.deep_shap import Deep, Sums, deep_shap
+from torchglass.explainers.gradients.expected_gradients import IMPLEMENTATION, expected_gradients
 from torchglass.explainers.perturbation.kernel_shap import segment_shares
 from torchglass.explainers.perturbation.superpixels import check_segments, superpixels
+from torchglass.explainers.private.scored_model import scores
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import scores
 
 PARTITION_BACKGROUND = 8
 """Background pictures that partition averages over, the first ones: each is asked at every mask."""

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from torchglass.errors import OptionError
 from torchglass.explainers.own import own_implementation
+from torchglass.explainers.private.scored_model import inputs_per_pass
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import inputs_per_pass
 
 
 def attribute(problem: Problem, *, samples: int = 50, noise: float = 0.15, absolute: bool = False) -> Attribution:

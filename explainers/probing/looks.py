@@ -9,7 +9,7 @@ import numpy.typing as npt
 from torch import nn
 
 from torchglass.errors import TorchglassError
-from torchglass.explainers.checks import first_line
+from torchglass.explainers.checking.checks import first_line
 from torchglass.explainers.explanation import Explanation
 from torchglass.explainers.front_door import explain
 from torchglass.explainers.probing import figures

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from torchglass.explainers.regions import Box, drawn_elsewhere, patches, places_apart, with_patches
-from torchglass.explainers.scored_model import ScoredModel, output_space, scores
+from torchglass.explainers.changing.regions import Box, drawn_elsewhere, patches, places_apart, with_patches
+from torchglass.explainers.private.scored_model import ScoredModel, output_space, scores
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError, OptionError
-from torchglass.explainers.asking import asked_in_private
-from torchglass.explainers.checks import checked_scores, device_of
+from torchglass.explainers.changing.regions import Box
+from torchglass.explainers.checking.checks import checked_scores, device_of
+from torchglass.explainers.checking.inputs import Inputs, checked_inputs
 from torchglass.explainers.explanation import Explanation
 from torchglass.explainers.front_door import explain
-from torchglass.explainers.inputs import Inputs, checked_inputs
-from torchglass.explainers.regions import Box
+from torchglass.explainers.private.asking import asked_in_private
 from torchglass.explainers.shortcuts.evidence import effect_of
 from torchglass.explainers.shortcuts.grouping import cell_pixels, groups_of, in_cells
 from torchglass.explainers.shortcuts.interventions import Asked, asked, erase, partners, paste, random_places

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from torchglass.explainers.regions import Box
+from torchglass.explainers.changing.regions import Box
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Shares of the hottest cell's heat, tried in turn until what is as hot around it is small enough."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from torchglass.explainers.regions import Box
+from torchglass.explainers.changing.regions import Box
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]

@@ -4,8 +4,8 @@ import captum
 import torch
 from captum.attr import Saliency
 
+from torchglass.explainers.private.scored_model import inputs_per_pass, scores
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import inputs_per_pass, scores
 
 
 def attribute(problem: Problem) -> Attribution:

@@ -1,8 +1,8 @@
 """Integrated gradients of rows: each column's share of the score, along the path from the background's mean."""
 
-from torchglass.explainers.gradients import IMPLEMENTATION, integrate
+from torchglass.explainers.gradients.integration import IMPLEMENTATION, integrate
+from torchglass.explainers.private.scored_model import inputs_per_pass
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import inputs_per_pass
 
 
 def attribute(problem: Problem, *, steps: int = 1024) -> Attribution:

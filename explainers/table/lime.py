@@ -6,9 +6,9 @@ import torch
 from lime.lime_tabular import LimeTabularExplainer
 
 from torchglass.errors import ExplainError
+from torchglass.explainers.perturbation.surrogate import Surrogate, as_attribution, check_samples
+from torchglass.explainers.private.scored_model import scores
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import scores
-from torchglass.explainers.surrogate import Surrogate, as_attribution, check_samples
 
 FEWEST_ROWS = 8
 """Two in each quartile: the background says which values a column takes, and how often."""

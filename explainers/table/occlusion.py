@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from torchglass.explainers.hiding import without_each, worth_of_columns
+from torchglass.explainers.perturbation.hiding import without_each, worth_of_columns
 from torchglass.explainers.problem import Attribution, Problem
 
 

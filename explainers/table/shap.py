@@ -7,12 +7,12 @@ import numpy as np
 import shap
 
 from torchglass.errors import OptionError
-from torchglass.explainers import coalitions
-from torchglass.explainers.coalitions import Asked, Backend, Shares, as_attribution, shapley_values
-from torchglass.explainers.deep_shap import Sums, deep_shap
-from torchglass.explainers.expected_gradients import IMPLEMENTATION, expected_gradients
 from torchglass.explainers.explanation import FloatArray
-from torchglass.explainers.hiding import worth_of_columns
+from torchglass.explainers.gradients.deep_shap import Sums, deep_shap
+from torchglass.explainers.gradients.expected_gradients import IMPLEMENTATION, expected_gradients
+from torchglass.explainers.perturbation import coalitions
+from torchglass.explainers.perturbation.coalitions import Asked, Backend, Shares, as_attribution, shapley_values
+from torchglass.explainers.perturbation.hiding import worth_of_columns
 from torchglass.explainers.problem import Attribution, Problem
 
 GRADIENT_DRAWS = 200

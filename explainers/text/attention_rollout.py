@@ -3,10 +3,10 @@
 import torch
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.attention import watch_attention
+from torchglass.explainers.gradients.attention import watch_attention
 from torchglass.explainers.own import own_implementation
+from torchglass.explainers.private.scored_model import inputs_per_pass
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import inputs_per_pass
 
 
 def attribute(problem: Problem) -> Attribution:

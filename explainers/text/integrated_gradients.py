@@ -3,10 +3,10 @@
 import torch
 
 from torchglass.errors import OptionError
-from torchglass.explainers.embedding import EmbeddedModel, find_embedding
-from torchglass.explainers.gradients import IMPLEMENTATION, integrate
+from torchglass.explainers.gradients.embedding import EmbeddedModel, find_embedding
+from torchglass.explainers.gradients.integration import IMPLEMENTATION, integrate
+from torchglass.explainers.private.scored_model import inputs_per_pass
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import inputs_per_pass
 
 BASELINES = ("hidden", "padding")
 

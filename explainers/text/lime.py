@@ -5,9 +5,9 @@ import numpy.typing as npt
 from lime.lime_base import LimeBase
 
 from torchglass.errors import OptionError
-from torchglass.explainers.hiding import Shown, word_places, worth_of_words
+from torchglass.explainers.perturbation.hiding import Shown, word_places, worth_of_words
+from torchglass.explainers.perturbation.surrogate import Surrogate, as_attribution, check_samples
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.surrogate import Surrogate, as_attribution, check_samples
 
 
 def attribute(problem: Problem, *, samples: int = 1000, kernel_width: float = 25.0) -> Attribution:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from torchglass.explainers.hiding import without_each, word_places, worth_of_words
+from torchglass.explainers.perturbation.hiding import without_each, word_places, worth_of_words
 from torchglass.explainers.problem import Attribution, Problem
 
 

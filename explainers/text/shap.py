@@ -6,10 +6,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from torchglass.errors import OptionError
-from torchglass.explainers.coalitions import Asked, Shares, as_attribution, shapley_values
 from torchglass.explainers.explanation import FloatArray
-from torchglass.explainers.hiding import word_places, worth_of_words
-from torchglass.explainers.partition import owen_values
+from torchglass.explainers.perturbation.coalitions import Asked, Shares, as_attribution, shapley_values
+from torchglass.explainers.perturbation.hiding import word_places, worth_of_words
+from torchglass.explainers.perturbation.partition import owen_values
 from torchglass.explainers.problem import Attribution, Problem
 
 PARTITION_EVALUATIONS = 500

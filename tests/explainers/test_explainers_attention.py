@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from torchglass.errors import ExplainError
 from torchglass.explainers import explain
-from torchglass.explainers.attention import Attention
+from torchglass.explainers.gradients.attention import Attention
 from torchglass.reference_models.networks.encoder import Encoder
 from torchglass.reference_models.networks.vit import Plan, VisionTransformer
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from torchglass.errors import ExplainError, OptionError
 from torchglass.explainers import explain
-from torchglass.explainers.token_grid import TokenGrid, infer_grid
+from torchglass.explainers.gradients.token_grid import TokenGrid, infer_grid
 from torchglass.reference_models.networks.vit import Plan, VisionTransformer
 
 FAMILY = ("gradcam", "gradcam_plus_plus", "layercam", "scorecam", "ablationcam")

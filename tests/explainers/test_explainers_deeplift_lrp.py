@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from torchglass.errors import ExplainError, OptionError
 from torchglass.explainers import explain
-from torchglass.explainers.canonical import canonical
-from torchglass.explainers.scored_model import ScoredModel, scores
+from torchglass.explainers.private.canonical import canonical
+from torchglass.explainers.private.scored_model import ScoredModel, scores
 
 PICTURE = torch.tensor([[[[1.0, 2.0], [0.5, 1.0]]]])
 FIRST = np.array([[1.0, -2.0, 3.0, 0.5], [-1.0, 1.0, 2.0, -0.5], [2.0, 0.5, 0.0, 1.0]])

@@ -22,8 +22,8 @@ from torchglass.explainers.perturbation.fill import Fill, averaged, drawn_for_ea
 from torchglass.explainers.perturbation.half import rank_correlation
 from torchglass.explainers.perturbation.masks import CodedMasks
 from torchglass.explainers.perturbation.stopping import Watch, estimated_correlation, rounds
+from torchglass.explainers.private.scored_model import ScoredModel, scores
 from torchglass.explainers.problem import Problem
-from torchglass.explainers.scored_model import ScoredModel, scores
 
 SAMPLED: dict[str, dict[str, Any]] = {
     "lime": {"samples": 400, "segments": 16, "segmentation": "grid"},

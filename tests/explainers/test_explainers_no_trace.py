@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from torchglass.errors import ExplainError
 from torchglass.explainers import explain
-from torchglass.explainers.private_copy import private_copy
+from torchglass.explainers.private.private_copy import private_copy
 
 METHODS: list[tuple[str, dict[str, Any]]] = [
     ("gradcam", {}),

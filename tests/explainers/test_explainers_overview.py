@@ -19,7 +19,7 @@ from torchglass.explainers.overview.interactions import interaction_values, inte
 from torchglass.explainers.overview.partial_dependence import partial_dependence
 from torchglass.explainers.overview.permutation_importance import permutation_importance
 from torchglass.explainers.overview.summary import summarize
-from torchglass.explainers.scored_model import ELEMENTS_PER_PASS
+from torchglass.explainers.private.scored_model import ELEMENTS_PER_PASS
 
 GENERATOR = torch.Generator().manual_seed(8)
 ROWS = torch.randn(40, 4, generator=GENERATOR)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from torchglass.errors import OptionError
 from torchglass.explainers import Explanation, explain
-from torchglass.explainers.maps import PLACEMENTS
-from torchglass.explainers.placement import Axis, Placement, find_placement, place
-from torchglass.explainers.scored_model import ScoredModel
+from torchglass.explainers.gradients.maps import PLACEMENTS
+from torchglass.explainers.gradients.placement import Axis, Placement, find_placement, place
+from torchglass.explainers.private.scored_model import ScoredModel
 
 
 class SpotFinder(nn.Module):

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from torchglass.errors import OptionError
 from torchglass.explainers import Explanation, explain
-from torchglass.explainers.coalitions import Asked, shapley_values
-from torchglass.explainers.partition import halved
+from torchglass.explainers.perturbation.coalitions import Asked, shapley_values
+from torchglass.explainers.perturbation.partition import halved
 
 GENERATOR = torch.Generator().manual_seed(11)
 WIDE = torch.randn(2, 12, generator=GENERATOR)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from torchglass.errors import ExplainError, OptionError
 from torchglass.explainers import Explanation, find_shortcuts
-from torchglass.explainers.regions import Box
+from torchglass.explainers.changing.regions import Box
 from torchglass.explainers.shortcuts.evidence import effect_of
 from torchglass.explainers.shortcuts.grouping import groups_of, in_cells
 from torchglass.explainers.shortcuts.interventions import Change

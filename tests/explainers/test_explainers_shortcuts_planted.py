@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchglass.explainers import find_shortcuts
-from torchglass.explainers.regions import Box
+from torchglass.explainers.changing.regions import Box
 from torchglass.reference_models.data.request import DataRequest
 from torchglass.reference_models.data.samples import Split
 from torchglass.reference_models.data.shapes import shapes_split

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from torchglass.explainers.regions import Box
+from torchglass.explainers.changing.regions import Box
 from torchglass.explainers.shortcuts.evidence import effect_of
 from torchglass.explainers.shortcuts.interventions import Change
 from torchglass.explainers.shortcuts.search import FEWEST_TESTED, _is_confirmed

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from torchglass.errors import ExplainError, OptionError
 from torchglass.explainers import Erase, Outcome, Paste, Replace, SetColumn, what_if
-from torchglass.explainers.regions import Box, drawn_elsewhere, places_apart
+from torchglass.explainers.changing.regions import Box, drawn_elsewhere, places_apart
 
 SIDE = 8
 

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from torchglass.explainers.checks import checked_model
+from torchglass.explainers.checking.checks import checked_model
 from torchglass.explainers.front_door import plain_autograd
-from torchglass.explainers.private_copy import private_copy
-from torchglass.explainers.random_state import borrowed_random_state
-from torchglass.explainers.scored_model import ScoredModel
+from torchglass.explainers.private.private_copy import private_copy
+from torchglass.explainers.private.random_state import borrowed_random_state
+from torchglass.explainers.private.scored_model import ScoredModel
 
 
 @contextmanager

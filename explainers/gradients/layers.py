@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.scored_model import ScoredModel
-from torchglass.explainers.token_grid import TokenGrid, infer_grid
+from torchglass.explainers.gradients.token_grid import TokenGrid, infer_grid
+from torchglass.explainers.private.scored_model import ScoredModel
 
 PROBE_PICTURES = 8
 """Pictures that the search runs: every map of every layer is alive at once, and layers do not change with the batch."""

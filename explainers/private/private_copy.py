@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.scored_model import ScoredModel, scores
+from torchglass.explainers.private.scored_model import ScoredModel, scores
 
 _CALL_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _STATE_HOOKS = (

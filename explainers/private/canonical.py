@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from torchglass.explainers.checks import first_line
-from torchglass.explainers.private_copy import graphs_cut
-from torchglass.explainers.scored_model import ScoredModel, scores
+from torchglass.explainers.checking.checks import first_line
+from torchglass.explainers.private.private_copy import graphs_cut
+from torchglass.explainers.private.scored_model import ScoredModel, scores
 
 _FUNCTIONS: dict[Any, type[nn.Module]] = {
     F.relu: nn.ReLU,

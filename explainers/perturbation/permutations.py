@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from torchglass.explainers.hiding import Shown, Worth
+from torchglass.explainers.perturbation.hiding import Shown, Worth
 
 
 def walks(worth: Worth, players: int, orders: int, draw: np.random.RandomState) -> npt.NDArray[np.float64]:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from torchglass.errors import OptionError
 from torchglass.explainers.explanation import FloatArray
-from torchglass.explainers.hiding import Worth
 from torchglass.explainers.pace import Pace
-from torchglass.explainers.permutations import walks
+from torchglass.explainers.perturbation.hiding import Worth
+from torchglass.explainers.perturbation.permutations import walks
 from torchglass.explainers.perturbation.stopping import estimated_correlation
 from torchglass.explainers.problem import Attribution
 

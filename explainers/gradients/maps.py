@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchglass.errors import OptionError
-from torchglass.explainers.layers import LayerChoice, choose_layer
-from torchglass.explainers.placement import find_placement, place
+from torchglass.explainers.gradients.layers import LayerChoice, choose_layer
+from torchglass.explainers.gradients.placement import find_placement, place
+from torchglass.explainers.private.scored_model import inputs_per_pass
 from torchglass.explainers.problem import Attribution, Problem
-from torchglass.explainers.scored_model import inputs_per_pass
 
 PLACEMENTS = ("receptive_field", "stretched")
 

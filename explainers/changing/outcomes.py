@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.asking import asked_in_private
-from torchglass.explainers.changes import Change, check_kind
-from torchglass.explainers.checks import checked_scores, checked_targets, device_of
+from torchglass.explainers.changing.changes import Change, check_kind
+from torchglass.explainers.checking.checks import checked_scores, checked_targets, device_of
+from torchglass.explainers.checking.inputs import Inputs, checked_background, checked_inputs, kind_of
 from torchglass.explainers.explanation import FloatArray, IntArray, OutputSpace
 from torchglass.explainers.front_door import refuse_strange_ids
-from torchglass.explainers.inputs import Inputs, checked_background, checked_inputs, kind_of
 from torchglass.explainers.kinds import RANKS, Kind
-from torchglass.explainers.scored_model import output_space
+from torchglass.explainers.private.asking import asked_in_private
+from torchglass.explainers.private.scored_model import output_space
 
 
 @dataclass(frozen=True, eq=False)

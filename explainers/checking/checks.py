@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.scored_model import ScoredModel, scores
+from torchglass.explainers.private.scored_model import ScoredModel, scores
 
 Target: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | npt.NDArray[np.integer[Any]] | Tensor | None
 

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import shap
 from torch import Tensor, nn
 
-from torchglass.explainers.canonical import canonical
-from torchglass.explainers.checks import first_line
+from torchglass.explainers.checking.checks import first_line
 from torchglass.explainers.explanation import FloatArray
+from torchglass.explainers.private.canonical import canonical
+from torchglass.explainers.private.scored_model import ScoredModel, scores
 from torchglass.explainers.problem import Problem
-from torchglass.explainers.scored_model import ScoredModel, scores
 
 TOLERANCE = 1e-3
 """Largest miss of a sum of values at which they count as exact: of the difference to share, and in score units."""

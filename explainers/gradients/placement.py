@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from torchglass.explainers.scored_model import ScoredModel
+from torchglass.explainers.private.scored_model import ScoredModel
 
 NOISE_PICTURES = 4
 """Pictures that reveal a receptive field: a pooling passes on one place of each, so it takes a few to see all."""

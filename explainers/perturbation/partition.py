@@ -5,8 +5,8 @@ import numpy.typing as npt
 import shap
 
 from torchglass.errors import OptionError
-from torchglass.explainers.coalitions import Shares
-from torchglass.explainers.hiding import Worth
+from torchglass.explainers.perturbation.coalitions import Shares
+from torchglass.explainers.perturbation.hiding import Worth
 
 
 def owen_values(worth: Worth, players: int, evaluations: int) -> Shares:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.scored_model import ScoredModel
+from torchglass.explainers.private.scored_model import ScoredModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from torchglass.errors import ExplainError, OptionError
-from torchglass.explainers.inputs import HIDDEN_WORD, Inputs, checked_inputs
+from torchglass.explainers.changing.regions import Box, checked_box, drawn_elsewhere, patches, with_patches
+from torchglass.explainers.checking.inputs import HIDDEN_WORD, Inputs, checked_inputs
 from torchglass.explainers.kinds import NAMES, Kind
-from torchglass.explainers.regions import Box, checked_box, drawn_elsewhere, patches, with_patches
 
 FILLS = 16
 """Contents that a region is erased with in turn: scores are averaged over them, so no single one decides."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.checks import bad_rows
+from torchglass.explainers.checking.checks import bad_rows
 from torchglass.explainers.kinds import KINDS, NAMES, RANKS, SHAPES, Kind
 
 Inputs: TypeAlias = Tensor | npt.NDArray[Any]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from torchglass.errors import ExplainError
-from torchglass.explainers.scored_model import ScoredModel
+from torchglass.explainers.private.scored_model import ScoredModel
 
 _MODULES = inspect.signature(F.multi_head_attention_forward)
 _SOFTMAXES = (F.softmax, torch.softmax, Tensor.softmax)

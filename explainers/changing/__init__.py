@@ -1,0 +1,1 @@
+"""Changes of one input, and what the model says of it then."""

@@ -1,0 +1,1 @@
+"""What the caller gave, checked: inputs, targets and options."""
