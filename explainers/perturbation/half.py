@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from torchglass.explainers.private.scored_model import ScoredModel
+from torchglass.explainers.rank_correlation import rank_correlation
 
 SAME_RANKING = 0.999
 """Rank correlation with float32 from which half precision counts as the same, for every input by itself."""
@@ -50,11 +51,3 @@ def _columns(model: ScoredModel, inputs: Tensor, targets: Tensor) -> Tensor:
 def _same_rankings(full: Tensor, half: Tensor, rows: npt.NDArray[np.int64], which: npt.NDArray[np.int64]) -> bool:
     first, second = full.double().cpu().numpy(), half.double().cpu().numpy()
     return all(rank_correlation(first[rows == row], second[rows == row]) >= SAME_RANKING for row in which)
-
-
-def rank_correlation(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
-    """Spearman's correlation of two lists of numbers; of a constant list it is 0, as nothing is ranked."""
-    ranks = [np.argsort(np.argsort(values, kind="stable"), kind="stable") for values in (first, second)]
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return 0.0
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from torchglass.explainers.evaluation.correlation import rank_correlation
+from torchglass.explainers.rank_correlation import rank_correlation
 
 Map = npt.NDArray[np.floating[Any]]
 

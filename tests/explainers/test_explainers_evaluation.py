@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from torchglass.explainers import evaluate, explain
 from torchglass.explainers.evaluation.baselines import baseline_maps, edges
-from torchglass.explainers.evaluation.correlation import rank_correlation
 from torchglass.explainers.evaluation.metrics.sparseness import gini
 from torchglass.explainers.evaluation.ordering import places_in_order
+from torchglass.explainers.rank_correlation import rank_correlation
 
 BOTH_WAYS = ("deletion", "insertion")
 LOCALISATION = ("pointing_game", "relevance_mass", "relevance_rank")

@@ -13,8 +13,8 @@ from explainers_written import rows_network
 from torch import Tensor, nn
 
 from torchglass.explainers import evaluate, explain
-from torchglass.explainers.evaluation.correlation import rank_correlation
 from torchglass.explainers.evaluation.metrics.infidelity import DRAWS, hidden_parts
+from torchglass.explainers.rank_correlation import rank_correlation
 
 quantus = pytest.importorskip("quantus")
 

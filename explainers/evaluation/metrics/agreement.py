@@ -3,7 +3,7 @@
 import numpy as np
 
 from torchglass.explainers.evaluation.case import EXPLANATION, Case, Measured, UndefinedError
-from torchglass.explainers.evaluation.correlation import rank_correlation
+from torchglass.explainers.rank_correlation import rank_correlation
 
 COST = "nothing"
 BETTER = None

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from torchglass.errors import ExplainError
 from torchglass.explainers.evaluation.case import EXPLANATION, Case, Measured, UndefinedError
-from torchglass.explainers.evaluation.correlation import rank_correlation
 from torchglass.explainers.explanation import FloatArray
 from torchglass.explainers.private.private_copy import private_copy
+from torchglass.explainers.rank_correlation import rank_correlation
 
 COST = "explanations"
 BETTER = "low"
