@@ -234,9 +234,8 @@ class Run(Recorder):
             trace_path=self._trace_path,
         )
         turns = None
-        if (
-            options.probes is not None and looks is not None and self._rank == 0
-        ):  # of all ranks the weights are the same
+        # One rank explains: the weights of all are the same.
+        if options.probes is not None and looks is not None and self._rank == 0:
             turns = ProbeTurns(options.probes, looks, self._rank, self._buffer.put, self._clock)
         self._watcher.watch(
             Watched(
