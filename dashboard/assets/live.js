@@ -19,7 +19,9 @@ const GROUP_TITLES = {
   phase: "Time of a step by phase",
   work: "Work done",
   memory: "Memory",
+  explanation: "Probes explained during training",
 };
+const LAST_GROUP = "explanation"; // how maps drift is read after what was learnt, whichever was recorded first
 const STACKED = "phase"; // kind of the series that are drawn as one stack
 const pages = new WeakMap();
 
@@ -186,7 +188,7 @@ class LivePage {
       const grid = element("div", "tg-grid");
       section.append(element("h3", "tg-title", titleOf(prefix)), grid);
       if (prefix === "") this.body.prepend(section);
-      else this.body.append(section);
+      else this.body.insertBefore(section, this.groups.get(LAST_GROUP)?.section ?? null);
       this.groups.set(prefix, { section, grid });
     }
     return this.groups.get(prefix).grid;

@@ -154,6 +154,20 @@ def test_the_loss_stands_first_whatever_was_logged_before_it(server: Server, pag
         assert drawn == ["loss", "learning_rate", "epoch", "test/loss", "test/accuracy"]
 
 
+def test_what_probes_show_stands_below_what_was_learnt_though_it_was_recorded_first(
+    server: Server, page: Page, visit: Visit
+) -> None:
+    with server.fresh_store() as store:
+        run = store.start_run("live", {}, host="here", pid=1)
+        write(store, run, "loss", [1, 2], [5.0, 4.0])
+        write(store, run, "explanation/gradcam/drift", [1, 2], [0.5, 0.2])
+        write(store, run, "test/accuracy", [1, 2], [0.1, 0.4])
+        visit(f"{server.url}/training?run=live")
+        wait_until(page, f"{DRAWN} === 2")
+        titles = page.locator(".tg-title").all_text_contents()
+        assert titles == ["General", "test", "Probes explained during training"]
+
+
 def test_a_value_that_is_not_finite_is_marked_and_not_drawn(server: Server, page: Page, visit: Visit) -> None:
     with server.fresh_store() as store:
         run = store.start_run("live", {}, host="here", pid=1)
