@@ -10,7 +10,6 @@ from torchglass.explainers import Explanation, evaluate
 from torchglass.trained_runs import Trained
 
 Checks = Literal["none", "quick", "full"]
-CHECKS: tuple[Checks, ...] = ("none", "quick", "full")
 
 QUICK = (
     "agreement",

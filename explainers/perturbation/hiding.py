@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from torchglass.explainers.perturbation.codes import all_but_one
 from torchglass.explainers.perturbation.engine import Engine
 from torchglass.explainers.perturbation.fill import averaged
 from torchglass.explainers.perturbation.masks import CodedMasks
@@ -38,7 +39,7 @@ def worth_of_columns(problem: Problem, i: int) -> Worth:
 
 def without_each(worth: Worth, parts: int) -> npt.NDArray[np.float64]:
     """Score the whole input less its score without each part: (P,)."""
-    asked = worth(np.concatenate([np.ones((1, parts), dtype=np.bool_), ~np.eye(parts, dtype=np.bool_)]))
+    asked = worth(np.concatenate([np.ones((1, parts), dtype=np.bool_), all_but_one(parts)]))
     differences: npt.NDArray[np.float64] = asked[0] - asked[1:]
     return differences
 
