@@ -7,6 +7,7 @@ import numpy as np
 from torchglass.errors import TorchglassError
 from torchglass.explainers import Probes
 from torchglass.explainers.kinds import Kind
+from torchglass.instrumentation.guard import tell
 from torchglass.reference_models import ReferenceModel
 from torchglass.reference_models.data.samples import Samples
 from torchglass.reference_models.lesson import Lesson
@@ -43,7 +44,8 @@ def reference_probes(exhibit: ReferenceModel, lesson: Lesson, recipe: Recipe) ->
             class_names=form.class_names,
             names=_words(chosen, gallery.vocabulary) if kind == "text" else form.feature_names,
         )
-    except TorchglassError:  # of a user's file, which may have more columns than a picture has room for
+    except TorchglassError as error:  # of a user's file, which may have more columns than a picture has room for
+        tell(f"torchglass: no probes are explained while this trains: {error}")
         return None
 
 
