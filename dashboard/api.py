@@ -16,7 +16,8 @@ from starlette.routing import BaseRoute, Route
 
 import torchglass
 from torchglass.charts.series_titles import series_title
-from torchglass.dashboard import slices, source, wire
+from torchglass.dashboard import slices, source, tables, wire
+from torchglass.dashboard.query import BadQueryError, Query
 from torchglass.dashboard.token import HEADER, is_token
 from torchglass.errors import RunNotFoundError, StoreError, TorchglassError
 from torchglass.store import Points, Run, Series, Store, open_store
@@ -25,6 +26,7 @@ from torchglass.store.records import TIMED_KINDS
 SERIES_PATH = "/api/v1/series"
 WINDOW_PATH = "/api/v1/window"
 SLICES_PATH = "/api/v1/slices"
+TABLE_PATH = "/api/v1/table"
 HEALTH_PATH = "/api/v1/health"
 PLOTLY_PATH = f"/api/v1/plotly-{get_plotlyjs_version()}.js"
 LIVE_KINDS = frozenset({"scalar", "layer", "phase", "memory", "work", "device", "self"})
@@ -32,11 +34,11 @@ MAX_SERIES = 64  # of one request: a page draws at most 24 charts at once, and s
 MAX_QUERY_CHARACTERS = 4096
 MAX_DIGITS = 15  # more would not be exact as a float64
 NO_STORE = {"Cache-Control": "no-store"}
+_FORMATS = {
+    "csv": ("text/csv; charset=utf-8", tables.to_csv),
+    "parquet": ("application/vnd.apache.parquet", tables.to_parquet),
+}
 FOREVER = "public, max-age=31536000, immutable"  # the version is part of the path
-
-
-class BadQueryError(Exception):
-    """A query that the page would never send."""
 
 
 class Wanted(NamedTuple):
@@ -52,6 +54,7 @@ def routes() -> list[BaseRoute]:
         Route(SERIES_PATH, _guarded(series_since), methods=["GET"]),
         Route(WINDOW_PATH, _guarded(series_window), methods=["GET"]),
         Route(SLICES_PATH, _guarded(slices_between), methods=["GET"]),
+        Route(TABLE_PATH, _guarded(table), methods=["GET"]),
         Route(PLOTLY_PATH, plotly_js, methods=["GET"]),
         Route(HEALTH_PATH, health, methods=["GET"]),
     ]
@@ -92,6 +95,16 @@ def slices_between(request: Request, store: Store) -> Response:
     first, last = _number(request, "first"), _number(request, "last")
     header, columns = slices.answer(store, run, _integer(request, "window"), first, last, _integer(request, "bins"))
     return Response(wire.encode_columns(header, columns), media_type=wire.MEDIA_TYPE, headers=NO_STORE)
+
+
+def table(request: Request, store: Store) -> Response:
+    """The numbers behind a chart: `name` of the table, `format` csv or parquet, and what the table asks for itself."""
+    query = Query(request.query_params)
+    name, form = query.text("name"), query.text("format", "csv")
+    if name not in tables.TABLES or form not in _FORMATS:
+        raise BadQueryError(f"no table {name!r} as {form!r}: there are {', '.join(tables.TABLES)}, as csv and parquet")
+    media_type, write = _FORMATS[form]
+    return Response(write(tables.TABLES[name](store, query)), media_type=media_type, headers=NO_STORE)
 
 
 def plotly_js(request: Request) -> Response:

@@ -38,12 +38,13 @@ def write_csv(path: Path, store: Store, series: Iterable[Series], advance: Advan
 def _row_start(series: Series) -> str:
     """The cells that all rows of a series share, quoted where they must be, with the comma that follows."""
     buffer = io.StringIO()
-    cells = (_harmless(series.key), series.kind, _harmless(series.unit), series.rank)
+    cells = (harmless(series.key), series.kind, harmless(series.unit), series.rank)
     csv.writer(buffer, lineterminator="\r\n").writerow(cells)
     return buffer.getvalue().removesuffix("\r\n") + ","
 
 
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
+    """The cell as no spreadsheet takes it for a formula."""
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exchange": {"store", "errors"},
     "traces": {"store", "errors"},
     "analysis": {"store", "errors"},
-    "dashboard": {"store", "charts", "report", "analysis", "reference_models", "errors"},
+    "dashboard": {"store", "charts", "report", "analysis", "exchange", "reference_models", "errors"},
 }
 HEAVY_ALLOWED: dict[str, set[str]] = {
     "store": {"optuna", "sqlalchemy"},
@@ -47,7 +47,7 @@ HEAVY_ALLOWED: dict[str, set[str]] = {
     "exchange": {"tensorboard", "pyarrow", "tqdm"},
     "traces": set(),
     "analysis": {"optuna"},
-    "dashboard": {"streamlit", "starlette", "plotly", "pandas"},
+    "dashboard": {"streamlit", "starlette", "plotly", "pandas", "pyarrow"},
 }
 HEAVY = set().union(*HEAVY_ALLOWED.values())
 

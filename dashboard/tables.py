@@ -1,0 +1,125 @@
+"""The complete numbers behind each chart, as a table: what its menu offers as CSV and as Parquet.
+
+A chart names its table and the table's arguments in a `Source`; nothing is kept in this process for a download that may
+never be asked for. A new table is one function and one line of `TABLES`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from torchglass.dashboard.query import BadQueryError, Query
+from torchglass.exchange.csv_file import harmless
+from torchglass.store import Store
+from torchglass.store.bins import bin_edges, number_line_order
+
+MAX_SERIES = 256
+MAX_ROWS = 3_000_000  # a CSV of some 200 MB; `torchglass export` writes what is larger, piece by piece
+
+Columns = Mapping[str, Sequence[Any] | npt.NDArray[Any]]  # of equal length, by name
+
+
+def series(store: Store, query: Query) -> Columns:
+    """Every stored point of some series (`ids`), one row a point."""
+    found = [one for one in map(store.series_with_id, query.integers("ids", MAX_SERIES)) if one is not None]
+    if sum(one.count for one in found) > MAX_ROWS:
+        raise BadQueryError(f"more than {MAX_ROWS:,} points: write them with `torchglass export`")
+    points = [store.points(one.id) for one in found]
+    sizes = [len(each.steps) for each in points]
+    return {
+        "key": np.repeat(np.array([one.key for one in found], object), sizes),
+        "unit": np.repeat(np.array([one.unit for one in found], object), sizes),
+        "rank": np.repeat(np.array([one.rank for one in found], np.int32), sizes),
+        "step": _joined([each.steps for each in points], np.int64),
+        "time": _joined([each.times for each in points], np.float64),
+        "value": _joined([each.values for each in points], np.float64),
+    }
+
+
+def histograms(store: Store, query: Query) -> Columns:
+    """Every bin that holds something of a run's histograms of one key; what has no bin has a row by its name."""
+    rows: list[tuple[int, str, float, float, int]] = []
+    for one in store.histograms(query.integer("run"), query.text("key"), query.integer("rank", 0)):
+        order = np.argsort(number_line_order(one.bins))
+        low, high = bin_edges(one.bins[order])
+        told = zip(low.tolist(), high.tolist(), one.counts[order].tolist(), strict=True)
+        rows += [(one.step, "bin", *each) for each in told]
+        apart = (
+            ("zero", 0.0, one.zero_count),
+            ("NaN", np.nan, one.nan_count),
+            ("+Inf", np.inf, one.positive_infinity_count),
+            ("-Inf", -np.inf, one.negative_infinity_count),
+        )
+        rows += [(one.step, name, place, place, count) for name, place, count in apart if count]
+    return _from_rows(("step", "kind", "low", "high", "count"), rows)
+
+
+def window(store: Store, query: Query) -> Columns:
+    """A table of one profiler window (`id`, `table`), in its own units: seconds, bytes."""
+    name = query.text("table")
+    found = store.window_tables(query.integer("id"), [name])
+    if name not in found:
+        raise BadQueryError(f"this window has no table {name!r}")
+    return found[name]
+
+
+def artifact(store: Store, query: Query) -> Columns:
+    """An array of an artifact (`id`, `array`), a row for each element with its place along each dimension."""
+    arrays, name = store.arrays(query.integer("id")), query.text("array")
+    if name not in arrays:
+        raise BadQueryError(f"this artifact has no array {name!r}: it has {', '.join(arrays)}")
+    array = arrays[name]
+    if array.size > MAX_ROWS:
+        raise BadQueryError(f"more than {MAX_ROWS:,} elements")
+    places = np.indices(array.shape).reshape(array.ndim, -1) if array.ndim else np.empty((0, 1), int)
+    return {**{f"index{axis}": place for axis, place in enumerate(places)}, "value": array.reshape(-1)}
+
+
+TABLES: Mapping[str, Callable[[Store, Query], Columns]] = {
+    "series": series,
+    "histograms": histograms,
+    "window": window,
+    "artifact": artifact,
+}
+
+
+def to_csv(columns: Columns) -> bytes:
+    """The table as CSV (RFC 4180); no cell of it is a formula to a spreadsheet."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([harmless(name) for name in columns])
+    writer.writerows(zip(*([_cell(value) for value in _listed(column)] for column in columns.values()), strict=True))
+    return text.getvalue().encode()
+
+
+def to_parquet(columns: Columns) -> bytes:
+    """The table as Parquet, compressed by zstd."""
+    table = pa.table({name: pa.array(_listed(column)) for name, column in columns.items()})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _listed(column: Sequence[Any] | npt.NDArray[Any]) -> list[Any]:
+    return column.tolist() if isinstance(column, np.ndarray) else list(column)
+
+
+def _cell(value: Any) -> Any:
+    return harmless(value) if isinstance(value, str) else repr(value) if isinstance(value, float) else value
+
+
+def _joined(parts: Sequence[npt.NDArray[Any]], kind: npt.DTypeLike) -> npt.NDArray[Any]:
+    return np.concatenate([np.empty(0, kind), *parts])
+
+
+def _from_rows(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Columns:
+    columns = zip(*rows, strict=True) if rows else ((),) * len(names)
+    return dict(zip(names, columns, strict=True))
