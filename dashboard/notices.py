@@ -9,6 +9,7 @@ from functools import partial
 import streamlit as st
 
 from torchglass.charts.text import markdown_text, plain_text
+from torchglass.dashboard.fragments import fragment
 from torchglass.errors import NoStoreError, StoreError
 from torchglass.store import Location, Run, Store, open_store
 
@@ -135,7 +136,7 @@ def _go_on_when(is_ready: Callable[[], bool]) -> None:
         if ready:
             st.rerun()
 
-    st.fragment(look, run_every=LOOK_AGAIN_SECONDS)()
+    fragment(look, run_every=LOOK_AGAIN_SECONDS)()
 
 
 def _is_there(location: Location) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from torchglass.dashboard.fragments import fragment
 from torchglass.errors import StoreError
 from torchglass.store import Location, ProfilerWindow, Run, open_store
 
@@ -33,7 +34,7 @@ def choose_windows(run: Run, windows: Sequence[ProfilerWindow], *, may_add_up: b
 def wait_for_windows(location: Location, run: Run, known: Sequence[ProfilerWindow]) -> None:
     """While the run goes on, run the page again as soon as there is another window."""
     if run.status in ("running", "lost"):
-        st.fragment(_look, run_every=LOOK_AGAIN_SECONDS)(location, run.id, len(known))
+        fragment(_look, run_every=LOOK_AGAIN_SECONDS)(location, run.id, len(known))
 
 
 def _look(location: Location, run_id: int, known: int) -> None:
