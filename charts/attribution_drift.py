@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from torchglass.charts.cursor import on_steps
 from torchglass.charts.records import packed, packed_steps
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import PALETTE, empty_figure, new_figure
@@ -73,7 +74,7 @@ def drift_figure(data: DriftData, *, dark: bool = False) -> go.Figure:
         _draw(figure, line, rows, color)
     figure.update_yaxes(title_text="drift", rangemode="tozero", row=rows)
     figure.update_xaxes(title_text="step", row=rows)
-    return figure
+    return on_steps(figure, *(["x", "x2"] if rows == 2 else ["x"]))
 
 
 def _draw(figure: go.Figure, line: Line, row: int, color: str) -> None:

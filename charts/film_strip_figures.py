@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from torchglass.charts.cursor import at_places
 from torchglass.charts.film_strip import FilmStripData, Frame, Strip
 from torchglass.charts.pictures import png_data_uri, resized
 from torchglass.charts.text import plot_text, short_label
@@ -57,7 +58,7 @@ def _pictures_figure(data: FilmStripData, *, dark: bool) -> go.Figure:
         constraintoward="top",
         **ticks,
     )
-    return figure
+    return at_places(figure, "x", data.steps, range(1, columns))
 
 
 def _put(figure: go.Figure, picture: Picture, column: int, row: int) -> None:
@@ -159,4 +160,4 @@ def _parts_figure(data: FilmStripData, strip: Strip, *, dark: bool) -> go.Figure
         ],
         showgrid=False,
     )
-    return figure
+    return at_places(figure, "x", [frame.step for frame in strip.frames], range(len(strip.frames)))

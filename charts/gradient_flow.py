@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from torchglass.charts.columns import in_columns, largest_of_each
+from torchglass.charts.cursor import on_steps
 from torchglass.charts.records import Recorded, packed, packed_steps
 from torchglass.charts.text import plot_text, short_label
 from torchglass.charts.theme import (
@@ -121,7 +122,7 @@ def gradient_flow_figure(
     places = np.arange(len(labels), dtype=np.int32)[::stride]
     figure.update_yaxes(type="category", autorange="reversed", tickvals=places, ticktext=labels[::stride])
     figure.update_xaxes(title_text="step")
-    return figure
+    return on_steps(figure)
 
 
 def _colors(quantity: LayerQuantity, logarithms: Floats) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from torchglass.charts.bins import MAX_ROWS, Rows, merged, percentiles, row_shares, rows_of
+from torchglass.charts.cursor import on_steps
 from torchglass.charts.records import packed, packed_steps
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import ALARM, PALETTE, SEQUENTIAL, colorscale, empty_figure, new_figure
@@ -85,7 +86,7 @@ def histograms_figure(
         places, texts = axis_ticks(data.edges)
         figure.update_yaxes(type="category", tickvals=places, ticktext=texts, range=[-0.5, len(data.edges) - 0.5])
     _mark_nonfinite(figure, data, height=NONFINITE_ROW)
-    return figure
+    return on_steps(figure)
 
 
 def percentiles_figure(
@@ -111,7 +112,7 @@ def percentiles_figure(
     figure.update_xaxes(title_text="step")
     finite = data.percentiles[np.isfinite(data.percentiles)]
     _mark_nonfinite(figure, data, height=float(finite.max()) if finite.size else 0.0)
-    return figure
+    return on_steps(figure)
 
 
 def axis_ticks(edges: Floats) -> tuple[list[float], list[str]]:

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from torchglass.charts.columns import in_columns, largest_of_each
+from torchglass.charts.cursor import on_steps
 from torchglass.charts.records import Recorded, packed, packed_steps, read_series
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import ALARM, NEUTRAL, PALETTE, empty_figure, new_figure
@@ -136,7 +137,7 @@ def memory_figure(data: MemoryData, *, title: str = "", dark: bool = False, reas
         )
     figure.update_xaxes(title_text="step")
     figure.update_yaxes(title_text=scale.unit, rangemode="tozero")
-    return figure
+    return on_steps(figure)
 
 
 def memory_split_figure(

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from torchglass.charts.columns import in_columns, mean_of_each
+from torchglass.charts.cursor import on_steps
 from torchglass.charts.records import Recorded, packed, packed_steps
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
@@ -125,7 +126,7 @@ def phases_figure(data: PhasesData, *, title: str = "", dark: bool = False, reas
     averaged = f" (each point the mean of {data.steps_per_column})" if data.steps_per_column > 1 else ""
     figure.update_xaxes(title_text=f"step{averaged}")
     figure.update_yaxes(title_text=f"{scale.unit} a step", rangemode="tozero")
-    return figure
+    return on_steps(figure)
 
 
 def phase_shares_figure(

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from torchglass.analysis.ranks import Ranks
 from torchglass.charts.columns import in_columns, mean_of_each
+from torchglass.charts.cursor import on_steps
 from torchglass.charts.phases import COLORS, NAMES
 from torchglass.charts.records import packed, packed_steps
 from torchglass.charts.text import plot_text
@@ -108,7 +109,7 @@ def own_work_figure(data: RanksData, *, title: str = "", dark: bool = False, rea
     averaged = f" (each column the mean of {data.steps_per_column})" if data.steps_per_column > 1 else ""
     figure.update_xaxes(title_text=f"step{averaged}{_left_out(data)}")
     figure.update_yaxes(type="category", autorange="reversed")
-    return figure
+    return on_steps(figure)
 
 
 def _rows(data: RanksData) -> list[str]:

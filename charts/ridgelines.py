@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from torchglass.charts.bins import Rows, even_rows, percentiles, rows_of
+from torchglass.charts.cursor import at_places
 from torchglass.charts.histograms import axis_ticks, row_places
 from torchglass.charts.records import packed
 from torchglass.charts.text import plot_text
@@ -133,7 +134,7 @@ def ridgelines_figure(
     _mark_nonfinite(figure, data, baselines)
     notes = [(_said(data), NEUTRAL), (_nonfinite_said(data), ALARM)]
     _write_above(figure, [(text, color) for text, color in notes if text])
-    return figure
+    return at_places(figure, "y", data.steps.tolist(), baselines.tolist())
 
 
 def _draw_outlines(figure: go.Figure, data: RidgelinesData, baselines: Floats, *, dark: bool) -> None:

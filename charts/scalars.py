@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
+from torchglass.charts.cursor import on_steps
 from torchglass.charts.records import packed, packed_steps
 from torchglass.charts.smoothing import smoothed
 from torchglass.charts.text import plot_text
@@ -55,6 +56,7 @@ class ScalarsData(NamedTuple):
     unit: str
     x_is_date: bool
     left_out: int
+    x_is_step: bool = False
 
 
 def scalars_data(
@@ -86,7 +88,7 @@ def scalars_data(
         told = np.nan_to_num(values) if nonfinite == "missing" else values
         lines.append(Line(curve.name, x, values, smooth, *_marks(x, told), _stretches(x, told)))
     title = {"step": "step", "relative": f"time since start ({clock.unit})", "wall": "time (UTC)"}[x_axis]
-    return ScalarsData(tuple(lines), title, scale.unit, x_axis == "wall", len(drawn) - len(kept))
+    return ScalarsData(tuple(lines), title, scale.unit, x_axis == "wall", len(drawn) - len(kept), x_axis == "step")
 
 
 def _place(curve: Curve, x_axis: XAxis, factor: float) -> Floats:
@@ -143,7 +145,7 @@ def scalars_figure(
         figure.add_annotation(
             text=note, x=1, y=offset, xref="paper", yref="paper", xanchor="right", yanchor="bottom", showarrow=False
         )
-    return figure
+    return on_steps(figure) if data.x_is_step else figure
 
 
 def _is_flat(data: ScalarsData) -> bool:

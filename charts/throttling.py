@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
+from torchglass.charts.cursor import on_steps
 from torchglass.charts.devices import GAP_FACTOR
 from torchglass.charts.records import MAX_POINTS, Recorded, packed, packed_steps
 from torchglass.charts.text import plot_text
@@ -126,7 +127,7 @@ def throttling_figure(data: ThrottlingData, *, title: str = "", dark: bool = Fal
         yaxis={"overlaying": "y2", "tickmode": "auto"},  # the line lies over the shade; its ticks are its own
         yaxis2={"range": [0, 1], "visible": False, "fixedrange": True, "side": "right"},
     )
-    return figure
+    return on_steps(figure)
 
 
 def _shade(figure: go.Figure, stretches: Sequence[Stretch], reason: str) -> None:

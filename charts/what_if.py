@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
+from torchglass.charts.cursor import on_steps
 from torchglass.charts.explanations_words import class_name
 from torchglass.charts.pictures import rgb
 from torchglass.charts.text import plain_text, plot_text
@@ -133,4 +134,4 @@ def checkpoints_figure(
     figure.update_xaxes(title_text="step of the checkpoint")
     if len(data.steps) <= MAX_TICKS:
         figure.update_xaxes(tickvals=list(data.steps))
-    return figure
+    return on_steps(figure)
