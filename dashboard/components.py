@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from streamlit.components.v2.get_bidi_component_manager import get_bidi_component_manager
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
 
 import torchglass
+from torchglass.dashboard.words import words_of_scripts
+from torchglass.language import language
 
 if TYPE_CHECKING:
     from streamlit.components.v2.types import ComponentRenderer
 
 PACKAGE = "torchglass"
-NAMES = ("live", "timeline")  # each is drawn by assets/<name>.js, and looks as assets/<name>.css says
+NAMES = (
+    "live",
+    "timeline",
+    "figure",
+    "cursor_bar",
+)  # each is drawn by assets/<name>.js, and looks as assets/<name>.css says
 
 
-def component(name: str) -> ComponentRenderer:
-    """The component of a name; its files are declared first, in every process anew."""
+def mount(name: str, key: str, data: Mapping[str, Any], **callbacks: Callable[[], None]) -> None:
+    """Put the component of a name on the page, with what its script says in the visitor's language.
+
+    What it tells back is in `st.session_state[key]`.
+    """
     _declare_assets()
-    return _component(name)
+    told = {**data, "language": language(), "words": words_of_scripts()}
+    _component(name)(key=key, data=told, **callbacks)
 
 
 def _declare_assets() -> None:

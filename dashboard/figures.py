@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 import streamlit as st
+from plotly.io.json import to_json_plotly
+
+from torchglass.dashboard import api
+from torchglass.dashboard.components import mount
+from torchglass.dashboard.token import TOKEN
 
 TILE_PIXELS = 140  # two tiles beside each other on a phone
-CONFIG = {"displaylogo": False, "showSendToCloud": False}  # plotly 7 offers to upload charts unless told not to
 
 
-def draw(make: Callable[[bool], go.Figure], key: str, alt: str) -> None:
-    """Draw what `make(dark)` returns, in the page's own light or dark; `alt` is ours and tells what it shows."""
+class Source(NamedTuple):
+    """Where a chart's numbers come from: its complete table, and the Python that draws it from the store.
+
+    `table` is a name of `torchglass.dashboard.tables.TABLES` and `query` what that asks for; without it the chart
+    offers no numbers. `code` is complete: a reader pastes it into a file and sees the same chart.
+    """
+
+    table: str = ""
+    query: Mapping[str, str | int] = {}
+    code: str = ""
+
+
+def draw(make: Callable[[bool], go.Figure], key: str, alt: str, source: Source | None = None) -> None:
+    """Draw what `make(dark)` returns, in the page's own light or dark; `alt` tells what it shows.
+
+    The plot keeps its zoom when the page draws it again under the same key.
+    """
     figure = make(st.context.theme.type == "dark")
-    st.plotly_chart(figure, theme=None, config=CONFIG, key=key, alt=alt)
+    mount(
+        "figure",
+        f"figure-{key}",
+        {
+            "figure": to_json_plotly(figure),
+            "revision": key,
+            "alt": alt,
+            "name": key,
+            "source": source._asdict() if source is not None else None,
+            "token": TOKEN,
+            "paths": {"plotly": api.PLOTLY_PATH, "table": api.TABLE_PATH},
+        },
+    )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torchglass.charts import phases
 from torchglass.dashboard import api
-from torchglass.dashboard.components import component
+from torchglass.dashboard.components import mount
 from torchglass.dashboard.token import TOKEN
 from torchglass.store import ProfilerWindow, Run
 from torchglass.store.records import SeriesKind
@@ -30,9 +30,10 @@ def live_charts(
     The two sentences stand in for charts while there is none; `axis` is the horizontal axis at first. `windows` are
     marked on the stack.
     """
-    component("live")(
-        key=f"live-{'-'.join(kinds)}",
-        data={
+    mount(
+        "live",
+        f"live-{'-'.join(kinds)}",
+        {
             "run": run.id,
             "kinds": list(kinds),
             "rank": rank,

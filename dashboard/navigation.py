@@ -11,7 +11,7 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from torchglass.dashboard import notices
+from torchglass.dashboard import cursor, notices
 from torchglass.dashboard.organizing import listed_runs
 from torchglass.dashboard.pages import (
     compare,
@@ -30,7 +30,9 @@ from torchglass.dashboard.pages import (
     training,
 )
 from torchglass.dashboard.state import PARAMETER, choose_run
+from torchglass.dashboard.words import choose_language, offer_languages
 from torchglass.errors import NoStoreError, RunNotFoundError, StoreError, TorchglassError
+from torchglass.language import mark, tr
 from torchglass.store import Run, Store, open_store
 from torchglass.store.location import locate
 
@@ -38,12 +40,14 @@ RunPage = Callable[[Store, Run], None]
 
 
 class Entry(NamedTuple):
-    """A page about one run."""
+    """A page about one run; `follows` says that it is drawn anew for the step that the cursor shows."""
 
+    section: str
     title: str
     address: str
     icon: str
     show: RunPage
+    follows: bool = True
 
 
 class Visit(NamedTuple):
@@ -57,19 +61,20 @@ class Visit(NamedTuple):
 # A material icon here would be fetched from a foreign host.
 SWEEP_ADDRESS = "sweep"
 ICON = str(Path(__file__).parent / "assets" / "icon.svg")
+LEARNING, SPEED, RUNS, WORK = mark("Learning"), mark("Speed"), mark("Runs"), mark("Work")
 RUN_PAGES = (
-    Entry("Training", "training", ":material/show_chart:", training.show),
-    Entry("Step time", "step_time", ":material/stacked_line_chart:", step_time.show),
-    Entry("Kernels", "kernels", ":material/timer:", kernels.show),
-    Entry("Timeline", "timeline", ":material/view_timeline:", timeline.show),
-    Entry("Devices", "devices", ":material/memory:", devices.show),
-    Entry("Memory", "memory", ":material/data_usage:", memory.show),
-    Entry("Distributions", "distributions", ":material/stacked_bar_chart:", distributions.show),
-    Entry("Model", "model", ":material/schema:", model.show),
-    Entry("Quality", "quality", ":material/fact_check:", quality.show),
-    Entry("Compare", "compare", ":material/compare_arrows:", compare.show),
-    Entry("Explain", "explain", ":material/visibility:", explain.show),
-    Entry("Export", "export", ":material/download:", export.show),
+    Entry(LEARNING, mark("Training"), "training", ":material/show_chart:", training.show, follows=False),
+    Entry(LEARNING, mark("Distributions"), "distributions", ":material/stacked_bar_chart:", distributions.show),
+    Entry(LEARNING, mark("Model"), "model", ":material/schema:", model.show),
+    Entry(LEARNING, mark("Quality"), "quality", ":material/fact_check:", quality.show),
+    Entry(LEARNING, mark("Explain"), "explain", ":material/visibility:", explain.show),
+    Entry(SPEED, mark("Step time"), "step_time", ":material/stacked_line_chart:", step_time.show),
+    Entry(SPEED, mark("Kernels"), "kernels", ":material/timer:", kernels.show),
+    Entry(SPEED, mark("Timeline"), "timeline", ":material/view_timeline:", timeline.show),
+    Entry(SPEED, mark("Devices"), "devices", ":material/memory:", devices.show),
+    Entry(SPEED, mark("Memory"), "memory", ":material/data_usage:", memory.show),
+    Entry(WORK, mark("Compare"), "compare", ":material/compare_arrows:", compare.show),
+    Entry(WORK, mark("Report"), "report", ":material/download:", export.show, follows=False),
 )
 
 
@@ -78,13 +83,14 @@ def show() -> None:
 
     The store is open for one run of the script: Streamlit starts a thread for each, and a connection belongs to one.
     """
+    choose_language()
     st.set_page_config(page_title="torchglass", page_icon=ICON, layout="wide")
     with ExitStack() as stack:
         visit = _arrive(stack)
         others = {
             entry.address: st.Page(
-                _content(visit, partial(_show_run, entry.show)),
-                title=entry.title,
+                _content(visit, partial(_show_run, entry)),
+                title=tr(entry.title),
                 icon=entry.icon,
                 url_path=entry.address,
             )
@@ -93,9 +99,17 @@ def show() -> None:
         # Streamlit answers for its default page at "/" alone, so the default is the one that needs no name.
         open_run = partial(_open_run, others["training"])
         show_runs, show_sweeps = partial(_show_runs, open_run), partial(_show_sweeps, open_run)
-        home = st.Page(_content(visit, show_runs), title="Runs", icon=":material/list:", default=True)
-        sweeps = st.Page(_content(visit, show_sweeps), title="Sweep", icon=":material/tune:", url_path=SWEEP_ADDRESS)
-        st.navigation([home, *others.values(), sweeps], expanded=True).run()
+        home = st.Page(_content(visit, show_runs), title=tr("Runs"), icon=":material/list:", default=True)
+        sweeps = st.Page(
+            _content(visit, show_sweeps), title=tr("Sweep"), icon=":material/tune:", url_path=SWEEP_ADDRESS
+        )
+        sections: dict[str, list[Page]] = {tr(RUNS): [home]}
+        for entry in RUN_PAGES:
+            sections.setdefault(tr(entry.section), []).append(others[entry.address])
+        sections[tr(WORK)].append(sweeps)
+        page = st.navigation(sections, expanded=True)
+        offer_languages()
+        page.run()
 
 
 def _arrive(stack: ExitStack) -> Visit | Callable[[], None]:
@@ -136,10 +150,17 @@ def _open_run(page: Page, name: str) -> None:
     st.switch_page(page, query_params={PARAMETER: name})
 
 
-def _show_run(page: RunPage, visit: Visit) -> None:
+def _show_run(entry: Entry, visit: Visit) -> None:
     try:
         run = visit.store.run(visit.run_name)
     except RunNotFoundError:
         notices.run_not_found(visit.store.location, visit.run_name, visit.known_names)
         return
-    page(visit.store, run)
+    cursor.show(_last_step(visit.store, run), follows=entry.follows)
+    entry.show(visit.store, run)
+
+
+def _last_step(store: Store, run: Run) -> int | None:
+    """The last step that the run logged something for, else the last of anything."""
+    found = store.series_of(run.id, kind="scalar", rank=0) or store.series_of(run.id)
+    return max((series.last_step for series in found if series.last_step is not None), default=None)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torchglass.charts import phases
 from torchglass.dashboard import api
-from torchglass.dashboard.components import component
+from torchglass.dashboard.components import mount
 from torchglass.dashboard.token import TOKEN
 from torchglass.store import ProfilerWindow, Run
 
@@ -21,9 +21,10 @@ class Mark(NamedTuple):
 
 def timeline(run: Run, window: ProfilerWindow, steps: Sequence[Mark]) -> None:
     """Draw the slices of a window on lanes of threads and streams; the reader pans and zooms."""
-    component("timeline")(
-        key="timeline",
-        data={
+    mount(
+        "timeline",
+        "timeline",
+        {
             "run": run.id,
             "window": window.id,
             "steps": [list(mark) for mark in steps],

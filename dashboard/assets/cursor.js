@@ -1,33 +1,40 @@
-// The one step that every panel of every page shows. It lives in the address (?step=1200), so a link carries it, and
+// The one step that every panel of every page shows. It stands in the address (?step=1200), so a link carries it, and
 // moving it costs no server anything: who draws from the store anew listens like everybody else.
 
+import { keepParameter, parameter } from "./address.js";
+
 const PARAMETER = "step";
-const EVENT = "torchglass:cursor";
+const MOVED = "torchglass:cursor";
+const REACHED = "torchglass:reach";
 
 // The step, or null where no step is chosen.
 export function cursorStep() {
-  const text = new URLSearchParams(window.location.search).get(PARAMETER);
+  const text = parameter(PARAMETER);
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
 }
 
 export function moveCursor(step) {
   const next = step === null ? null : Math.max(0, Math.round(step));
   if (next === cursorStep()) return;
-  const address = new URL(window.location.href);
-  if (next === null) address.searchParams.delete(PARAMETER);
-  else address.searchParams.set(PARAMETER, String(next));
-  window.history.replaceState(window.history.state, "", address);
-  window.dispatchEvent(new CustomEvent(EVENT, { detail: next }));
+  keepParameter(PARAMETER, next === null ? null : String(next));
+  window.dispatchEvent(new CustomEvent(MOVED, { detail: next }));
 }
 
 // Call `listener(step or null)` whenever the cursor moves; returns how to stop.
 export function onCursor(listener) {
-  const heard = (event) => listener(event.detail);
-  window.addEventListener(EVENT, heard);
-  return () => window.removeEventListener(EVENT, heard);
+  return onEvent(MOVED, listener);
 }
 
-// The dashed line that marks the step on a plot whose x axis is steps, as plotly takes a shape.
+// The run has come to this step: the slider can go as far.
+export function reach(step) {
+  window.dispatchEvent(new CustomEvent(REACHED, { detail: step }));
+}
+
+export function onReach(listener) {
+  return onEvent(REACHED, listener);
+}
+
+// The dotted line that marks the step on a plot whose x axis is steps, as plotly takes a shape.
 export function cursorShape(step, color, axis = "x") {
   return {
     type: "line",
@@ -40,4 +47,10 @@ export function cursorShape(step, color, axis = "x") {
     y1: 1,
     line: { color, width: 1.5, dash: "dot" },
   };
+}
+
+function onEvent(name, listener) {
+  const heard = (event) => listener(event.detail);
+  window.addEventListener(name, heard);
+  return () => window.removeEventListener(name, heard);
 }

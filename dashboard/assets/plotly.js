@@ -1,18 +1,20 @@
 // The one copy of plotly.js on the page, from our own server.
 
-let loading = null;
+import { shared } from "./shared.js";
+
+const loading = shared("plotly", () => ({ promise: null }));
 
 export function loadPlotly(source) {
-  loading ??= new Promise((resolve, reject) => {
+  loading.promise ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = source;
     script.onload = () => resolve(window.Plotly);
     script.onerror = () => {
-      loading = null;
+      loading.promise = null;
       script.remove();
       reject(new Error("plotly.js could not be loaded"));
     };
     document.head.append(script);
   });
-  return loading;
+  return loading.promise;
 }

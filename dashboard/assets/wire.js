@@ -1,6 +1,7 @@
 // Requests to the server and its binary answers: a JSON header, then columns of numbers (see wire.py).
 
 const TIMEOUT_MS = 15000;
+const DOWNLOAD_TIMEOUT_MS = 300000;
 const LENGTH_BYTES = 4;
 const ALIGNMENT = 8;
 const TYPES = { f8: Float64Array, i4: Int32Array, i1: Int8Array, u1: Uint8Array };
@@ -25,12 +26,17 @@ export function askColumns(path, query, token) {
   return fetched(path, query, token, decodeColumns);
 }
 
-async function fetched(path, query, token, decode) {
+// Ask a route for a file.
+export async function download(path, query, token) {
+  return new Blob([await fetched(path, query, token, (buffer) => buffer, DOWNLOAD_TIMEOUT_MS)]);
+}
+
+async function fetched(path, query, token, decode, timeout = TIMEOUT_MS) {
   const url = `${path}?${new URLSearchParams(query)}`;
   const response = await fetch(url, {
     headers: { "X-Torchglass-Token": token },
     cache: "no-store",
-    signal: AbortSignal.timeout(TIMEOUT_MS),
+    signal: AbortSignal.timeout(timeout),
   });
   if (response.status === REFUSED_TOKEN) reloadOnce(token);
   if (!response.ok) throw new RefusedError(response.status, await reasonOf(response));

@@ -2,8 +2,10 @@
 
 let words = {};
 
-export function speak(given) {
-  words = given ?? {};
+// Called with a component's data: what it brings, and the language that a screen reader is told of.
+export function speak(data) {
+  words = data.words ?? {};
+  document.documentElement.lang = data.language ?? "en";
 }
 
 // The sentence in the page's language, {name} in it replaced by the values.

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 HOSTILE = "<img src=x onerror=alert(1)> [l](http://evil.example) $x$ :material/home:"
 OUTLINES = "[...document.querySelector('.js-plotly-plot').data].map(trace => trace.name ?? '').join('|')"
-CHARTS = "document.querySelectorAll('.stPlotlyChart .main-svg').length >= 3"
+CHARTS = "document.querySelectorAll('.tg-figure .main-svg').length >= 3"
 
 
 def record_slow_run(store: Store, name: str) -> None:
@@ -83,7 +83,7 @@ def test_the_only_run_and_runs_that_recorded_nothing_say_what_to_do(
     visit(f"{server.url}/compare?run=bare")
     page.get_by_text("no step was timed in A and B").wait_for()
     assert page.get_by_text("There are not steps in both runs that can be compared.").count() == 1
-    assert page.locator(".stPlotlyChart").count() == 0
+    assert page.locator(".tg-figure").count() == 0
     assert_calm(page, watched)
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.browser
 Visit = Callable[[str], None]
 SAMPLES = 30  # a second and ten steps apart
 HELD = slice(10, 20)
-NAMES = "[...document.querySelectorAll('.stPlotlyChart .js-plotly-plot')].flatMap(p => p.data.map(t => t.name)).join()"
+NAMES = "[...document.querySelectorAll('.tg-figure .js-plotly-plot')].flatMap(p => p.data.map(t => t.name)).join()"
 HOSTILE = "<img src=x onerror=alert(1)> [l](http://evil.example)"
 
 
@@ -107,5 +107,5 @@ def test_a_gpu_that_was_never_held_back_gets_a_sentence_and_no_chart(
         record(store, held=False)
         visit(f"{server.url}/devices?run=example")
         page.get_by_text("No reading found a GPU held back").wait_for()
-        assert page.locator(".stPlotlyChart").count() == 0
+        assert page.locator(".tg-figure").count() == 0
         assert_calm(page, watched)

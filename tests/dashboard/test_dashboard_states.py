@@ -103,7 +103,7 @@ def test_every_page_of_a_run_draws_without_a_complaint(
             if address in ("training", "step_time", "devices"):
                 page.locator(".tg-plot .main-svg").first.wait_for()
             if address in ("distributions", "kernels", "explain", "model", "quality"):
-                page.locator(".stPlotlyChart .main-svg").first.wait_for()
+                page.locator(".tg-figure .main-svg").first.wait_for()
             if status == "failed" and address:
                 page.get_by_text("RuntimeError: out of memory").wait_for()
             assert_calm(page, watched)

@@ -25,7 +25,7 @@ SPACE: Mapping[str, BaseDistribution] = {
     "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
     "optimizer": CategoricalDistribution(["adamw", "sgd"]),
 }
-CHARTS = "document.querySelectorAll('.stPlotlyChart .main-svg').length >= 6"  # plotly draws two layers a chart
+CHARTS = "document.querySelectorAll('.tg-figure .main-svg').length >= 6"  # plotly draws two layers a chart
 
 
 def record_sweep(store: Store, name: str, count: int, dataset: str = "digits") -> None:
