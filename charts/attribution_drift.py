@@ -13,6 +13,7 @@ from torchglass.charts.cursor import on_steps
 from torchglass.charts.records import packed, packed_steps
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import PALETTE, empty_figure, new_figure
+from torchglass.language import tr
 from torchglass.store.records import Floats, Integers, Points
 
 HEIGHT = 360  # px
@@ -51,9 +52,9 @@ def drift_data(
     """Take the drift from look to look as it was recorded, and each step's distance to the last one."""
     lines = []
     if drift is not None and len(drift.steps):
-        lines.append(Line("drift from the look before", drift.steps, drift.values))
+        lines.append(Line(tr("drift from the look before"), drift.steps, drift.values))
     if len(to_last[0]) > 1:
-        lines.append(Line("distance to the newest", np.array(to_last[0], np.int64), to_last[1]))
+        lines.append(Line(tr("distance to the newest"), np.array(to_last[0], np.int64), to_last[1]))
     good = None
     if goodness is not None and len(goodness[1].steps):
         good = Line(goodness[0], goodness[1].steps, goodness[1].values)
@@ -63,7 +64,9 @@ def drift_data(
 def drift_figure(data: DriftData, *, dark: bool = False) -> go.Figure:
     """Draw how good the model was above how its explanations moved, on one axis of steps."""
     if not data.lines:
-        return empty_figure(plot_text("Two looks at the same input are needed to tell how it moved."), dark=dark)
+        return empty_figure(
+            plot_text(tr("Two looks at the same input are needed to tell how it moved."), 300), dark=dark
+        )
     rows = 1 if data.goodness is None else 2
     figure = new_figure(dark=dark, height=HEIGHT if rows == 2 else HEIGHT // 2 + 60, hovermode="x unified")
     make_subplots(rows=rows, cols=1, figure=figure, shared_xaxes=True, vertical_spacing=0.08)
@@ -72,8 +75,8 @@ def drift_figure(data: DriftData, *, dark: bool = False) -> go.Figure:
         figure.update_yaxes(title_text=plot_text(data.goodness.name, 30), row=1)
     for line, color in zip(data.lines, PALETTE, strict=False):
         _draw(figure, line, rows, color)
-    figure.update_yaxes(title_text="drift", rangemode="tozero", row=rows)
-    figure.update_xaxes(title_text="step", row=rows)
+    figure.update_yaxes(title_text=tr("drift"), rangemode="tozero", row=rows)
+    figure.update_xaxes(title_text=tr("step"), row=rows)
     return on_steps(figure, *(["x", "x2"] if rows == 2 else ["x"]))
 
 

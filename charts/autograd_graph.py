@@ -15,6 +15,7 @@ from torchglass.charts.listings import Field, Listing
 from torchglass.charts.text import plot_text, short_label
 from torchglass.charts.theme import NEUTRAL, empty_figure, new_figure
 from torchglass.charts.units import number
+from torchglass.language import mark, tr
 from torchglass.store.records import Table
 
 Kind = Literal["operation", "parameter", "input", "function", "module"]
@@ -22,11 +23,11 @@ Kind = Literal["operation", "parameter", "input", "function", "module"]
 MAX_DRAWN = 300  # nodes that can still be told apart on a page
 KINDS: tuple[Kind, ...] = ("operation", "parameter", "input", "function")  # in the order in which they are stored
 NAMES: Mapping[Kind, str] = {
-    "operation": "operation",
-    "parameter": "parameter",
-    "input": "leaf without a name",
-    "function": "custom Function",
-    "module": "module",
+    "operation": mark("operation"),
+    "parameter": mark("parameter"),
+    "input": mark("leaf without a name"),
+    "function": mark("custom Function"),
+    "module": mark("module"),
 }
 # White text on these reads at 6:1 and more, on light and dark pages alike.
 COLORS: Mapping[Kind, str] = {
@@ -70,7 +71,7 @@ VIEWS = frozenset(
         "View",
     ]
 )
-_NO_GRAPH = "No autograd graph was stored: it is read at the first training forward of an attached model."
+_NO_GRAPH = mark("No autograd graph was stored: it is read at the first training forward of an attached model.")
 
 
 class Drawn(NamedTuple):
@@ -113,7 +114,7 @@ def autograd_graph_data(
         return AutogradGraphData(nodes, tuple(edges), layered(count, edges), count, folded=False)
     groups = _groups(modules_of(table), most)
     if groups is None:
-        return _undrawn(count, f"too large to draw ({number(count)} nodes)")
+        return _undrawn(count, tr("too large to draw ({count} nodes)", count=number(count)))
     places = {name: place for place, name in enumerate(dict.fromkeys(groups))}
     between = list(
         dict.fromkeys(
@@ -158,21 +159,21 @@ def kinds_listing(table: Table, *, most: int) -> Listing:
     shown = counted[:most]
     return Listing(
         (
-            Field("Node", "text", tuple(name for name, _ in shown)),
-            Field("What", "text", tuple(_what(name, kinds[name]) for name, _ in shown)),
-            Field("Share", "share", tuple(100 * count / len(names) for _, count in shown)),
-            Field("Nodes", "count", tuple(count for _, count in shown)),
+            Field(tr("Node"), "text", tuple(name for name, _ in shown)),
+            Field(tr("What"), "text", tuple(_what(name, kinds[name]) for name, _ in shown)),
+            Field(tr("Share"), "share", tuple(100 * count / len(names) for _, count in shown)),
+            Field(tr("Nodes"), "count", tuple(count for _, count in shown)),
         ),
         left_out=len(counted) - len(shown),
     )
 
 
 def autograd_graph_figure(
-    data: AutogradGraphData, *, title: str = "", dark: bool = False, reason: str = _NO_GRAPH
+    data: AutogradGraphData, *, title: str = "", dark: bool = False, reason: str = ""
 ) -> go.Figure:
     """Draw boxes with names and lines between them; hover tells the rest."""
     if not data.nodes:
-        return empty_figure(plot_text(data.reason or reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(data.reason or reason or tr(_NO_GRAPH), 300), dark=dark, title=plot_text(title))
     ranks = int(data.layout.ranks.max()) + 1
     figure = new_figure(
         dark=dark,
@@ -256,9 +257,10 @@ def _reason_of(table: Table, meta: Mapping[str, Any], count: int) -> str:
     if meta.get("reason"):
         return str(meta["reason"])
     if meta.get("too_large"):
-        at_least = "" if meta.get("counted_to_the_end", True) else "more than "
-        return f"too large to draw ({at_least}{number(count)} nodes)"
-    return "" if count and len(table.get("names", ())) == count else "the stored graph holds no nodes"
+        if meta.get("counted_to_the_end", True):
+            return tr("too large to draw ({count} nodes)", count=number(count))
+        return tr("too large to draw (more than {count} nodes)", count=number(count))
+    return "" if count and len(table.get("names", ())) == count else tr("the stored graph holds no nodes")
 
 
 def _undrawn(count: int, reason: str) -> AutogradGraphData:
@@ -278,11 +280,17 @@ def _node(table: Table, place: int) -> Drawn:
     name, label, shape = (str(table[column][place]) for column in ("names", "labels", "shapes"))
     kind = KINDS[int(table["kinds"][place])]
     told = [
-        f"{name} ({NAMES[kind]})",
+        f"{name} ({tr(NAMES[kind])})",
         label,
-        f"{'shape' if kind == 'parameter' else 'result'} {shape}" if shape else "",
+        _shaped(kind, shape),
     ]
     return Drawn(label or short_name(name), kind, tuple(line for line in told if line), 1)
+
+
+def _shaped(kind: Kind, shape: str) -> str:
+    if not shape:
+        return ""
+    return tr("shape {shape}", shape=shape) if kind == "parameter" else tr("result {shape}", shape=shape)
 
 
 def _module(table: Table, name: str, places: Sequence[int]) -> Drawn:
@@ -300,7 +308,7 @@ def _module(table: Table, name: str, places: Sequence[int]) -> Drawn:
     done = ", ".join(f"{what} ×{count}" if count > 1 else what for what, count in operations.most_common())
     told = [name, done, *parameters[:HOVERED_PARAMETERS]]
     if len(parameters) > HOVERED_PARAMETERS:
-        told.append(f"and {len(parameters) - HOVERED_PARAMETERS} more parameters")
+        told.append(tr("and {count} more parameters", count=len(parameters) - HOVERED_PARAMETERS))
     kind: Kind = "function" if "function" in kinds else "module"
     return Drawn(name, kind, tuple(line for line in told if line), len(places))
 
@@ -315,7 +323,7 @@ def short_name(name: str) -> str:
 
 
 def _what(name: str, kind: Kind) -> str:
-    return "parameters and other leaves" if name == "AccumulateGrad" else NAMES[kind]
+    return tr("parameters and other leaves") if name == "AccumulateGrad" else tr(NAMES[kind])
 
 
 def _whole(value: object) -> int:

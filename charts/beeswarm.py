@@ -11,6 +11,7 @@ from torchglass.charts.overview import Overview, rounded
 from torchglass.charts.records import packed
 from torchglass.charts.text import plot_text, short_label
 from torchglass.charts.theme import NEUTRAL, SEQUENTIAL, colorscale, new_figure
+from torchglass.language import tr
 from torchglass.store.records import Floats, Integers
 
 MOST_COLUMNS = 12
@@ -90,9 +91,9 @@ def beeswarm_figure(data: BeeswarmData, *, title: str = "", dark: bool = False) 
             "size": 5,
             "line": {"width": 0.5, "color": NEUTRAL},
             "colorbar": {
-                "title": {"text": "value", "side": "right"},
+                "title": {"text": tr("value"), "side": "right"},
                 "tickvals": [0, 1],
-                "ticktext": ["low", "high"],
+                "ticktext": [tr("low"), tr("high")],
                 "thickness": 8,
                 "outlinewidth": 0,
             },
@@ -103,6 +104,8 @@ def beeswarm_figure(data: BeeswarmData, *, title: str = "", dark: bool = False) 
     )
     labels = [short_label(name, 26) for name in data.names]
     figure.update_yaxes(tickvals=list(range(rows)), ticktext=labels, range=[rows - 0.4, -0.6], ticks="")
-    more = f"; {data.left_out} columns that count less are not drawn" if data.left_out else ""
-    figure.update_xaxes(title_text=plot_text(f"effect on the {data.score}{more}"), zeroline=True, zerolinecolor=NEUTRAL)
+    told = tr("effect on the {score}", score=data.score)
+    if data.left_out:
+        told = tr("{told}; {count} columns that count less are not drawn", told=told, count=data.left_out)
+    figure.update_xaxes(title_text=plot_text(told), zeroline=True, zerolinecolor=NEUTRAL)
     return figure

@@ -10,20 +10,21 @@ import plotly.graph_objects as go
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import scale_of
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats, Table
 
 PARTS = {
-    "compute": "Computing",
-    "exposed_communication": "Exposed communication",
-    "exposed_copies": "Exposed copies",
-    "idle": "Idle",
+    "compute": mark("Computing"),
+    "exposed_communication": mark("Exposed communication"),
+    "exposed_copies": mark("Exposed copies"),
+    "idle": mark("Idle"),
 }
-SHORT = PARTS | {"exposed_communication": "Exposed comm."}
+SHORT = PARTS | {"exposed_communication": mark("Exposed comm.")}
 MEANINGS = {
-    "compute": "at least one kernel that computes was running",
-    "exposed_communication": "a collective was running and nothing computed meanwhile",
-    "exposed_copies": "a copy was running and nothing else",
-    "idle": "nothing was running on the device",
+    "compute": mark("at least one kernel that computes was running"),
+    "exposed_communication": mark("a collective was running and nothing computed meanwhile"),
+    "exposed_copies": mark("a copy was running and nothing else"),
+    "idle": mark("nothing was running on the device"),
 }
 COLORS = {"compute": PALETTE[0], "exposed_communication": PALETTE[3], "exposed_copies": PALETTE[4], "idle": NEUTRAL}
 ROW_HEIGHT = 34  # px a device
@@ -55,12 +56,12 @@ def breakdown_data(table: Table | None) -> BreakdownData:
     return BreakdownData(tuple(f"GPU {device}" for device in table["device"].tolist()), seconds, table["total_seconds"])
 
 
-def breakdown_figure(
-    data: BreakdownData, *, title: str = "", dark: bool = False, reason: str = "No device worked in this window."
-) -> go.Figure:
+def breakdown_figure(data: BreakdownData, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw one bar a device, whose parts add up to the window."""
     if not data.devices:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(
+            plot_text(reason or tr("No device worked in this window."), 300), dark=dark, title=plot_text(title)
+        )
     scale = scale_of("s", float(data.totals.max()))
     figure = new_figure(
         dark=dark,
@@ -78,11 +79,12 @@ def breakdown_figure(
             x=seconds * scale.factor,
             y=places,
             orientation="h",
-            name=SHORT[part],
+            name=tr(SHORT[part]),
             marker={"color": COLORS[part]},
             customdata=100 * seconds / np.where(data.totals > 0, data.totals, np.nan),
-            hovertemplate=f"{name}: %{{x:.4g}} {scale.unit}, %{{customdata:.1f}} %<br>{MEANINGS[part]}<extra></extra>",
+            hovertemplate=f"{tr(name)}: %{{x:.4g}} {scale.unit}, %{{customdata:.1f}} %<br>{tr(MEANINGS[part])}"
+            "<extra></extra>",
         )
     figure.update_yaxes(autorange="reversed", tickvals=places, ticktext=list(data.devices), showgrid=False)
-    figure.update_xaxes(title_text=scale.unit)
+    figure.update_xaxes(title_text=tr("time, {unit}", unit=scale.unit))
     return figure

@@ -12,10 +12,13 @@ from plotly.subplots import make_subplots
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import number
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats, Integers
 
 HEIGHT = 380  # px
-_NO_CALIBRATION = "No calibration was stored: runs of classifiers among the reference models have one for each epoch."
+_NO_CALIBRATION = mark(
+    "No calibration was stored: runs of classifiers among the reference models have one for each epoch."
+)
 
 
 class CalibrationData(NamedTuple):
@@ -51,42 +54,45 @@ def calibration_data(table: npt.NDArray[Any]) -> CalibrationData | None:
 def calibration_text(data: CalibrationData) -> str:
     """The error in one sentence, with the direction in which it errs."""
     if data.error is None:
-        return "No sample was scored."
+        return tr("No sample was scored.")
     filled = data.counts > 0
     lean = float((data.counts[filled] * (data.confidences - data.accuracies)[filled]).sum() / data.counts.sum())
-    towards = "on the whole too sure" if lean > 0 else "on the whole not sure enough"
-    rounded = float(f"{100 * data.error:.2g}")
-    return f"Expected calibration error: {number(rounded)} % ({len(data.counts)} bins of equal width), {towards}."
+    towards = tr("on the whole too sure") if lean > 0 else tr("on the whole not sure enough")
+    return tr(
+        "Expected calibration error: {percent} % ({bins} bins of equal width), {towards}.",
+        percent=number(float(f"{100 * data.error:.2g}")),
+        bins=len(data.counts),
+        towards=towards,
+    )
 
 
 def calibration_figure(
-    data: CalibrationData | None, *, title: str = "", dark: bool = False, reason: str = _NO_CALIBRATION
+    data: CalibrationData | None, *, title: str = "", dark: bool = False, reason: str = ""
 ) -> go.Figure:
     """Draw the share of right answers in each bin against the diagonal, and below it how many samples it holds."""
     if data is None:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NO_CALIBRATION), 300), dark=dark, title=plot_text(title))
     if not data.counts.any():
-        return empty_figure("Nothing was scored at this step.", dark=dark, title=plot_text(title))
+        return empty_figure(tr("Nothing was scored at this step."), dark=dark, title=plot_text(title))
     figure = new_figure(dark=dark, title=plot_text(title), height=HEIGHT, barmode="overlay", bargap=0.06)
     make_subplots(rows=2, cols=1, figure=figure, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.05)
     edges = np.linspace(0, 100, len(data.counts) + 1)
     middles = ((edges[:-1] + edges[1:]) / 2).round(3)
     hovers = [
-        f"confidence {low:.0f} to {high:.0f} %: {number(int(count))} samples"
-        + (f"<br>mean confidence {100 * sure:.1f} %, right {100 * right:.1f} %" if count else "")
+        _hover(low, high, int(count), sure, right)
         for low, high, count, sure, right in zip(
             edges[:-1], edges[1:], data.counts, data.confidences, data.accuracies, strict=True
         )
     ]
     told = {"hovertext": hovers, "hoverinfo": "text"}
     figure.add_bar(
-        x=middles, y=100 * data.accuracies, name="right answers", marker={"color": PALETTE[0]}, **told, row=1, col=1
+        x=middles, y=100 * data.accuracies, name=tr("right answers"), marker={"color": PALETTE[0]}, **told, row=1, col=1
     )
     figure.add_scatter(
         x=100 * data.confidences,
         y=100 * data.accuracies,
         mode="markers",
-        name="at the mean confidence",
+        name=tr("at the mean confidence"),
         marker={"color": PALETTE[1], "size": 7},
         **told,
         row=1,
@@ -96,18 +102,29 @@ def calibration_figure(
         x=[0, 100],
         y=[0, 100],
         mode="lines",
-        name="as sure as right",
+        name=tr("as sure as right"),
         line={"color": NEUTRAL, "dash": "dash", "width": 1.5},
         hoverinfo="skip",
         row=1,
         col=1,
     )
     figure.add_bar(
-        x=middles, y=data.counts, name="samples", marker={"color": NEUTRAL}, showlegend=False, **told, row=2, col=1
+        x=middles, y=data.counts, name=tr("samples"), marker={"color": NEUTRAL}, showlegend=False, **told, row=2, col=1
     )
     figure.update_xaxes(range=[0, 100])
-    figure.update_xaxes(title_text="confidence, %", row=2, col=1)
-    figure.update_yaxes(title_text="right, %", range=[0, 100], row=1, col=1)
-    figure.update_yaxes(title_text="samples", row=2, col=1)
+    figure.update_xaxes(title_text=tr("confidence, %"), row=2, col=1)
+    figure.update_yaxes(title_text=tr("right, %"), range=[0, 100], row=1, col=1)
+    figure.update_yaxes(title_text=tr("samples"), row=2, col=1)
     figure.update_layout(margin={"t": 56 + (26 if title else 0)})
     return figure
+
+
+def _hover(low: float, high: float, count: int, sure: float, right: float) -> str:
+    """What a bin from `low` to `high` percent holds."""
+    told = tr(
+        "confidence {low} to {high} %: {count} samples", low=f"{low:.0f}", high=f"{high:.0f}", count=number(count)
+    )
+    if not count:
+        return told
+    shares = tr("mean confidence {sure} %, right {right} %", sure=f"{100 * sure:.1f}", right=f"{100 * right:.1f}")
+    return f"{told}<br>{shares}"

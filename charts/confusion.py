@@ -13,6 +13,7 @@ from torchglass.charts.listings import Field, Listing
 from torchglass.charts.text import plain_text, plot_text, short_label
 from torchglass.charts.theme import PALETTE, empty_figure, new_figure
 from torchglass.charts.units import number
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats, Integers
 
 MAX_CLASSES = 200  # drawn; of more, the table of what is confused most is all that can be read
@@ -23,8 +24,10 @@ NAME_CHARACTERS = 28  # in the table of classes, whose numbers shall be seen
 MIN_HEIGHT, MAX_HEIGHT = 260, 760
 WHITE_FROM = 0.55  # share of a row from which a cell is dark enough for white text
 RIGHT, WRONG = PALETTE[0], PALETTE[1]
-NOTHING_SCORED = "Nothing was scored at this step."
-_NO_SCORES = "No confusion matrix was stored: runs of classifiers among the reference models have one for each epoch."
+NOTHING_SCORED = mark("Nothing was scored at this step.")
+_NO_SCORES = mark(
+    "No confusion matrix was stored: runs of classifiers among the reference models have one for each epoch."
+)
 
 
 class ConfusionData(NamedTuple):
@@ -61,13 +64,13 @@ def confusion_data(counts: npt.NDArray[Any], names: Sequence[object]) -> Confusi
 def confusion_text(data: ConfusionData, *, of_boxes: bool = False) -> str:
     """How much is right, in one sentence; of a detector the matrix counts the boxes that were found."""
     if data.accuracy is None:
-        return "No box was found on what is there." if of_boxes else "No sample was scored."
-    counted = number(int(data.counts.sum()))
-    told = f"{100 * data.accuracy:.2f} %"
-    return (
-        f"{told} of {counted} found boxes have the right class. Missed ones count neither here nor in the recall."
-        if of_boxes
-        else f"{told} of {counted} samples are right."
+        return tr("No box was found on what is there.") if of_boxes else tr("No sample was scored.")
+    told = {"percent": f"{100 * data.accuracy:.2f} %", "count": number(int(data.counts.sum()))}
+    if not of_boxes:
+        return tr("{percent} of {count} samples are right.", **told)
+    return tr(
+        "{percent} of {count} found boxes have the right class. Missed ones count neither here nor in the recall.",
+        **told,
     )
 
 
@@ -77,12 +80,14 @@ def classes_listing(data: ConfusionData) -> Listing:
     true, answered = data.counts.sum(axis=1), data.counts.sum(axis=0)
     return Listing(
         (
-            Field("Class", "text", tuple(plain_text(name, NAME_CHARACTERS) for name in data.names)),
-            Field("Precision", "%", _percent(right, answered), "of what was answered so, the share that is right"),
-            Field("Recall", "%", _percent(right, true), "of what is so, the share that was answered so"),
-            Field("F1", "%", _percent(2 * right, true + answered), "harmonic mean of precision and recall"),
-            Field("Samples", "count", tuple(true.tolist()), "of this class"),
-            Field("Answers", "count", tuple(answered.tolist()), "that named this class"),
+            Field(tr("Class"), "text", tuple(plain_text(name, NAME_CHARACTERS) for name in data.names)),
+            Field(
+                tr("Precision"), "%", _percent(right, answered), tr("of what was answered so, the share that is right")
+            ),
+            Field(tr("Recall"), "%", _percent(right, true), tr("of what is so, the share that was answered so")),
+            Field("F1", "%", _percent(2 * right, true + answered), tr("harmonic mean of precision and recall")),
+            Field(tr("Samples"), "count", tuple(true.tolist()), tr("of this class")),
+            Field(tr("Answers"), "count", tuple(answered.tolist()), tr("that named this class")),
         )
     )
 
@@ -96,10 +101,10 @@ def mistakes_listing(data: ConfusionData, *, most: int) -> Listing:
         return Listing(())
     return Listing(
         (
-            Field("Is", "text", tuple(data.names[row] for row in rows)),
-            Field("Taken for", "text", tuple(data.names[column] for column in columns)),
-            Field("Samples", "count", tuple(wrong[rows, columns].tolist())),
-            Field("Of the class", "%", tuple((100 * data.shares[rows, columns]).tolist())),
+            Field(tr("Is"), "text", tuple(data.names[row] for row in rows)),
+            Field(tr("Taken for"), "text", tuple(data.names[column] for column in columns)),
+            Field(tr("Samples"), "count", tuple(wrong[rows, columns].tolist())),
+            Field(tr("Of the class"), "%", tuple((100 * data.shares[rows, columns]).tolist())),
         ),
         left_out=max(0, len(order) - most),
     )
@@ -111,19 +116,21 @@ def confusion_figure(
     by_share: bool = False,
     title: str = "",
     dark: bool = False,
-    reason: str = _NO_SCORES,
+    reason: str = "",
 ) -> go.Figure:
     """Draw the matrix, coloured by the share of the row: blue what is right, orange what is not.
 
     Cells carry counts, or percentages of their rows; both are told on hover.
     """
     if data is None or not data.counts.size:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NO_SCORES), 300), dark=dark, title=plot_text(title))
     if data.accuracy is None:
-        return empty_figure(NOTHING_SCORED, dark=dark, title=plot_text(title))
+        return empty_figure(tr(NOTHING_SCORED), dark=dark, title=plot_text(title))
     size = len(data.counts)
     if size > MAX_CLASSES:
-        return empty_figure(f"{number(size)} classes are too many to draw", dark=dark, title=plot_text(title))
+        return empty_figure(
+            tr("{count} classes are too many to draw", count=number(size)), dark=dark, title=plot_text(title)
+        )
     height = int(np.clip(110 + CELL_PIXELS * size, MIN_HEIGHT, MAX_HEIGHT))
     figure = new_figure(dark=dark, title=plot_text(title), height=height, showlegend=False)
     diagonal = np.eye(size, dtype=bool)
@@ -147,8 +154,8 @@ def confusion_figure(
     ticks = list(range(0, size, stride))
     labels = [short_label(data.names[place], 18) for place in ticks]
     axis = {"tickvals": ticks, "ticktext": labels, "showgrid": False, "constrain": "domain"}
-    figure.update_xaxes(title_text="answered", range=[-0.5, size - 0.5], **axis)
-    figure.update_yaxes(title_text="true", range=[size - 0.5, -0.5], scaleanchor="x", **axis)
+    figure.update_xaxes(title_text=tr("answered"), range=[-0.5, size - 0.5], **axis)
+    figure.update_yaxes(title_text=tr("true"), range=[size - 0.5, -0.5], scaleanchor="x", **axis)
     return figure
 
 
@@ -176,7 +183,11 @@ def _hovers(data: ConfusionData) -> list[list[str]]:
     names = [plot_text(name, 60) for name in data.names]
     return [
         [
-            f"{true} taken for {answer}<br>{number(int(count))} samples, {100 * share:.1f} % of {true}"
+            tr("{true} taken for {answer}", true=true, answer=answer)
+            + "<br>"
+            + tr(
+                "{count} samples, {share} % of {true}", count=number(int(count)), share=f"{100 * share:.1f}", true=true
+            )
             for answer, count, share in zip(names, counts, shares, strict=True)
         ]
         for true, counts, shares in zip(names, data.counts, data.shares, strict=True)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 
 def on_steps(figure: go.Figure, *axes: str) -> go.Figure:
-    """Note in `layout.meta["steps"]` that these x axes ("x", "x2", ...; by default "x") are steps; returns the figure."""
+    """Note in `layout.meta["steps"]` that these x axes ("x", "x2", ...; else "x") are steps; returns the figure."""
     return _noted(figure, {"steps": list(axes or ("x",))})
 
 

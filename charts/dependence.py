@@ -11,6 +11,7 @@ from torchglass.charts.overview import Overview, named, rounded
 from torchglass.charts.records import packed
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import NEUTRAL, PALETTE, SEQUENTIAL, colorscale, new_figure
+from torchglass.language import tr
 from torchglass.store.records import Floats
 
 HEIGHT = 300  # px
@@ -72,5 +73,7 @@ def dependence_figure(data: DependenceData, *, title: str = "", dark: bool = Fal
         x=packed(data.values), y=packed(data.effects), mode="markers", marker=marker, hovertext=hover, hoverinfo="text"
     )
     figure.update_xaxes(title_text=plot_text(data.name, 60))
-    figure.update_yaxes(title_text=plot_text(f"effect on the {data.score}", 44), zeroline=True, zerolinecolor=NEUTRAL)
+    figure.update_yaxes(
+        title_text=plot_text(tr("effect on the {score}", score=data.score), 44), zeroline=True, zerolinecolor=NEUTRAL
+    )
     return figure

@@ -14,13 +14,14 @@ from torchglass.charts.listings import Field, Listing
 from torchglass.charts.pictures import png_data_uri, rgb
 from torchglass.charts.text import plain_text, plot_text
 from torchglass.charts.theme import PALETTE, Picture, empty_figure, new_figure
+from torchglass.language import mark, tr
 
 MOST_PICTURES = 12
 COLUMNS = 4
 PICTURE_PIXELS = 250
 LEAST_SCORE = 0.3  # of a box that is drawn unless asked otherwise
 FOUND, TRUE = PALETTE[1], PALETTE[5]  # told apart on photographs and by colour-blind readers
-_NOTHING = "No detection was stored: runs of the reference detector have some for each epoch."
+_NOTHING = mark("No detection was stored: runs of the reference detector have some for each epoch.")
 
 
 class Box(NamedTuple):
@@ -85,18 +86,18 @@ def precision_listing(average_precision: npt.NDArray[Any], names: Sequence[objec
     values = tuple(100 * float(value) if np.isfinite(value) else None for value in average_precision.ravel())
     return Listing(
         (
-            Field("Class", "text", tuple(_name(names, place) for place in range(len(values)))),
-            Field("Average precision", "%", values, "area under precision over recall, at IoU 0.5"),
+            Field(tr("Class"), "text", tuple(_name(names, place) for place in range(len(values)))),
+            Field(tr("Average precision"), "%", values, tr("area under precision over recall, at IoU 0.5")),
         )
     )
 
 
 def detections_figure(
-    data: DetectionsData | None, *, title: str = "", dark: bool = False, reason: str = _NOTHING
+    data: DetectionsData | None, *, title: str = "", dark: bool = False, reason: str = ""
 ) -> go.Figure:
     """Draw pictures in rows; found boxes are solid with their class and score, true ones dashed."""
     if data is None:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NOTHING), 300), dark=dark, title=plot_text(title))
     columns = min(COLUMNS, len(data.pictures))
     rows = -(-len(data.pictures) // columns)
     figure = new_figure(dark=dark, title=plot_text(title), height=40 + PICTURE_PIXELS * rows, hovermode="closest")
@@ -115,7 +116,7 @@ def detections_figure(
         hidden = {"visible": False, "row": place // columns + 1, "col": place % columns + 1}
         figure.update_xaxes(**hidden)
         figure.update_yaxes(**hidden)
-    for name, color, dash in (("found", FOUND, "solid"), ("there", TRUE, "dash")):
+    for name, color, dash in ((tr("found"), FOUND, "solid"), (tr("there"), TRUE, "dash")):
         figure.add_scatter(
             x=[None], y=[None], mode="lines", name=name, line={"color": color, "dash": dash}, row=1, col=1
         )
@@ -130,7 +131,8 @@ def _draw_boxes(figure: go.Figure, boxes: Sequence[Box], at: Mapping[str, int]) 
     y: list[float | None] = []
     hovers: list[str] = []
     for box in boxes:
-        told = plot_text(box.name, 40) + (" (there)" if box.score is None else f" {100 * box.score:.0f} %")
+        named = plot_text(box.name, 40)
+        told = tr("{name} (there)", name=named) if box.score is None else f"{named} {100 * box.score:.0f} %"
         x += [box.left, box.right, box.right, box.left, box.left, None]
         y += [box.top, box.top, box.bottom, box.bottom, box.top, None]
         hovers += [told] * 6

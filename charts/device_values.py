@@ -9,10 +9,11 @@ import numpy as np
 
 from torchglass.charts.devices import figure_name
 from torchglass.charts.units import quantity
+from torchglass.language import mark, tr
 from torchglass.store.records import Fact, Series
 
 NOT_AVAILABLE = "N/A"
-EVERYTHING = "everything"
+EVERYTHING = mark("everything")
 
 
 class DeviceValue(NamedTuple):
@@ -52,8 +53,8 @@ def _row(key: str, rank: int, series: Series | None, told: Mapping[str, Any], ta
         value = quantity(series.last, series.unit)
     about = _about(device, name, table)
     return DeviceValue(
-        device=device if rank == 0 else f"{device} (rank {rank})",
-        figure=figure_name(name) if name else EVERYTHING,
+        device=device if rank == 0 else tr("{device} (rank {rank})", device=device, rank=rank),
+        figure=figure_name(name) if name else tr(EVERYTHING),
         value=value,
         reason=reason if reason is not None else str(_mapping(told.get("notes")).get(key, "")),
         window=str(about.get("window", "")),
@@ -69,8 +70,9 @@ def _reason(key: str, told: Mapping[str, Any]) -> str | None:
     for place in (key, device):
         if place in missing:
             step = _mapping(since.get(place)).get("step")
-            began = f", since step {step}" if isinstance(step, int) and step > 0 else ""
-            return f"{missing[place]}{began}"
+            if isinstance(step, int) and step > 0:
+                return tr("{reason}, since step {step}", reason=missing[place], step=step)
+            return str(missing[place])
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -125,13 +125,17 @@ def scalars_figure(
     title: str = "",
     dark: bool = False,
     reason: str = "No value was logged under this name: log one with run.log(loss=loss).",
+    looks: Mapping[str, int] | None = None,
 ) -> go.Figure:
-    """Draw the lines; with one line the legend is left out."""
+    """Draw the lines; with one line the legend is left out.
+
+    `looks` gives lines of a name a look of their own, so that a run keeps its colour on every chart.
+    """
     if not data.lines:
         return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
     figure = new_figure(dark=dark, title=plot_text(title), hovermode="x unified", showlegend=len(data.lines) > 1)
     for index, line in enumerate(data.lines):
-        _draw(figure, line, index)
+        _draw(figure, line, (looks or {}).get(line.name, index))
     _shade_stretches(figure, data)
     figure.update_xaxes(title_text=data.x_title, type="date" if data.x_is_date else "linear")
     # plotly draws what never changes one unit to either side, where 0.001 and 0 look alike.
