@@ -148,13 +148,27 @@ class RunVerbs:
 
     # Found
 
-    def runs(self, *, archived: bool | None = False, deleted: bool = False) -> list[Run]:
-        """Runs, newest first: those in use, those archived, or with None both; or else the deleted of either kind."""
-        conditions = ["deleted_at IS NOT NULL" if deleted else "deleted_at IS NULL"]
-        if archived is not None and not deleted:
-            conditions.append("archived_at IS NOT NULL" if archived else "archived_at IS NULL")
+    def runs(
+        self, *, archived: bool | None = False, deleted: bool = False, limit: int | None = None, offset: int = 0
+    ) -> list[Run]:
+        """Runs, newest first: those in use, those archived, or with None both; or else the deleted of either kind.
+
+        With `limit` only so many of them, without the newest `offset`.
+        """
         with self._engine.reading() as connection:
-            return runs.select(connection, self._clock(), f"WHERE {' AND '.join(conditions)}")
+            return runs.select(
+                connection, self._clock(), _listed(archived=archived, deleted=deleted), limit=limit, offset=offset
+            )
+
+    def run_names(self, *, archived: bool | None = False) -> list[str]:
+        """Names of the runs that `runs` gives, in its order: much less to read."""
+        with self._engine.reading() as connection:
+            return runs.names(connection, _listed(archived=archived, deleted=False))
+
+    def count_runs(self, *, archived: bool | None = False, deleted: bool = False) -> int:
+        """How many runs `runs` gives."""
+        with self._engine.reading() as connection:
+            return runs.count(connection, _listed(archived=archived, deleted=deleted))
 
     def run(self, name: str | int, *, deleted: bool = False) -> Run:
         """The run of that name, id, or beginning of its uid (6 characters or more).
@@ -248,6 +262,14 @@ class RunVerbs:
         if not found:
             raise RunNotFoundError(f"no run {run_id} in {self._engine.shown}")
         return found[0]
+
+
+def _listed(*, archived: bool | None, deleted: bool) -> str:
+    """The condition on the rows that `runs` gives."""
+    if deleted:
+        return "WHERE deleted_at IS NOT NULL"
+    away = {None: "", True: " AND archived_at IS NOT NULL", False: " AND archived_at IS NULL"}[archived]
+    return f"WHERE deleted_at IS NULL{away}"
 
 
 def _whole(option: str, value: SupportsIndex) -> int:

@@ -21,10 +21,29 @@ _SELECT = (
 )
 
 
-def select(connection: Connection, now: float, condition: str = "", parameters: Sequence[Any] = ()) -> list[Run]:
+def select(
+    connection: Connection,
+    now: float,
+    condition: str = "",
+    parameters: Sequence[Any] = (),
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[Run]:
     """Runs that meet a condition such as `WHERE name = ?`; newest first."""
-    rows = connection.execute(f"{_SELECT} {condition} ORDER BY id DESC", parameters).fetchall()
+    page, places = ("", ()) if limit is None else (" LIMIT ? OFFSET ?", (limit, offset))
+    rows = connection.execute(f"{_SELECT} {condition} ORDER BY id DESC{page}", (*parameters, *places)).fetchall()
     return [_to_run(row, now) for row in rows]
+
+
+def names(connection: Connection, condition: str) -> list[str]:
+    """Names of the runs that meet a condition; newest first."""
+    return [name for (name,) in connection.execute(f"SELECT name FROM runs {condition} ORDER BY id DESC").fetchall()]
+
+
+def count(connection: Connection, condition: str) -> int:
+    """How many runs meet a condition."""
+    return int(connection.execute(f"SELECT count(*) FROM runs {condition}").fetchone()[0])
 
 
 def find(connection: Connection, now: float, name: str, *, deleted: bool) -> Run | None:

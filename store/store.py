@@ -8,19 +8,19 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy.typing as npt
 
 from torchglass.errors import RunNotFoundError, StoreError
-from torchglass.store import writing
+from torchglass.store import summaries, writing
 from torchglass.store.arrays import decode_arrays
-from torchglass.store.arrivals import added_up, arrived, grouped, summaries
+from torchglass.store.arrivals import arrived
 from torchglass.store.codec import decode_counts
 from torchglass.store.compaction import compact
-from torchglass.store.digest import LARGEST, Summary
-from torchglass.store.engine import Connection
 from torchglass.store.location import Location
+from torchglass.store.nearby import Nearby, nearby
 from torchglass.store.points import SeriesReader
 from torchglass.store.records import (
     Artifact,
@@ -39,7 +39,6 @@ from torchglass.store.windows import put_request, put_window, request_of, tables
 
 MOST_ARRIVALS = 256  # writes, and
 MOST_ARRIVED_VALUES = 262_144  # values, between two compactions: what every reader of the rank goes through
-_SERIES_COLUMNS = f"id, run_id, rank, key, kind, unit, {', '.join(Summary._fields)}"
 _ARTIFACT_COLUMNS = "id, run_id, rank, kind, key, step, time, meta"
 
 
@@ -128,32 +127,30 @@ class Store(RunVerbs):
     def series_of(self, run_id: int, *, kind: str | None = None, rank: int | None = None) -> list[Series]:
         """Every series of a run with its summary, by key and rank; but for what just arrived, no point is read."""
         with self._engine.reading() as connection:
-            return self._series_where(connection, run_id, (("kind", kind), ("rank", rank)))
+            return summaries.of_run(connection, run_id, (("kind", kind), ("rank", rank)))
+
+    def series_of_runs(
+        self, run_ids: Sequence[int], *, kinds: Sequence[str] = (), endings: Sequence[str] | None = None
+    ) -> dict[int, list[Series]]:
+        """Series of rank 0 of many runs at once, with their summaries: of some kinds, or all if none is named.
+
+        `endings` keeps keys that are one of them or have one of them behind a slash.
+        """
+        with self._engine.reading() as connection:
+            return summaries.of_runs(connection, run_ids, kinds, endings)
 
     def series_with_id(self, series_id: int) -> Series | None:
         """One series with its summary; None when there is none of that id."""
         with self._engine.reading() as connection:
             row = connection.execute("SELECT run_id FROM series WHERE id = ?", (series_id,)).fetchone()
-            found = self._series_where(connection, row[0], (("id", series_id),)) if row is not None else []
+            found = summaries.of_run(connection, row[0], (("id", series_id),)) if row is not None else []
         return found[0] if found else None
 
     def find_series(self, run_id: int, key: str, rank: int = 0) -> Series | None:
         """The series of that key; None when nothing was recorded under it."""
         with self._engine.reading() as connection:
-            found = self._series_where(connection, run_id, (("key", key), ("rank", rank)))
+            found = summaries.of_run(connection, run_id, (("key", key), ("rank", rank)))
         return found[0] if found else None
-
-    def _series_where(self, connection: Connection, run_id: int, conditions: Iterable[tuple[str, Any]]) -> list[Series]:
-        wanted = [("run_id", run_id), *((column, value) for column, value in conditions if value is not None)]
-        rows = connection.execute(
-            f"SELECT {_SERIES_COLUMNS} FROM series WHERE {' AND '.join(f'{column} = ?' for column, _ in wanted)} "
-            "ORDER BY key, rank",
-            [value for _, value in wanted],
-        ).fetchall()
-        fresh: dict[int, Summary] = {}
-        for rank in {row[2] for row in rows}:
-            fresh.update(summaries(grouped(arrived(connection, run_id, rank))))
-        return [_to_series(row[:6], added_up(row[0], Summary(*row[6:]), fresh)) for row in rows]
 
     def series(
         self,
@@ -180,6 +177,23 @@ class Store(RunVerbs):
         """
         with self._engine.reading() as connection:
             return SeriesReader(connection, series_id).points(window, max_points)
+
+    def points_of(
+        self,
+        series_ids: Iterable[int],
+        *,
+        window: tuple[int, int] | None = None,
+        max_points: int | None = None,
+    ) -> dict[int, Points]:
+        """Points of several series, each as `points` gives them, of one moment; what just arrived is read once."""
+        with self._engine.reading() as connection:
+            fresh = cache(partial(arrived, connection))
+            return {each: SeriesReader(connection, each, fresh).points(window, max_points) for each in series_ids}
+
+    def nearby(self, run_id: int, first: int, last: int) -> Nearby:
+        """What was recorded from step `first` to step `last` beside points and profiler windows."""
+        with self._engine.reading() as connection:
+            return nearby(connection, run_id, first, last)
 
     def tail(self, series_id: int, cursor: int) -> Points:
         """Points written after `cursor`, in the order they were written; compaction does not disturb a cursor."""
@@ -260,30 +274,6 @@ class Store(RunVerbs):
                 "SELECT rank, key, value, time FROM facts WHERE run_id = ? ORDER BY key, rank", (run_id,)
             ).fetchall()
         return [Fact(rank, key, json.loads(value), when) for rank, key, value, when in rows]
-
-
-def _to_series(head: Sequence[Any], summary: Summary) -> Series:
-    count = summary.point_count - summary.rewound_count
-    finite = count - summary.nonfinite_count
-    series_id, run_id, rank, key, kind, unit = head
-    return Series(
-        id=series_id,
-        run_id=run_id,
-        rank=rank,
-        key=key,
-        kind=kind,
-        unit=unit,
-        count=count,
-        nonfinite_count=summary.nonfinite_count,
-        minimum=summary.minimum,
-        minimum_step=summary.minimum_step,
-        maximum=summary.maximum,
-        maximum_step=summary.maximum_step,
-        mean=summary.total / finite if finite and abs(summary.total) < LARGEST else None,
-        last=summary.last,
-        last_step=summary.last_step,
-        cursor=summary.point_count,
-    )
 
 
 def _to_artifact(row: Sequence[Any]) -> Artifact:
