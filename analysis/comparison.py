@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from torchglass.analysis.bootstrap import STATISTICS
 from torchglass.analysis.circumstances import Circumstance, differing
 from torchglass.analysis.differences import Difference
+from torchglass.analysis.direction import best_extreme
 from torchglass.analysis.measured import Measured
 from torchglass.analysis.metrics import (
     RATE_KEY,
@@ -20,9 +20,6 @@ from torchglass.analysis.metrics import (
     usual_statistic,
 )
 from torchglass.analysis.steps import in_order
-
-_SMALLER_IS_BETTER = re.compile(r"loss|error|perplexity|(^|[/_.])(mse|mae|rmse|nll|ppl|wer|cer|fid)($|[/_.])")
-_LARGER_IS_BETTER = re.compile(r"acc|auc|f1|precision|recall|bleu|rouge|score|reward|(^|[/_.])(map|iou|r2)($|[/_.])")
 
 
 @dataclass(frozen=True)
@@ -82,13 +79,6 @@ def _results(base: Measured, new: Measured) -> tuple[Difference, ...]:
     for key, series in base.series.items():
         if series.kind == "scalar" and key in new.series:
             found.append(difference_in(base, new, f"series:{key}.last"))
-            best = _best(key)
+            best = best_extreme(key)
             found += [difference_in(base, new, f"series:{key}.{best}")] if best is not None else []
     return tuple(found)
-
-
-def _best(key: str) -> str | None:
-    name = key.lower()
-    if _SMALLER_IS_BETTER.search(name):
-        return "min"
-    return "max" if _LARGER_IS_BETTER.search(name) else None

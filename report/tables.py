@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from torchglass.analysis.direction import best_step, best_value
 from torchglass.charts import PhasesData, plain_text
 from torchglass.charts.listings import Field, Listing
 from torchglass.charts.phases import name_of
@@ -16,8 +17,6 @@ from torchglass.store import Series
 
 MAX_NAME = 140  # characters of a kernel's name: templates run to a page
 MAX_VALUE = 500  # characters of one configuration value
-SMALLER_IS_BETTER = ("loss", "error", "perplexity", "nll", "mse", "mae")
-LARGER_IS_BETTER = ("acc", "f1", "auc", "precision", "recall", "iou", "map", "psnr", "ssim", "bleu", "r2", "reward")
 
 
 class Row(NamedTuple):
@@ -48,12 +47,7 @@ def scalar_rows(contents: Contents) -> list[Row]:
 
 
 def _best(series: Series) -> str:
-    name = series.key.rsplit("/", 1)[-1].lower()
-    if any(word in name for word in SMALLER_IS_BETTER):
-        return _at(series, series.minimum, series.minimum_step)
-    if any(word in name for word in LARGER_IS_BETTER):
-        return _at(series, series.maximum, series.maximum_step)
-    return "–"
+    return _at(series, best_value(series), best_step(series))
 
 
 def _at(series: Series, value: float | None, step: int | None) -> str:
