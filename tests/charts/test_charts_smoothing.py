@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from torchglass.charts.smoothing import smoothed
+from torchglass.charts.smoothing import smoothed, smoothing_of
+from torchglass.store.records import Floats
 
 
 def test_average_is_debiased_by_the_weight_seen_so_far() -> None:
@@ -43,3 +44,44 @@ def test_smoothing_never_leaves_the_range_of_the_values() -> None:
     line = smoothed(np.arange(300.0), values, 0.8)
     assert values.min() <= line.min()
     assert line.max() <= values.max()
+
+
+def one_after_another(x: Floats, values: Floats, smoothing: float) -> list[float]:
+    """The definition, point by point: the mean of the past with a weight that its distance has worn off."""
+    line, mean, weight, before = [], 0.0, 0.0, None
+    known = x[np.isfinite(values)]
+    typical = float(np.median(np.diff(known)))
+    for place, value in zip(x.tolist(), values.tolist(), strict=True):
+        if not np.isfinite(value):
+            line.append(np.nan)
+            continue
+        keep = smoothing ** (1.0 if before is None else (place - before) / typical)
+        weight = keep * weight + 1 - keep
+        mean += (value - mean) * (1 - keep) / weight
+        before = place
+        line.append(mean)
+    return line
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 101, 5000])
+@pytest.mark.parametrize("smoothing", [0.3, 0.9, 0.99])
+def test_blocks_that_are_summed_at_once_give_what_one_point_after_another_gives(count: int, smoothing: float) -> None:
+    generator = np.random.default_rng(count)
+    x = np.cumsum(generator.integers(1, 5, count)).astype(np.float64)
+    values = np.exp(generator.normal(scale=3, size=count)) - 1
+    values[5::7] = np.nan
+    np.testing.assert_allclose(smoothed(x, values, smoothing), one_after_another(x, values, smoothing), rtol=1e-9)
+
+
+def test_the_state_after_the_last_point_goes_on_to_what_the_whole_line_is() -> None:
+    values = np.random.default_rng(5).normal(size=400)
+    values[199] = np.nan
+    x = np.arange(0.0, 4000.0, 10.0)
+    begun, whole = smoothing_of(x[:200], values[:200], 0.9), smoothed(x, values, 0.9)
+    mean, weight, before = begun.mean, begun.weight, begun.last_x
+    for place, value, expected in zip(x[200:], values[200:], whole[200:], strict=True):
+        keep = 0.9 ** ((place - before) / begun.typical)
+        weight = keep * weight + 1 - keep
+        mean += (value - mean) * (1 - keep) / weight
+        before = place
+        assert mean == pytest.approx(expected, rel=1e-12)
