@@ -44,8 +44,8 @@ FEWEST_CHARACTERS, MOST_CHARACTERS = 8, 24  # of a name; fewer where its neighbo
 PAGE_WIDTH = 900  # px, of the page's content on a laptop
 CHARACTER_WIDTH, BOX_PADDING = 6.2, 16  # px
 HOVERED_PARAMETERS = 8
-OUTSIDE = "inputs"  # what is computed from no module's parameters
-MODEL = "(the model itself)"
+OUTSIDE = mark("inputs")  # what is computed from no module's parameters
+MODEL = mark("(the model itself)")
 PARAMETRIZED = ".parametrizations."  # torch's own name for what makes a weight from others
 # What a weight goes through on its way to the operation that it belongs to.
 VIEWS = frozenset(
@@ -306,11 +306,16 @@ def _module(table: Table, name: str, places: Sequence[int]) -> Drawn:
         if kind == "parameter"
     ]
     done = ", ".join(f"{what} ×{count}" if count > 1 else what for what, count in operations.most_common())
-    told = [name, done, *parameters[:HOVERED_PARAMETERS]]
+    told = [module_name(name), done, *parameters[:HOVERED_PARAMETERS]]
     if len(parameters) > HOVERED_PARAMETERS:
         told.append(tr("and {count} more parameters", count=len(parameters) - HOVERED_PARAMETERS))
     kind: Kind = "function" if "function" in kinds else "module"
-    return Drawn(name, kind, tuple(line for line in told if line), len(places))
+    return Drawn(module_name(name), kind, tuple(line for line in told if line), len(places))
+
+
+def module_name(path: str) -> str:
+    """A module as it is shown; ours are the names of the model itself and of what belongs to no module."""
+    return tr(path) if path in (MODEL, OUTSIDE) else path
 
 
 def _module_path(label: str) -> str:

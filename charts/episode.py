@@ -16,6 +16,7 @@ from torchglass.charts.records import packed
 from torchglass.charts.text import plain_text, plot_text, short_label
 from torchglass.charts.theme import DIVERGING, NEUTRAL, PALETTE, colorscale, new_figure
 from torchglass.charts.units import number
+from torchglass.language import tr
 from torchglass.store.records import Artifact, Floats, Integers
 
 ARTIFACT_KIND = "episode"
@@ -53,7 +54,7 @@ def episode_data(artifact: Artifact, arrays: Mapping[str, npt.NDArray[Any]]) -> 
     meta, count = artifact.meta, arrays["observations"].shape[1]
     names, actions = meta.get("feature_names"), arrays["actions"].astype(np.int64)
     if not isinstance(names, list) or len(names) != count:
-        names = [f"observation {place}" for place in range(count)]
+        names = [tr("observation {place}", place=place) for place in range(count)]
     return EpisodeData(
         heading=_heading(artifact, len(actions)),
         names=tuple(map(str, names)),
@@ -69,20 +70,30 @@ def episode_data(artifact: Artifact, arrays: Mapping[str, npt.NDArray[Any]]) -> 
 def _heading(artifact: Artifact, steps: int) -> str:
     meta = artifact.meta
     reward = meta.get("total_reward")
-    said = [f"{plain_text(meta.get('environment', 'episode'), 40)}, {artifact.key}: {number(steps)} steps"]
-    said += [] if meta.get("finished", True) else ["cut off there"]
-    said += [f"return {number(float(reward))}"] if isinstance(reward, int | float) else []
-    said.append(f"by {method_name(meta.get('method', 'shap'))}, of the agent at step {artifact.step}")
+    said = [_what(artifact, steps)]
+    said += [] if meta.get("finished", True) else [tr("cut off there")]
+    said += [tr("return {reward}", reward=number(float(reward)))] if isinstance(reward, int | float) else []
+    method = method_name(meta.get("method", "shap"))
+    said.append(tr("by {method}, of the agent at step {step}", method=method, step=artifact.step))
     return plain_text(", ".join(said), 200)
+
+
+def _what(artifact: Artifact, steps: int) -> str:
+    environment = plain_text(artifact.meta.get("environment", "episode"), 40)
+    return tr("{environment}, {key}: {steps} steps", environment=environment, key=artifact.key, steps=number(steps))
 
 
 def episode_text(data: EpisodeData) -> str:
     """Which observation moved the actions and the value most, in a sentence. Not yet escaped."""
     action, value = data.shares
     first, second = int(action.argmax()), int(value.argmax())
-    return (
-        f"{data.names[first]} made up {100 * action[first]:.0f} % of what spoke for or against the actions, "
-        f"{data.names[second]} {100 * value[second]:.0f} % of what moved the expected value."
+    return tr(
+        "{first} made up {first_percent} % of what spoke for or against the actions, "
+        "{second} {second_percent} % of what moved the expected value.",
+        first=data.names[first],
+        first_percent=f"{100 * action[first]:.0f}",
+        second=data.names[second],
+        second_percent=f"{100 * value[second]:.0f}",
     )
 
 
@@ -93,7 +104,12 @@ def episode_figure(data: EpisodeData, *, title: str = "", dark: bool = False) ->
     figure = new_figure(
         dark=dark, title=plot_text(title), height=AROUND + sum(heights), showlegend=False, hovermode="closest"
     )
-    captions = ["spoke for the action taken", "action", "spoke for the expected value", "expected value"]
+    captions = [
+        tr("spoke for the action taken"),
+        tr("action"),
+        tr("spoke for the expected value"),
+        tr("expected value"),
+    ]
     make_subplots(
         rows=4, cols=1, figure=figure, shared_xaxes=True, row_heights=heights, vertical_spacing=0.06,
         subplot_titles=captions,
@@ -105,9 +121,9 @@ def episode_figure(data: EpisodeData, *, title: str = "", dark: bool = False) ->
     steps = np.arange(len(data.values), dtype=np.int32)
     figure.add_scatter(
         x=steps, y=packed(data.values), mode="lines", line={"color": PALETTE[0], "width": 2},
-        hovertemplate="step %{x}: %{y:.4g}<extra></extra>", row=4, col=1,
+        hovertemplate=tr("step {step}", step="%{x}") + ": %{y:.4g}<extra></extra>", row=4, col=1,
     )  # fmt: skip
-    figure.update_xaxes(title_text="step", row=4, col=1)
+    figure.update_xaxes(title_text=tr("step"), row=4, col=1)
     figure.update_xaxes(range=[-0.5, len(steps) - 0.5])
     return figure
 
@@ -118,7 +134,7 @@ def _heat(figure: go.Figure, row: int, data: EpisodeData, attributions: Floats) 
     low, high = next(iter(figure.select_yaxes(row=row, col=1))).domain
     hover = [
         [
-            f"step {step}: {names[place]} = {rounded(data.observations[step, place])}<br>{rounded(one)}"
+            f"{_step(step)}: {names[place]} = {rounded(data.observations[step, place])}<br>{rounded(one)}"
             for step, one in enumerate(attributions[:, place])
         ]
         for place in range(len(names))
@@ -148,6 +164,10 @@ def _heat(figure: go.Figure, row: int, data: EpisodeData, attributions: Floats) 
     )  # fmt: skip
 
 
+def _step(step: int) -> str:
+    return tr("step {step}", step=step)
+
+
 def _actions(figure: go.Figure, data: EpisodeData) -> None:
     """A row of ticks for each action: which one was taken at which step."""
     names = [plot_text(name, 40) for name in data.action_names]
@@ -156,7 +176,7 @@ def _actions(figure: go.Figure, data: EpisodeData) -> None:
         y=data.actions.astype(np.int32),
         mode="markers",
         marker={"symbol": "line-ns", "size": 9, "line": {"width": 2, "color": [PALETTE[a % 6] for a in data.actions]}},
-        hovertext=[f"step {step}: {names[action]}" for step, action in enumerate(data.actions.tolist())],
+        hovertext=[f"{_step(step)}: {names[action]}" for step, action in enumerate(data.actions.tolist())],
         hoverinfo="text",
         row=2,
         col=1,

@@ -16,6 +16,7 @@ from torchglass.charts.text import plot_text, wrapped
 from torchglass.charts.theme import DIVERGING, SEQUENTIAL, Picture, colorscale, empty_figure, new_figure, paint
 from torchglass.charts.trust import MOST_CHARACTERS, trust_sentences
 from torchglass.charts.units import number
+from torchglass.language import tr
 from torchglass.store.records import Floats
 
 ROW_HEIGHT, CAPTIONS = 276, 68  # px a method, and of these above its pictures
@@ -110,11 +111,17 @@ def explanations_figure(
     *,
     title: str = "",
     dark: bool = False,
-    reason: str = "No explanation was stored for this sample: make one with torchglass explain.",
+    reason: str = "",
 ) -> go.Figure:
     """Draw a row a method: input, map with its colour scale, overlay."""
     if data is None:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(
+            plot_text(
+                reason or tr("No explanation was stored for this sample: make one with torchglass explain."), 300
+            ),
+            dark=dark,
+            title=plot_text(title),
+        )
     rows = len(data.panels)
     # Every row leaves as much room for words as the one that says most.
     said = LINE_HEIGHT * max(_trust(panel).count("<br>") + 1 for panel in data.panels)
@@ -152,12 +159,12 @@ def _draw_row(figure: go.Figure, row: int, panel: MethodPanel, picture: Picture)
             "tickvals": ticks,
             "ticktext": [number(float(f"{tick:.2g}")) for tick in ticks],
         },
-        hovertemplate="row %{y:.0f}, column %{x:.0f}: %{z:.3g}<extra></extra>",
+        hovertemplate=tr("row {row}, column {column}", row="%{y:.0f}", column="%{x:.0f}") + ": %{z:.3g}<extra></extra>",
         row=row,
         col=2,
     )
     figure.add_image(source=png_data_uri(panel.overlay), hoverinfo="skip", row=row, col=3)
-    for column, caption in enumerate(("input", "attribution", "overlay"), start=1):
+    for column, caption in enumerate((tr("input"), tr("attribution"), tr("overlay")), start=1):
         bare = {"showticklabels": False, "ticks": "", "showgrid": False, "constrain": "domain", "row": row}
         figure.update_xaxes(title={"text": caption, "standoff": 4}, range=[-0.5, width - 0.5], col=column, **bare)
         figure.update_yaxes(range=[height - 0.5, -0.5], scaleanchor=_x_of(row, column), col=column, **bare)

@@ -13,6 +13,7 @@ from torchglass.charts.text import plain_text, plot_text, short_label
 from torchglass.charts.theme import new_figure
 from torchglass.charts.trust import trust_sentences
 from torchglass.charts.units import number
+from torchglass.language import tr
 from torchglass.store.records import Floats
 
 MOST_BARS = 12  # more are not read; the rest is one bar
@@ -73,7 +74,7 @@ def table_figure(panel: TablePanel, *, dark: bool = False) -> go.Figure:
     labels = [_label(name, value) for name, value in zip(panel.names, panel.values, strict=True)]
     lengths = [float(value) for value in panel.relevance]
     if panel.rest is not None:
-        labels.append(f"{panel.rest_count} others together")
+        labels.append(tr("{count} others together", count=panel.rest_count))
         lengths.append(panel.rest)
     figure = new_figure(
         dark=dark,
@@ -94,7 +95,7 @@ def table_figure(panel: TablePanel, *, dark: bool = False) -> go.Figure:
     )
     figure.update_yaxes(tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.5], ticks="")
     figure.update_xaxes(zeroline=True, zerolinecolor="#8a8f98", range=_span(lengths), nticks=5, tickangle=0)
-    figure.update_xaxes(title_text=plot_text(f"effect on the {panel.unit}"))
+    figure.update_xaxes(title_text=plot_text(tr("effect on the {score}", score=panel.unit)))
     return figure
 
 

@@ -14,6 +14,7 @@ from torchglass.charts.text import plain_text, plot_text
 from torchglass.charts.theme import new_figure
 from torchglass.charts.trust import trust_sentences
 from torchglass.charts.units import number
+from torchglass.language import tr
 from torchglass.store.records import Floats
 
 LINE_CHARACTERS = 42  # as wide as a phone
@@ -159,4 +160,6 @@ def _written(word: _Placed, panel: TextPanel) -> dict[str, object]:
 
 
 def _left_out(words: int) -> tuple[str, ...]:
-    return (f"Only the first {MOST_WORDS} of {words} words are shown.",) if words > MOST_WORDS else ()
+    if words <= MOST_WORDS:
+        return ()
+    return (tr("Only the first {most} of {words} words are shown.", most=MOST_WORDS, words=words),)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from torchglass.charts.text import plain_text
 from torchglass.charts.units import number
+from torchglass.language import mark, tr
 from torchglass.store.records import Artifact
 
 _NAMES = {
@@ -18,7 +19,7 @@ _NAMES = {
     "drise": "D-RISE",
     "gradcam": "Grad-CAM",
     "gradcam_plus_plus": "Grad-CAM++",
-    "gradient_x_input": "Gradient × input",
+    "gradient_x_input": mark("Gradient × input"),
     "guided_gradcam": "Guided Grad-CAM",
     "layercam": "Layer-CAM",
     "lime": "LIME",
@@ -45,7 +46,7 @@ def kind_of(artifact: Artifact) -> str:
 def method_name(method: object) -> str:
     """A method as a person writes it: "Grad-CAM", "Integrated gradients"."""
     known = str(method)
-    return _NAMES.get(known) or plain_text(known.replace("_", " ").capitalize(), 40)
+    return tr(_NAMES.get(known, "")) or plain_text(known.replace("_", " ").capitalize(), 40)
 
 
 def class_name(meta: Mapping[str, Any], index: object) -> str:
@@ -59,19 +60,20 @@ def class_name(meta: Mapping[str, Any], index: object) -> str:
 def heading(artifact: Artifact) -> str:
     """Which sample, what is right and what the model says: "test/3, step 200; label 3; predicted 3 (99.0 %)"."""
     meta = artifact.meta
-    said = [f"{artifact.key}, step {artifact.step}"]
+    said = [tr("{sample}, step {step}", sample=artifact.key, step=artifact.step)]
     label, predicted, sure = meta.get("label"), meta.get("predicted"), meta.get("probability")
     if meta.get("task") == "regression":
-        said += [f"predicted {_rounded(predicted)}"] if isinstance(predicted, float | int) else []
-        said += [f"true {_rounded(label)}"] if isinstance(label, float | int) else []
+        said += [tr("predicted {value}", value=_rounded(predicted))] if isinstance(predicted, float | int) else []
+        said += [tr("true {value}", value=_rounded(label))] if isinstance(label, float | int) else []
         return plain_text("; ".join(said), 200)
     if isinstance(label, list):
-        said.append(f"shows {', '.join(class_name(meta, one) for one in label) or 'nothing'}")
+        shown = ", ".join(class_name(meta, one) for one in label)
+        said.append(tr("shows {classes}", classes=shown) if shown else tr("shows nothing"))
     elif label is not None:
-        said.append(f"label {class_name(meta, label)}")
+        said.append(tr("label {name}", name=class_name(meta, label)))
     if predicted is not None:
         sureness = f" ({100 * sure:.1f} %)" if isinstance(sure, float | int) else ""
-        said.append(f"predicted {class_name(meta, predicted)}{sureness}")
+        said.append(tr("predicted {value}", value=class_name(meta, predicted)) + sureness)
     return plain_text("; ".join(said), 200)
 
 
@@ -81,13 +83,14 @@ def title(one: Explained) -> str:
     name = method_name(meta.get("method", "explanation"))
     target = int(arrays["targets"][0]) if "targets" in arrays else meta.get("target")
     space = meta.get("output_space", "score")
-    parts = [name if space == "value" else f"{name} for class {class_name(meta, target)}"]
+    is_of_class = space != "value"
+    parts = [tr("{method} for class {name}", method=name, name=class_name(meta, target)) if is_of_class else name]
     if "outputs" in arrays:
         parts.append(f"{space} {_rounded(arrays['outputs'][0])}")
     if "base_values" in arrays:
-        parts[-1] += f" from {_rounded(arrays['base_values'][0])}"
+        parts[-1] = tr("{told} from {base}", told=parts[-1], base=_rounded(arrays["base_values"][0]))
     if meta.get("layer"):
-        parts.append(f"layer {meta['layer']}")
+        parts.append(tr("layer {name}", name=meta["layer"]))
     return plain_text(", ".join(parts), 160)
 
 

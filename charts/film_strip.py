@@ -12,6 +12,7 @@ from torchglass.analysis.rank_correlation import rank_correlation
 from torchglass.charts.explanations_words import Explained, class_name, kind_of, names_of
 from torchglass.charts.pictures import rgb
 from torchglass.charts.theme import Picture
+from torchglass.language import tr
 from torchglass.store.records import Artifact, Floats
 
 MOST_FRAMES = 12  # beside each other; on a phone still a finger wide
@@ -126,16 +127,22 @@ def _is_like(one: Explained, newest: Explained, kind: str) -> bool:
 
 def _notes(explained: Sequence[Explained], left_out: int, unlike: int) -> Iterator[str]:
     if left_out:
-        yield f"{left_out} more inputs are not shown."
+        yield tr("{count} more inputs are not shown.", count=left_out)
     if unlike:
-        yield f"{unlike} explanations of inputs of another kind or length than the newest are not shown."
+        yield tr(
+            "{count} explanations of inputs of another kind or length than the newest are not shown.", count=unlike
+        )
     shrunk = [one for one in explained if one.artifact.meta.get("shrunk_from")]
     if shrunk:
         was, is_now = shrunk[0].artifact.meta["shrunk_from"], shrunk[0].arrays["attributions"].shape[-2:]
-        yield f"Maps of {was[0]} × {was[1]} were kept as {is_now[0]} × {is_now[1]}, each pixel a mean."
+        yield tr(
+            "Maps of {was} were kept as {now}, each pixel a mean.",
+            was=f"{was[0]} × {was[1]}",
+            now=f"{is_now[0]} × {is_now[1]}",
+        )
     parts = max(one.arrays["attributions"].shape[-1] for one in explained)
     if kind_of(explained[0].artifact) != "pictures" and parts > MOST_PARTS:
-        yield f"Of each input the {MOST_PARTS} parts are shown that count most at any step."
+        yield tr("Of each input the {most} parts are shown that count most at any step.", most=MOST_PARTS)
 
 
 def distance_to_last(data: FilmStripData) -> tuple[tuple[int, ...], Floats]:

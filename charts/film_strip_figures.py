@@ -10,9 +10,10 @@ import plotly.graph_objects as go
 from torchglass.charts.cursor import at_places
 from torchglass.charts.film_strip import FilmStripData, Frame, Strip
 from torchglass.charts.pictures import png_data_uri, resized
-from torchglass.charts.text import plot_text, short_label
+from torchglass.charts.text import short_label
 from torchglass.charts.theme import DIVERGING, SEQUENTIAL, Picture, colorscale, empty_figure, new_figure, paint
 from torchglass.charts.units import number
+from torchglass.language import tr
 from torchglass.store.records import Floats
 
 CELL_PIXELS = 64  # of a frame's side in the picture; the page draws it larger or smaller
@@ -24,7 +25,7 @@ DECIDES_MARK = "● "  # before a word or column that is known to decide
 def film_strip_figures(data: FilmStripData | None, *, dark: bool = False) -> list[go.Figure]:
     """Draw one figure of pictures, a row for each input; or one figure for each text or row."""
     if data is None:
-        return [empty_figure(plot_text("No explanation over the steps is stored."), dark=dark)]
+        return [empty_figure(tr("No explanation over the steps is stored."), dark=dark)]
     if data.kind != "pictures":
         return [_parts_figure(data, strip, dark=dark) for strip in data.strips]
     return [_pictures_figure(data, dark=dark)]
@@ -44,8 +45,8 @@ def _pictures_figure(data: FilmStripData, *, dark: bool) -> go.Figure:
     figure.update_xaxes(
         range=[-0.5, columns - 0.5],
         tickvals=list(range(columns)),
-        ticktext=["input", *(f"{step:,}" for step in data.steps)],
-        title_text="step",
+        ticktext=[tr("input"), *(f"{step:,}" for step in data.steps)],
+        title_text=tr("step"),
         constrain="domain",
         **ticks,
     )
@@ -114,9 +115,11 @@ def _put_words(figure: go.Figure, data: FilmStripData) -> None:
 
 
 def _told(frame: Frame) -> str:
-    score = "" if frame.score is None else f"<br>score {number(float(f'{frame.score:.3g}'))}"
+    told = [tr("step {step}", step=f"{frame.step:,}")]
+    if frame.score is not None:
+        told.append(tr("score {score}", score=number(float(f"{frame.score:.3g}"))))
     largest = number(float(f"{np.abs(frame.relevance).max(initial=0.0):.3g}"))
-    return f"step {frame.step:,}{score}<br>largest {largest}"
+    return "<br>".join([*told, tr("largest {value}", value=largest)])
 
 
 def _colorbar(data: FilmStripData) -> dict[str, Any]:
@@ -143,12 +146,12 @@ def _parts_figure(data: FilmStripData, strip: Strip, *, dark: bool) -> go.Figure
         xgap=2,
         ygap=1,
         customdata=np.tile([f"{frame.step:,}" for frame in strip.frames], (rows, 1)),
-        hovertemplate="%{y}, step %{customdata}: %{z:.3g}<extra></extra>",
+        hovertemplate=tr("{part}, step {step}", part="%{y}", step="%{customdata}") + ": %{z:.3g}<extra></extra>",
     )
     figure.update_xaxes(
         tickvals=list(range(len(strip.frames))),
         ticktext=[f"{frame.step:,}" for frame in strip.frames],
-        title_text="step",
+        title_text=tr("step"),
         showgrid=False,
     )
     figure.update_yaxes(

@@ -11,13 +11,14 @@ import plotly.graph_objects as go
 from torchglass.charts.pictures import png_data_uri, resized, rgb
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import Picture, empty_figure, new_figure
+from torchglass.language import mark, tr
 
 MAX_PICTURES = 64
 COLUMNS = 8
 TILE_PIXELS = 64  # of a smaller picture's longer side, each pixel a square; a larger one keeps its own
 GAP = 2  # px between pictures
 GREY = 128  # between pictures, where black and white ones alike end
-_NOTHING = "No generated picture was stored: runs of generative models keep some over their epochs."
+_NOTHING = mark("No generated picture was stored: runs of generative models keep some over their epochs.")
 
 
 class SheetData(NamedTuple):
@@ -43,10 +44,10 @@ def sheet_data(pictures: npt.NDArray[Any], *, columns: int = COLUMNS, most: int 
     return SheetData(sheet, len(tiles), len(pictures) - len(tiles))
 
 
-def sheet_figure(data: SheetData | None, *, title: str = "", dark: bool = False, reason: str = _NOTHING) -> go.Figure:
+def sheet_figure(data: SheetData | None, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw the sheet with square pixels."""
     if data is None:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NOTHING), 300), dark=dark, title=plot_text(title))
     return picture_figure(data.picture, title=title, dark=dark)
 
 

@@ -23,6 +23,7 @@ from torchglass.charts.theme import (
     new_figure,
 )
 from torchglass.charts.units import number
+from torchglass.language import tr
 from torchglass.store.records import Floats, Integers
 
 LayerQuantity = Literal["gradient_norm", "weight_norm", "update_ratio"]
@@ -81,14 +82,18 @@ def gradient_flow_figure(
     *,
     title: str = "",
     dark: bool = False,
-    reason: str = "No layer was watched: attach with the model and its optimizer.",
+    reason: str = "",
 ) -> go.Figure:
     """Draw layers from top (input side) to bottom on a logarithmic colour scale.
 
     Update ratios diverge around 1e-3. Exact zeros and non-finite values are marked on top.
     """
     if not data.layers:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(
+            plot_text(reason or tr("No layer was watched: attach with the model and its optimizer."), 300),
+            dark=dark,
+            title=plot_text(title),
+        )
     height = min(max(HEIGHT, 80 + ROW_HEIGHT * len(data.layers)), MAX_HEIGHT)
     figure = new_figure(dark=dark, title=plot_text(title), height=height)
     with np.errstate(divide="ignore"):
@@ -99,13 +104,13 @@ def gradient_flow_figure(
         y=names,
         z=packed(logarithms),
         customdata=packed(data.values),
-        hovertemplate="%{y}<br>step %{x}: %{customdata:.3g}<extra></extra>",
+        hovertemplate="%{y}<br>" + tr("step {step}", step="%{x}") + ": %{customdata:.3g}<extra></extra>",
         hoverongaps=False,
         **_colors(data.quantity, logarithms),
     )
     for marks, symbol, color, name in (
-        (data.zero_marks, "circle-open", NEUTRAL, "exactly 0"),
-        (data.nonfinite_marks, "x", ALARM, "NaN or infinite"),
+        (data.zero_marks, "circle-open", NEUTRAL, tr("exactly 0")),
+        (data.nonfinite_marks, "x", ALARM, tr("NaN or infinite")),
     ):
         if len(marks):
             figure.add_scatter(
@@ -115,13 +120,13 @@ def gradient_flow_figure(
                 marker={"symbol": symbol, "color": color, "size": 7},
                 name=name,
                 showlegend=True,
-                hovertemplate=f"step %{{x}}<extra>{name}</extra>",
+                hovertemplate=tr("step {step}", step="%{x}") + f"<extra>{name}</extra>",
             )
     labels = [short_label(layer) for layer in data.layers]
     stride = -(-len(labels) * ROW_HEIGHT // (MAX_HEIGHT - 80)) or 1
     places = np.arange(len(labels), dtype=np.int32)[::stride]
     figure.update_yaxes(type="category", autorange="reversed", tickvals=places, ticktext=labels[::stride])
-    figure.update_xaxes(title_text="step")
+    figure.update_xaxes(title_text=tr("step"))
     return on_steps(figure)
 
 

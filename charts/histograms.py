@@ -14,12 +14,13 @@ from torchglass.charts.records import packed, packed_steps
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import ALARM, PALETTE, SEQUENTIAL, colorscale, empty_figure, new_figure
 from torchglass.charts.units import number
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats, Histogram, Integers
 
 MAX_COLUMNS = 256  # beyond that, neighbouring steps share a column
 PERCENTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 MAX_TICKS = 9
-NONFINITE_ROW = "NaN or infinite"
+NONFINITE_ROW = mark("NaN or infinite")
 
 
 class HistogramsData(NamedTuple):
@@ -62,30 +63,38 @@ def histograms_figure(
     *,
     title: str = "",
     dark: bool = False,
-    reason: str = "No histogram was recorded: attach with histograms switched on.",
+    reason: str = "",
 ) -> go.Figure:
     """Draw the heat map. Rows are as high as each other; ticks stand where the numbers are."""
     if not data.steps.size:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(
+            plot_text(reason or tr("No histogram was recorded: attach with histograms switched on."), 300),
+            dark=dark,
+            title=plot_text(title),
+        )
     figure = new_figure(dark=dark, title=plot_text(title), showlegend=False)
-    figure.update_xaxes(title_text="step")
+    figure.update_xaxes(title_text=tr("step"))
     if data.shares.size:
         bounds = zip(data.edges[:-1].tolist(), data.edges[1:].tolist(), strict=True)
         figure.add_heatmap(
             x=packed_steps(data.steps),
             # Rows named by their bounds: hover says them without a copy in every cell.
-            y=[f"{number(low)} to {number(high)}" for low, high in bounds],
+            y=[tr("{low} to {high}", low=number(low), high=number(high)) for low, high in bounds],
             z=packed(100 * np.where(data.shares > 0, data.shares, np.nan)),
             colorscale=colorscale(SEQUENTIAL),
             zmin=0,
             zmax=100 * float(np.nan_to_num(data.shares).max()),
             colorbar={"title": {"text": "%", "side": "top"}, "thickness": 10, "outlinewidth": 0, "len": 1},
-            hovertemplate="step %{x}<br>%{y}<br>%{z:.3g} % of the values<extra></extra>",
+            hovertemplate="<br>".join(
+                [tr("step {step}", step="%{x}"), "%{y}", tr("{percent} % of the values", percent="%{z:.3g}")]
+            )
+            + "<extra></extra>",
             hoverongaps=False,
         )
         places, texts = axis_ticks(data.edges)
         figure.update_yaxes(type="category", tickvals=places, ticktext=texts, range=[-0.5, len(data.edges) - 0.5])
-    _mark_nonfinite(figure, data, height=NONFINITE_ROW)
+        figure.update_yaxes(title_text=tr("value"))
+    _mark_nonfinite(figure, data, height=tr(NONFINITE_ROW))
     return on_steps(figure)
 
 
@@ -94,22 +103,35 @@ def percentiles_figure(
     *,
     title: str = "",
     dark: bool = False,
-    reason: str = "No histogram was recorded: attach with histograms switched on.",
+    reason: str = "",
 ) -> go.Figure:
     """Draw bands of the middle 100, 90 and 50 % of the values around their median."""
     if not data.steps.size:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(
+            plot_text(reason or tr("No histogram was recorded: attach with histograms switched on."), 300),
+            dark=dark,
+            title=plot_text(title),
+        )
     figure = new_figure(dark=dark, title=plot_text(title), hovermode="x unified")
     x = packed_steps(data.steps)
-    for low, high, opacity, name in ((0, 6, 0.12, "all"), (1, 5, 0.18, "5–95 %"), (2, 4, 0.28, "25–75 %")):
+    for low, high, opacity, name in ((0, 6, 0.12, tr("all")), (1, 5, 0.18, "5–95 %"), (2, 4, 0.28, "25–75 %")):
         edge = {"x": x, "mode": "lines", "line": {"width": 0, "color": PALETTE[0]}, "legendgroup": name}
-        figure.add_scatter(y=packed(data.percentiles[low]), showlegend=False, name=f"{name}, from", **edge)
+        figure.add_scatter(
+            y=packed(data.percentiles[low]), showlegend=False, name=tr("{name}, from", name=name), **edge
+        )
         fill = f"rgba(26,128,187,{opacity})"
         figure.add_scatter(y=packed(data.percentiles[high]), fill="tonexty", fillcolor=fill, name=name, **edge)
     median = packed(data.percentiles[3])
-    figure.add_scatter(x=x, y=median, mode="lines+markers", name="median", line={"color": PALETTE[0], "width": 1.8})
-    figure.update_traces(selector={"name": "median"}, marker={"size": 4})
-    figure.update_xaxes(title_text="step")
+    figure.add_scatter(
+        x=x,
+        y=median,
+        mode="lines+markers",
+        name=tr("median"),
+        line={"color": PALETTE[0], "width": 1.8},
+        marker={"size": 4},
+    )
+    figure.update_yaxes(title_text=tr("value"))
+    figure.update_xaxes(title_text=tr("step"))
     finite = data.percentiles[np.isfinite(data.percentiles)]
     _mark_nonfinite(figure, data, height=float(finite.max()) if finite.size else 0.0)
     return on_steps(figure)
@@ -147,13 +169,21 @@ def _mark_nonfinite(figure: go.Figure, data: HistogramsData, height: float | str
         y=np.full(int(bad.sum()), height),
         mode="markers",
         marker={"symbol": "x", "size": 8, "color": ALARM},
-        text=np.array([f"{nan:,} NaN, {infinite:,} infinite" for nan, infinite in pairs]),
-        hovertemplate="step %{x}<br>%{text}<extra></extra>",
+        text=np.array(
+            [tr("{nan} NaN, {infinite} infinite", nan=f"{nan:,}", infinite=f"{infinite:,}") for nan, infinite in pairs]
+        ),
+        hovertemplate=tr("step {step}", step="%{x}") + "<br>%{text}<extra></extra>",
         showlegend=False,
     )
     total_nan, total_infinite = int(data.nan_counts.sum()), int(data.infinity_counts.sum())
     figure.add_annotation(
-        text=f"{total_nan:,} NaN and {total_infinite:,} infinite values at {int(bad.sum())} of {len(bad)} steps",
+        text=tr(
+            "{nan} NaN and {infinite} infinite values at {count} of {steps} steps",
+            nan=f"{total_nan:,}",
+            infinite=f"{total_infinite:,}",
+            count=int(bad.sum()),
+            steps=len(bad),
+        ),
         x=1,
         y=1,
         xref="paper",

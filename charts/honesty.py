@@ -10,6 +10,7 @@ import numpy as np
 
 from torchglass.charts.units import number, quantity
 from torchglass.charts.windows import Tables
+from torchglass.language import mark, tr
 from torchglass.store.records import ProfilerWindow
 
 LEAST_SEEN_PERCENT = 99.0  # of the launches: below it, tables and links lack a part of the work
@@ -70,34 +71,41 @@ def remarks(data: HonestyData) -> list[Remark]:
 def _seen(data: HonestyData) -> list[Remark]:
     if data.seen_percent is None:
         return []
-    text = f"{_percent(data.seen_percent)} of {number(data.launches or 0)} launches had their kernel seen"
+    text = tr(
+        "{percent} of {count} launches had their kernel seen",
+        percent=_percent(data.seen_percent),
+        count=number(data.launches or 0),
+    )
     return [Remark(text, data.seen_percent < LEAST_SEEN_PERCENT)]
 
 
 def _slower(data: HonestyData) -> list[Remark]:
     if data.slowdown is None:
-        return [Remark("how much slower the window was than other steps is not known")]
-    text = f"steps took {data.slowdown:.2f} times as long as unprofiled ones"
+        return [Remark(tr("how much slower the window was than other steps is not known"))]
+    text = tr("steps took {times} times as long as unprofiled ones", times=f"{data.slowdown:.2f}")
     return [Remark(text, data.slowdown > MOST_SLOWDOWN)]
 
 
 def _oddities(data: HonestyData) -> list[Remark]:
     told = [
-        (data.unlinked_kernels, "kernels could not be linked to an operator"),
-        (data.graph_kernels, "kernels ran inside CUDA graphs, where no operator is known"),
-        (data.clipped, "overlapping slices were clipped"),
-        (data.dropped_slices, "slices were too many to keep and are missing in the timeline"),
+        (data.unlinked_kernels, mark("{count} kernels could not be linked to an operator")),
+        (data.graph_kernels, mark("{count} kernels ran inside CUDA graphs, where no operator is known")),
+        (data.clipped, mark("{count} overlapping slices were clipped")),
+        (data.dropped_slices, mark("{count} slices were too many to keep and are missing in the timeline")),
     ]
-    return [Remark(f"{number(count)} {what}") for count, what in told if count]
+    return [Remark(tr(what, count=number(count))) for count, what in told if count]
 
 
 def _costs(data: HonestyData) -> list[Remark]:
     found = []
     if data.overhead_seconds:
-        found.append(Remark(f"{quantity(data.overhead_seconds, 's')} were the profiler's own overhead"))
+        found.append(Remark(tr("{time} were the profiler's own overhead", time=quantity(data.overhead_seconds, "s"))))
     if data.cost_seconds is not None:
-        read = "" if data.events is None else f" for {number(data.events)} events"
-        found.append(Remark(f"the window cost {quantity(data.cost_seconds, 's')}{read}"))
+        cost = quantity(data.cost_seconds, "s")
+        if data.events is None:
+            found.append(Remark(tr("the window cost {time}", time=cost)))
+        else:
+            found.append(Remark(tr("the window cost {time} for {count} events", time=cost, count=number(data.events))))
     return found
 
 

@@ -12,6 +12,7 @@ from torchglass.charts.phases import color_of, name_of
 from torchglass.charts.text import kernel_name, plot_text, short_label
 from torchglass.charts.theme import NEUTRAL, empty_figure, new_figure
 from torchglass.charts.units import quantity, scale_of
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats, Table
 
 Side = Literal["device", "host"]
@@ -19,10 +20,10 @@ Side = Literal["device", "host"]
 MOST_NODES = 1000
 HEIGHT = 480
 LABEL_CHARACTERS = 34
-LEVELS = ("phase", "module", "operator", "kernel")
+LEVELS = (mark("phase"), mark("module"), mark("operator"), mark("kernel"))
 NO_MODULE = "(no module)"
-ROOTS: dict[Side, str] = {"device": "GPU time", "host": "Host self time"}
-_NO_LINKS = "The window has no links from kernels to operators."
+ROOTS: dict[Side, str] = {"device": mark("GPU time"), "host": mark("Host self time")}
+_NO_LINKS = mark("The window has no links from kernels to operators.")
 
 
 class Node(NamedTuple):
@@ -90,10 +91,16 @@ def _pruned(sums: dict[tuple[str, ...], list[float]], side: Side, most_nodes: in
     kept = sorted(ranked[:most_nodes], key=lambda path: (len(path), -sums[path][0], path))
     place = {path: index for index, path in enumerate(kept)}
     nodes = [
-        Node(place[path[:-1]] if path else -1, path[-1] if path else ROOTS[side], len(path), path[0] if path else "",
-             sums[path][0], int(sums[path][1]))
+        Node(
+            place[path[:-1]] if path else -1,
+            path[-1] if path else tr(ROOTS[side]),
+            len(path),
+            path[0] if path else "",
+            sums[path][0],
+            int(sums[path][1]),
+        )
         for path in kept
-    ]  # fmt: skip
+    ]
     rest: dict[tuple[str, ...], list[float]] = {}
     for path in ranked[most_nodes:]:
         if path[:-1] in place:
@@ -108,14 +115,14 @@ def _pruned(sums: dict[tuple[str, ...], list[float]], side: Side, most_nodes: in
 
 
 def icicle_figure(
-    data: IcicleData, *, steps: int = 1, title: str = "", dark: bool = False, reason: str = _NO_LINKS
+    data: IcicleData, *, steps: int = 1, title: str = "", dark: bool = False, reason: str = ""
 ) -> go.Figure:
     """Draw the tree from left to right in milliseconds a step; a click goes into a node, and one above it back."""
     if not data.nodes:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NO_LINKS), 300), dark=dark, title=plot_text(title))
     per_step = _seconds(data.nodes) / max(steps, 1)
     scale = scale_of("s", float(per_step[0]))
-    shares = "%{percentParent:.1%} of what is above it, %{percentRoot:.1%} of all"
+    shares = tr("{parent} of what is above it, {root} of all", parent="%{percentParent:.1%}", root="%{percentRoot:.1%}")
     figure = new_figure(dark=dark, title=plot_text(title), height=HEIGHT, showlegend=False)
     figure.add_icicle(
         ids=[str(place) for place in range(len(data.nodes))],
@@ -162,10 +169,12 @@ def _conserved(nodes: Sequence[Node], values: Floats) -> Floats:
 
 def _label(node: Node, levels: Sequence[str]) -> str:
     if node.hidden:
-        return f"{node.hidden:,} more"
+        return tr("{count} more", count=f"{node.hidden:,}")
     if node.level == 1:
         return plot_text(name_of(node.name))
     is_kernel = node.level == len(levels) and levels[-1] == "kernel"
+    if node.name == NO_MODULE:
+        return tr("(no module)")
     return short_label(kernel_name(node.name) if is_kernel else node.name, LABEL_CHARACTERS)
 
 
@@ -177,7 +186,9 @@ def _text(node: Node, levels: Sequence[str], seconds: float) -> str:
 
 def _hover(data: IcicleData, place: int, seconds: float, steps: int) -> str:
     node = data.nodes[place]
-    name = f"{node.hidden:,} smaller ones" if node.hidden else plot_text(node.name, 200)
-    level = data.levels[node.level - 1] if node.level else ""
-    lines = [f"<b>{name}</b>", level, f"{quantity(seconds, 's')} a step, {node.calls / max(steps, 1):.4g} calls a step"]
+    name = tr("{count} smaller ones", count=f"{node.hidden:,}") if node.hidden else plot_text(node.name, 200)
+    level = tr(data.levels[node.level - 1]) if node.level else ""
+    calls = f"{node.calls / max(steps, 1):.4g}"
+    often = tr("{time} a step, {calls} calls a step", time=quantity(seconds, "s"), calls=calls)
+    lines = [f"<b>{name}</b>", level, often]
     return "<br>".join(line for line in lines if line)

@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 from torchglass.charts.overview import Overview, rounded
 from torchglass.charts.text import plot_text, short_label
 from torchglass.charts.theme import NEUTRAL, PALETTE, new_figure
+from torchglass.language import tr
 from torchglass.store.records import Floats
 
 MOST_COLUMNS = 15
@@ -68,10 +69,12 @@ def importance_figure(data: ImportanceData, *, title: str = "", dark: bool = Fal
         )
     labels = [short_label(name, 26) for name in data.names]
     figure.update_yaxes(range=[len(rows) - 0.5, -0.5], tickvals=rows, ticktext=labels, showgrid=False, ticks="")
-    figure.update_xaxes(title_text=plot_text(f"mean effect on the {data.score}", 60), rangemode="tozero", col=1)
-    loses = data.measure in ("accuracy", "R²")
-    worse = f"{data.measure} lost" if loses else f"{data.measure} gained"
     figure.update_xaxes(
-        title_text=plot_text(f"{worse} when dealt anew", 60), zeroline=True, zerolinecolor=NEUTRAL, col=2
+        title_text=plot_text(tr("mean effect on the {score}", score=data.score), 60), rangemode="tozero", col=1
     )
+    if data.measure in ("accuracy", "R²"):
+        worse = tr("{measure} lost when dealt anew", measure=data.measure)
+    else:
+        worse = tr("{measure} gained when dealt anew", measure=data.measure)
+    figure.update_xaxes(title_text=plot_text(worse, 60), zeroline=True, zerolinecolor=NEUTRAL, col=2)
     return figure

@@ -12,6 +12,7 @@ from torchglass.charts.records import packed
 from torchglass.charts.text import plot_text, short_label
 from torchglass.charts.theme import SEQUENTIAL, colorscale, new_figure
 from torchglass.charts.units import number
+from torchglass.language import tr
 from torchglass.store.records import Floats
 
 CELL, AROUND = 34, 130  # px
@@ -53,12 +54,22 @@ def interactions_text(data: InteractionsData) -> str:
     """The strongest pair in a sentence, beside the larger of the two main effects. Not yet escaped."""
     pair = data.strongest
     if pair is None:
-        return "No two columns say more together than each by itself."
+        return tr("No two columns say more together than each by itself.")
     first, second = pair
     alone = max(data.strength[first, first], data.strength[second, second])
+    return tr(
+        "{first} and {second} interact most: {strength} on average, beside {alone} that the stronger of them says "
+        "alone.",
+        first=data.names[first],
+        second=data.names[second],
+        strength=rounded(data.strength[pair]),
+        alone=rounded(alone),
+    )
+
+
+def _who(first: str, second: str) -> str:
     return (
-        f"{data.names[first]} and {data.names[second]} interact most: {rounded(data.strength[pair])} on average, "
-        f"beside {rounded(alone)} that the stronger of them says alone."
+        tr("{name} alone", name=first) if first == second else tr("{first} with {second}", first=first, second=second)
     )
 
 
@@ -69,12 +80,7 @@ def interactions_figure(data: InteractionsData, *, title: str = "", dark: bool =
     lower = np.where(np.tril(np.ones((size, size), bool)), data.strength, np.nan)
     names = [plot_text(name, 60) for name in data.names]
     hover = [
-        [
-            f"{names[row]} alone: {rounded(data.strength[row, column])}"
-            if row == column
-            else f"{names[row]} with {names[column]}: {rounded(data.strength[row, column])}"
-            for column in range(size)
-        ]
+        [f"{_who(names[row], names[column])}: {rounded(data.strength[row, column])}" for column in range(size)]
         for row in range(size)
     ]
     figure.add_heatmap(
@@ -90,7 +96,7 @@ def interactions_figure(data: InteractionsData, *, title: str = "", dark: bool =
         hovertext=hover,
         hoverinfo="text",
         hoverongaps=False,
-        colorbar={"title": {"text": "mean effect", "side": "right"}, "thickness": 8, "outlinewidth": 0},
+        colorbar={"title": {"text": tr("mean effect"), "side": "right"}, "thickness": 8, "outlinewidth": 0},
     )
     ticks = {"tickvals": list(range(size)), "ticktext": [short_label(name, 22) for name in data.names], "ticks": ""}
     figure.update_xaxes(showgrid=False, **ticks)

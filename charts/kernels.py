@@ -12,6 +12,7 @@ from torchglass.charts.records import packed
 from torchglass.charts.text import kernel_name, plot_text, short_label
 from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import number, scale_of
+from torchglass.language import tr
 from torchglass.store.records import Floats, Integers, ProfilerWindow, RowKind, Table
 
 TOP = 20
@@ -77,16 +78,20 @@ def kernels_figure(
     *,
     title: str = "",
     dark: bool = False,
-    reason: str = "No profiler window was recorded: attach with profile switched on.",
+    reason: str = "",
 ) -> go.Figure:
     """Draw self time a step as bars, longest on top, and what is not listed as one last bar."""
     if not data.names:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(
+            plot_text(reason or tr("No profiler window was recorded: attach with profile switched on."), 300),
+            dark=dark,
+            title=plot_text(title),
+        )
     steps = max(data.step_count, 1)
     seconds = np.append(data.self_seconds, data.rest_seconds)[: len(data.names) + bool(data.rest_count)] / steps
-    names = [*data.names, f"{data.rest_count} more"][: len(seconds)]
+    names = [*data.names, tr("{count} more", count=data.rest_count)][: len(seconds)]
     scale = scale_of("s", float(seconds.max()))
-    calls = [f"{number(count / steps)} calls a step" for count in data.calls.tolist()]
+    calls = [tr("{count} calls a step", count=number(count / steps)) for count in data.calls.tolist()]
     texts = [f"{plot_text(name)}<br>{call}" for name, call in zip(data.names, calls, strict=True)]
     places = np.arange(len(seconds), dtype=np.int32)
     figure = new_figure(dark=dark, title=plot_text(title), height=80 + ROW_HEIGHT * len(seconds), showlegend=False)
@@ -96,8 +101,8 @@ def kernels_figure(
         width=BAR,
         orientation="h",
         marker={"color": [PALETTE[0]] * len(data.names) + [NEUTRAL] * bool(data.rest_count)},
-        hovertext=np.array([*texts, f"{data.rest_count} more"][: len(seconds)]),
-        hovertemplate=f"%{{hovertext}}<br>%{{x:.3g}} {scale.unit} a step<extra></extra>",
+        hovertext=np.array([*texts, tr("{count} more", count=data.rest_count)][: len(seconds)]),
+        hovertemplate="%{hovertext}<br>" + tr("{time} a step", time=f"%{{x:.3g}} {scale.unit}") + "<extra></extra>",
     )
     # Names stand above their bars: beside them they would leave no room for bars on a phone.
     figure.add_scatter(
@@ -109,8 +114,8 @@ def kernels_figure(
         cliponaxis=False,
         hoverinfo="skip",
     )
-    what = "time of own kernels" if data.on_device else "self time"
+    what = tr("time of own kernels") if data.on_device else tr("self time")
     figure.update_yaxes(visible=False, range=[len(seconds) - 0.5, -0.9], fixedrange=True)
-    figure.update_xaxes(title_text=f"{what}, {scale.unit} a step", rangemode="tozero")
+    figure.update_xaxes(title_text=tr("{what}, {unit} a step", what=what, unit=scale.unit), rangemode="tozero")
     figure.update_layout(margin_l=12)
     return figure

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torchglass.charts.listings import Field, Listing
+from torchglass.language import mark, tr
 from torchglass.store.records import Series, Table
 
-MODEL = "(the model itself)"
+MODEL = mark("(the model itself)")
 PREFIX = "layers/"
 
 
@@ -36,17 +37,27 @@ def layers_listing(
     norms = [_norms(last.get(name, {})) for name in shown]
     trainable = [int(table["trainable"][place]) for place in rows]
     fields = (
-        Field("Module", "text", tuple(name or MODEL for name in shown)),
-        Field("Type", "text", tuple(str(table["types"][place]) for place in rows)),
+        Field(tr("Module"), "text", tuple(name or tr(MODEL) for name in shown)),
+        Field(tr("Type"), "text", tuple(str(table["types"][place]) for place in rows)),
         Field(
-            "Result", "text", tuple(_shape((outputs or {}).get(name)) for name in shown), "shape of what it returned"
+            tr("Result"),
+            "text",
+            tuple(_shape((outputs or {}).get(name)) for name in shown),
+            tr("shape of what it returned"),
         ),
-        Field("Parameters", "count", tuple(own[place] for place in rows), "of its own, each counted once"),
-        Field("Share", "share", tuple(100 * own[place] / whole if whole else None for place in rows)),
-        Field("Trains", "text", tuple(_trains(own[place], some) for place, some in zip(rows, trainable, strict=True))),
-        Field("Gradient norm", "count", tuple(each[0] for each in norms), "at the last step that was sampled"),
-        Field("Weight norm", "count", tuple(each[1] for each in norms), "at the last step that was sampled"),
-        Field("Update ratio", "count", tuple(each[2] for each in norms), "norm of the update over norm of the weight"),
+        Field(tr("Parameters"), "count", tuple(own[place] for place in rows), tr("of its own, each counted once")),
+        Field(tr("Share"), "share", tuple(100 * own[place] / whole if whole else None for place in rows)),
+        Field(
+            tr("Trains"), "text", tuple(_trains(own[place], some) for place, some in zip(rows, trainable, strict=True))
+        ),
+        Field(tr("Gradient norm"), "count", tuple(each[0] for each in norms), tr("at the last step that was sampled")),
+        Field(tr("Weight norm"), "count", tuple(each[1] for each in norms), tr("at the last step that was sampled")),
+        Field(
+            tr("Update ratio"),
+            "count",
+            tuple(each[2] for each in norms),
+            tr("norm of the update over norm of the weight"),
+        ),
     )
     return Listing(tuple(field for field in fields if any(value not in (None, "") for value in field.values)), left_out)
 
@@ -84,8 +95,8 @@ def _trains(own: int, trainable: int) -> str:
     if not own:
         return ""
     if trainable == own:
-        return "yes"
-    return f"{trainable:,} of them" if trainable else "frozen"
+        return tr("yes")
+    return tr("{count} of them", count=f"{trainable:,}") if trainable else tr("frozen")
 
 
 def _shape(value: object) -> str:

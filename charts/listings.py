@@ -8,7 +8,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from torchglass.charts.idle import cause_name
 from torchglass.charts.windows import size_of
+from torchglass.language import tr
 from torchglass.store.records import Floats, Table
 
 # "s" and "B" are scaled to fit, "count" is grouped by thousands, "share" is a percentage of the listed whole.
@@ -42,19 +44,21 @@ def kernels_listing(table: Table | None, *, steps: int, most: int) -> Listing:
     seconds, calls = table["seconds"], table["calls"]
     rows, left_out = _longest(seconds, most)
     taken = _taker(table, rows)
-    tensor = [("yes" if core else "could") if can else "" for core, can in _tensor_cores(table, rows)]
+    tensor = [(tr("yes") if core else tr("could")) if can else "" for core, can in _tensor_cores(table, rows)]
     return _listing(
         left_out,
-        Field("Kernel", "text", taken("name")),
-        Field("Share", "share", _shares(seconds, rows)),
-        Field("Time a step", "s", _numbers(seconds[rows] / steps)),
-        Field("Calls a step", "count", _numbers(calls[rows] / steps)),
-        Field("Mean", "s", _numbers(seconds[rows] / np.maximum(calls[rows], 1))),
-        Field("Longest", "s", taken("longest_seconds")),
-        Field("Tensor cores", "text", tuple(tensor), "whether it ran on them, or looks as if it could"),
-        Field("Occupancy", "%", taken("occupancy_percent"), "warps that could run at once, of those a SM can hold"),
-        Field("SM efficiency", "%", taken("sm_efficiency_percent"), "SMs that had a block to work on"),
-        Field("Blocks per SM", "count", taken("blocks_per_sm")),
+        Field(tr("Kernel"), "text", taken("name")),
+        Field(tr("Share"), "share", _shares(seconds, rows)),
+        Field(tr("Time a step"), "s", _numbers(seconds[rows] / steps)),
+        Field(tr("Calls a step"), "count", _numbers(calls[rows] / steps)),
+        Field(tr("Mean"), "s", _numbers(seconds[rows] / np.maximum(calls[rows], 1))),
+        Field(tr("Longest"), "s", taken("longest_seconds")),
+        Field(tr("Tensor cores"), "text", tuple(tensor), tr("whether it ran on them, or looks as if it could")),
+        Field(
+            tr("Occupancy"), "%", taken("occupancy_percent"), tr("warps that could run at once, of those a SM can hold")
+        ),
+        Field(tr("SM efficiency"), "%", taken("sm_efficiency_percent"), tr("SMs that had a block to work on")),
+        Field(tr("Blocks per SM"), "count", taken("blocks_per_sm")),
     )
 
 
@@ -66,10 +70,10 @@ def operators_listing(table: Table | None, *, steps: int, most: int) -> Listing:
     ranked = table["device_self_seconds"] if on_device else table["self_seconds"]
     rows, left_out = _longest(ranked, most)
     columns = [
-        Field("GPU, own", "s", (), "a step, of the kernels that it launched itself"),
-        Field("GPU, total", "s", (), "a step, of the kernels of operators in it too"),
-        Field("Host, own", "s", (), "a step, without the operators that it called"),
-        Field("Host, total", "s", (), "a step"),
+        Field(tr("GPU, own"), "s", (), tr("a step, of the kernels that it launched itself")),
+        Field(tr("GPU, total"), "s", (), tr("a step, of the kernels of operators in it too")),
+        Field(tr("Host, own"), "s", (), tr("a step, without the operators that it called")),
+        Field(tr("Host, total"), "s", (), tr("a step")),
     ]
     names = ("device_self_seconds", "device_total_seconds", "self_seconds", "total_seconds")
     times = [
@@ -79,10 +83,10 @@ def operators_listing(table: Table | None, *, steps: int, most: int) -> Listing:
     ]
     return _listing(
         left_out,
-        Field("Operator", "text", _taker(table, rows)("name")),
-        Field("Share", "share", _shares(ranked, rows)),
+        Field(tr("Operator"), "text", _taker(table, rows)("name")),
+        Field(tr("Share"), "share", _shares(ranked, rows)),
         *times,
-        Field("Calls a step", "count", _numbers(table["calls"][rows] / steps)),
+        Field(tr("Calls a step"), "count", _numbers(table["calls"][rows] / steps)),
     )
 
 
@@ -92,16 +96,18 @@ def copies_listing(table: Table | None, *, steps: int, most: int) -> Listing:
         return Listing(())
     rows, left_out = _longest(table["seconds"], most)
     seconds, moved = table["seconds"][rows], table["bytes"][rows].astype(np.float64)
-    pageable = tuple("pageable: the host waits" if is_pageable else "" for is_pageable in table["pageable"][rows])
+    pageable = tuple(tr("pageable: the host waits") if is_pageable else "" for is_pageable in table["pageable"][rows])
     return _listing(
         left_out,
-        Field("Copy", "text", _taker(table, rows)("kind")),
-        Field("Memory", "text", _taker(table, rows)("memory")),
-        Field("Note", "text", pageable),
-        Field("Time a step", "s", _numbers(seconds / steps)),
-        Field("Bytes a step", "B", _numbers(moved / steps)),
-        Field("Rate", "B/s", _numbers(np.divide(moved, seconds, out=np.full(len(rows), np.nan), where=seconds > 0))),
-        Field("Calls a step", "count", _numbers(table["calls"][rows] / steps)),
+        Field(tr("Copy"), "text", _taker(table, rows)("kind")),
+        Field(tr("Memory"), "text", _taker(table, rows)("memory")),
+        Field(tr("Note"), "text", pageable),
+        Field(tr("Time a step"), "s", _numbers(seconds / steps)),
+        Field(tr("Bytes a step"), "B", _numbers(moved / steps)),
+        Field(
+            tr("Rate"), "B/s", _numbers(np.divide(moved, seconds, out=np.full(len(rows), np.nan), where=seconds > 0))
+        ),
+        Field(tr("Calls a step"), "count", _numbers(table["calls"][rows] / steps)),
     )
 
 
@@ -113,12 +119,12 @@ def launches_listing(table: Table | None, *, steps: int, most: int) -> Listing:
     taken = _taker(table, rows)
     return _listing(
         left_out,
-        Field("Call", "text", taken("call")),
-        Field("Host time a step", "s", _numbers(table["host_seconds"][rows] / steps)),
-        Field("Calls a step", "count", _numbers(table["calls"][rows] / steps)),
-        Field("Kernels a step", "count", _numbers(table["kernels"][rows] / steps)),
-        Field("Mean latency", "s", taken("mean_latency_seconds"), "from the call's end to the kernel's start"),
-        Field("Longest latency", "s", taken("longest_latency_seconds")),
+        Field(tr("Call"), "text", taken("call")),
+        Field(tr("Host time a step"), "s", _numbers(table["host_seconds"][rows] / steps)),
+        Field(tr("Calls a step"), "count", _numbers(table["calls"][rows] / steps)),
+        Field(tr("Kernels a step"), "count", _numbers(table["kernels"][rows] / steps)),
+        Field(tr("Mean latency"), "s", taken("mean_latency_seconds"), tr("from the call's end to the kernel's start")),
+        Field(tr("Longest latency"), "s", taken("longest_latency_seconds")),
     )
 
 
@@ -132,15 +138,17 @@ def collectives_listing(table: Table | None, *, steps: int, most: int) -> Listin
     exposed = table["exposed_seconds"][rows]
     return _listing(
         left_out,
-        Field("Collective", "text", taken("name")),
-        Field("Group", "text", taken("group")),
-        Field("Exposed a step", "s", _numbers(exposed / steps), "while nothing computed"),
-        Field("Time a step", "s", _numbers(seconds / steps)),
+        Field(tr("Collective"), "text", taken("name")),
+        Field(tr("Group"), "text", taken("group")),
+        Field(tr("Exposed a step"), "s", _numbers(exposed / steps), tr("while nothing computed")),
+        Field(tr("Time a step"), "s", _numbers(seconds / steps)),
         Field(
-            "Hidden", "%", _numbers(100 * (1 - np.divide(exposed, seconds, out=np.ones(len(rows)), where=seconds > 0)))
+            tr("Hidden"),
+            "%",
+            _numbers(100 * (1 - np.divide(exposed, seconds, out=np.ones(len(rows)), where=seconds > 0))),
         ),
-        Field("Bytes a step", "B", _numbers(table["bytes"][rows] / steps)),
-        Field("Calls a step", "count", _numbers(table["calls"][rows] / steps)),
+        Field(tr("Bytes a step"), "B", _numbers(table["bytes"][rows] / steps)),
+        Field(tr("Calls a step"), "count", _numbers(table["calls"][rows] / steps)),
     )
 
 
@@ -150,17 +158,17 @@ def skew_listing(table: Table | None, *, most: int) -> Listing:
         return Listing(())
     rows, left_out = _longest(table["mean_seconds"], most)
     taken = _taker(table, rows)
-    last = tuple(f"rank {rank}" if rank >= 0 else "" for rank in table["last_rank"][rows].tolist())
+    last = tuple(tr("rank {rank}", rank=rank) if rank >= 0 else "" for rank in table["last_rank"][rows].tolist())
     return _listing(
         left_out,
-        Field("Collective", "text", taken("collective")),
-        Field("Group", "text", taken("group")),
-        Field("Ranks", "count", taken("ranks")),
-        Field("Mean skew", "s", taken("mean_seconds"), "from the first rank to begin it to the last"),
-        Field("Longest skew", "s", taken("longest_seconds")),
-        Field("Mostly last", "text", last),
-        Field("Times last", "count", taken("last_count")),
-        Field("Calls", "count", taken("count")),
+        Field(tr("Collective"), "text", taken("collective")),
+        Field(tr("Group"), "text", taken("group")),
+        Field(tr("Ranks"), "count", taken("ranks")),
+        Field(tr("Mean skew"), "s", taken("mean_seconds"), tr("from the first rank to begin it to the last")),
+        Field(tr("Longest skew"), "s", taken("longest_seconds")),
+        Field(tr("Mostly last"), "text", last),
+        Field(tr("Times last"), "count", taken("last_count")),
+        Field(tr("Calls"), "count", taken("count")),
     )
 
 
@@ -172,13 +180,13 @@ def gaps_listing(table: Table | None, *, most: int) -> Listing:
     taken = _taker(table, rows)
     return _listing(
         left_out,
-        Field("Gap", "s", taken("seconds")),
-        Field("Cause", "text", taken("cause")),
-        Field("Launched by", "text", taken("operator"), "the operator of the kernel that came next"),
-        Field("After", "text", taken("before"), "what ended before the gap"),
-        Field("Before", "text", taken("after"), "what ended the gap"),
-        Field("Stream", "count", taken("stream")),
-        Field("At", "s", _numbers(table["start_ns"][rows] / 1e9), "from the start of the window"),
+        Field(tr("Gap"), "s", taken("seconds")),
+        Field(tr("Cause"), "text", tuple(cause_name(str(cause)) for cause in taken("cause"))),
+        Field(tr("Launched by"), "text", taken("operator"), tr("the operator of the kernel that came next")),
+        Field(tr("After"), "text", taken("before"), tr("what ended before the gap")),
+        Field(tr("Before"), "text", taken("after"), tr("what ended the gap")),
+        Field(tr("Stream"), "count", taken("stream")),
+        Field(tr("At"), "s", _numbers(table["start_ns"][rows] / 1e9), tr("from the start of the window")),
     )
 
 

@@ -16,12 +16,13 @@ from torchglass.charts.film_strip import (
     histories,
 )
 from torchglass.charts.records import MAX_POINTS
+from torchglass.language import mark
 from torchglass.store.records import Artifact
 from torchglass.store.store import Store
 
 PROBES, CHECKPOINTS = "probe", "test"
-GROUPS = {PROBES: "Probes, during training", CHECKPOINTS: "Test samples, by saved checkpoints"}
-LEGEND = (
+GROUPS = {PROBES: mark("Probes, during training"), CHECKPOINTS: mark("Test samples, by saved checkpoints")}
+LEGEND = mark(
     "All maps share one colour scale, so a map that grows also looks it. Drift is 1 minus the rank correlation of two "
     "maps: 0 the same order of places, 1 no relation. A map that still moves while the score stands has not settled. "
     "What is known to decide is outlined in green, or marked by ●."

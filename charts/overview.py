@@ -12,6 +12,7 @@ from torchglass.charts.explanations_words import class_name
 from torchglass.charts.text import plain_text
 from torchglass.charts.trust import trust_text
 from torchglass.charts.units import number
+from torchglass.language import tr
 from torchglass.store.records import Artifact, Floats, Integers
 
 ARTIFACT_KIND = "overview"
@@ -83,7 +84,7 @@ def overview_of(artifact: Artifact, arrays: Mapping[str, npt.NDArray[Any]]) -> O
 
 def named(overview: Overview, column: int) -> str:
     """Name of a column; of -1, which stands for the columns that are left."""
-    return overview.names[column] if column >= 0 else "all others"
+    return overview.names[column] if column >= 0 else tr("all others")
 
 
 def rounded(value: float) -> str:
@@ -95,7 +96,7 @@ def _names(meta: Mapping[str, Any], count: int) -> tuple[str, ...]:
     names = meta.get("feature_names")
     if isinstance(names, list) and len(names) == count:
         return tuple(str(name) for name in names)
-    return tuple(f"column {place}" for place in range(count))
+    return tuple(tr("column {place}", place=place) for place in range(count))
 
 
 def _scale(meta: Mapping[str, Any], count: int) -> tuple[Floats, Floats]:
@@ -108,11 +109,15 @@ def _scale(meta: Mapping[str, Any], count: int) -> tuple[Floats, Floats]:
 def _score(meta: Mapping[str, Any]) -> str:
     space = plain_text(meta.get("output_space", "score"), 20)
     if not meta.get("class_names"):
-        return "predicted value" if space == "value" else space
-    return f"{space} of {class_name(meta, meta.get('target'))}"
+        return tr("predicted value") if space == "value" else space
+    return tr("{score} of {name}", score=space, name=class_name(meta, meta.get("target")))
 
 
 def _heading(artifact: Artifact, rows: int) -> str:
     dataset = artifact.meta.get("dataset")
-    of = f" of {dataset}" if dataset else ""
-    return plain_text(f"{rows} test rows{of}, step {artifact.step}; {_score(artifact.meta)}", 200)
+    told = {"count": rows, "step": artifact.step, "score": _score(artifact.meta)}
+    if dataset:
+        said = tr("{count} test rows of {dataset}, step {step}; {score}", dataset=dataset, **told)
+    else:
+        said = tr("{count} test rows, step {step}; {score}", **told)
+    return plain_text(said, 200)

@@ -14,6 +14,7 @@ from torchglass.charts.interactions import interactions_data, interactions_figur
 from torchglass.charts.overview import Overview
 from torchglass.charts.partial_dependence import partial_dependence_data, partial_dependence_figure
 from torchglass.charts.text import plain_text
+from torchglass.language import tr
 
 MOST_DEPENDENCES = 4
 MOST_TOGETHER = 2  # columns that do not interact make a matrix of nothing
@@ -40,17 +41,19 @@ def overview_panels(overview: Overview) -> Iterator[OverviewPanel]:
     swarm = beeswarm_data(overview)
     yield OverviewPanel(
         "beeswarm",
-        "Every row's effects",
-        "A point is a row: to the right the column raises the score, yellow where its value is high.",
+        tr("Every row's effects"),
+        tr("A point is a row: to the right the column raises the score, yellow where its value is high."),
         lambda *, dark=False: beeswarm_figure(swarm, dark=dark),
         wide=True,
     )
     bars = importance_data(overview)
     yield OverviewPanel(
         "importance",
-        "Which columns count",
-        "How far a column moves the score, and how much worse the answers get when its values go to other rows. A "
-        "column that another one can stand in for moves the score and is hardly missed.",
+        tr("Which columns count"),
+        tr(
+            "How far a column moves the score, and how much worse the answers get when its values go to other rows. A "
+            "column that another one can stand in for moves the score and is hardly missed."
+        ),
         lambda *, dark=False: importance_figure(bars, dark=dark),
         wide=True,
     )
@@ -58,7 +61,7 @@ def overview_panels(overview: Overview) -> Iterator[OverviewPanel]:
         together = interactions_data(overview)
         yield OverviewPanel(
             "interactions",
-            "Which columns speak together",
+            tr("Which columns speak together"),
             interactions_text(together),
             lambda *, dark=False: interactions_figure(together, dark=dark),
             wide=True,
@@ -69,8 +72,10 @@ def overview_panels(overview: Overview) -> Iterator[OverviewPanel]:
         partner = plain_text(spread.partner, 40)
         yield OverviewPanel(
             f"dependence-{column}",
-            plain_text(f"Effect of {spread.name}", 80),
-            f"A point is a row. Its colour is {partner}, which goes best with what is left." if partner else "",
+            plain_text(tr("Effect of {name}", name=spread.name), 80),
+            tr("A point is a row. Its colour is {partner}, which goes best with what is left.", partner=partner)
+            if partner
+            else "",
             lambda *, dark=False, spread=spread: dependence_figure(spread, dark=dark),
         )
         if column not in drawn:
@@ -78,7 +83,7 @@ def overview_panels(overview: Overview) -> Iterator[OverviewPanel]:
         curve = partial_dependence_data(overview, drawn.index(column))
         yield OverviewPanel(
             f"partial-{column}",
-            plain_text(f"If {curve.name} were different", 80),
-            "Every row with this column set to each value; rows that occur nowhere are among them.",
+            plain_text(tr("If {name} were different", name=curve.name), 80),
+            tr("Every row with this column set to each value; rows that occur nowhere are among them."),
             lambda *, dark=False, curve=curve: partial_dependence_figure(curve, dark=dark),
         )
