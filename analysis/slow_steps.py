@@ -51,12 +51,20 @@ class SlowStep(NamedTuple):
     is_profiled: bool
 
 
-def read_every_step(store: Store, run_id: int, rank: int, around: int | None = None) -> Steps:
-    """Every step of a rank with its phases; of more than 100,000 the latest so many, or those around a step."""
+def stretch(last: int, around: int | None = None) -> tuple[int, int]:
+    """The steps to read of a run that has come to `last`: the latest 100,000, or so many with a step among them.
+
+    Neighbouring steps have the same stretch, so that it need not be read for each.
+    """
+    half = MOST_STEPS // 2
+    end = last if around is None or around > last - MOST_STEPS else around // half * half + half * 3 // 2
+    return end - MOST_STEPS + 1, end
+
+
+def read_every_step(store: Store, run_id: int, rank: int, window: tuple[int, int]) -> Steps:
+    """Every step of a rank in a stretch, warm-up and profiled ones too, with its phases."""
     series = [one for one in store.series_of(run_id, kind="phase", rank=rank) if one.key.startswith(PREFIX)]
-    last = max((one.last_step for one in series if one.key == WHOLE and one.last_step is not None), default=0)
-    end = last if around is None or around > last - MOST_STEPS else around + MOST_STEPS // 2
-    read = store.points_of((one.id for one in series), window=(end - MOST_STEPS + 1, end))
+    read = store.points_of((one.id for one in series), window=window)
     return aligned({one.key: read[one.id] for one in series})
 
 

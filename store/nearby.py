@@ -9,8 +9,10 @@ from torchglass.store.engine import Connection
 
 
 class Nearby(NamedTuple):
-    """Steps at which rank 0 sampled histograms, with the NaN and Inf counted in all of them there; steps of artifacts by
-    their kind, in order."""
+    """Steps at which rank 0 sampled histograms, with the NaN and Inf counted in all of them there.
+
+    `artifacts` holds the steps of artifacts by their kind, in order.
+    """
 
     histograms: Mapping[int, int]
     artifacts: Mapping[str, tuple[int, ...]]
