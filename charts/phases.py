@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from torchglass.charts.records import Recorded, packed, packed_steps
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import quantity, scale_of
+from torchglass.language import tr
 from torchglass.store.records import Floats, Integers, Series
 
 PREFIX = "phase/"
@@ -130,9 +131,17 @@ def phases_figure(data: PhasesData, *, title: str = "", dark: bool = False, reas
 
 
 def phase_shares_figure(
-    data: PhasesData | SharesData, *, title: str = "", dark: bool = False, reason: str = _NO_PHASES
+    data: PhasesData | SharesData,
+    *,
+    step_seconds: Mapping[str, float] | None = None,
+    title: str = "",
+    dark: bool = False,
+    reason: str = _NO_PHASES,
 ) -> go.Figure:
-    """Draw each phase's share of the time of all steps as a bar with its percentage, in the order of a step."""
+    """Draw each phase's share of the time of all steps as a bar with its percentage, in the order of a step.
+
+    `step_seconds` are of one step, by phase: its shares are marked on the bars.
+    """
     if not data.phases or not np.isfinite(data.shares).all():
         return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
     places = np.arange(len(data.phases), dtype=np.int32)
@@ -151,12 +160,39 @@ def phase_shares_figure(
         hovertext=[f"{quantity(total, 's')} in all" for total in data.totals.tolist()],
         hovertemplate="%{x:.1f} %, %{hovertext}<extra></extra>",
     )
+    widest = float(percent.max())
+    if step_seconds:
+        widest = max(widest, _mark_step(figure, data.phases, step_seconds, dark=dark))
     names = [plot_text(name_of(name), 24) for name in data.phases]
     figure.update_yaxes(autorange="reversed", tickvals=places, ticktext=names, showgrid=False, ticks="")
     # Room for the longest bar's percentage, on a phone too.
-    figure.update_xaxes(visible=False, range=[0, 1.25 * float(percent.max())], fixedrange=True)
+    figure.update_xaxes(visible=False, range=[0, 1.25 * widest], fixedrange=True)
     figure.update_layout(margin={"t": 8, "b": 8})
     return figure
+
+
+def _mark_step(figure: go.Figure, phases: Sequence[str], seconds: Mapping[str, float], *, dark: bool) -> float:
+    """Mark a step's shares on the bars; returns the largest percentage."""
+    whole = sum(seconds.get(name, 0.0) for name in phases)
+    if not whole > 0:
+        return 0.0
+    percent = [100 * seconds.get(name, 0.0) / whole for name in phases]
+    figure.add_scatter(
+        x=np.array(percent, np.float32),
+        y=np.arange(len(percent), dtype=np.int32),
+        mode="markers",
+        marker={
+            "symbol": "diamond",
+            "size": 9,
+            "color": "#ffffff" if dark else "#1b1f24",
+            "line": {"width": 1.5, "color": "#1b1f24" if dark else "#ffffff"},
+        },
+        cliponaxis=False,
+        hovertext=[quantity(seconds.get(name), "s") for name in phases],
+        hovertemplate=tr("in this step: {share}, {seconds}", share="%{x:.1f} %", seconds="%{hovertext}")
+        + "<extra></extra>",
+    )
+    return max(percent)
 
 
 def name_of(phase: str) -> str:
