@@ -16,12 +16,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from torchglass.charts.windows import read_tables
 from torchglass.dashboard.query import BadQueryError, Query
 from torchglass.exchange.csv_file import harmless
 from torchglass.store import Store
 from torchglass.store.bins import bin_edges, number_line_order
 
 MAX_SERIES = 256
+MAX_WINDOWS = 1000
 MAX_ROWS = 3_000_000  # a CSV of some 200 MB; `torchglass export` writes what is larger, piece by piece
 
 Columns = Mapping[str, Sequence[Any] | npt.NDArray[Any]]  # of equal length, by name
@@ -71,6 +73,23 @@ def window(store: Store, query: Query) -> Columns:
     return found[name]
 
 
+def windows(store: Store, query: Query) -> Columns:
+    """A table of some profiler windows (`run`, `ids`, `table`), added up as the page of kernels adds them."""
+    wanted, name = set(query.integers("ids", MAX_WINDOWS)), query.text("table")
+    chosen = [window for window in store.windows(query.integer("run")) if window.id in wanted]
+    found = read_tables(store, chosen, (name,))
+    if name not in found:
+        raise BadQueryError(f"these windows have no table {name!r}")
+    return found[name]
+
+
+def artifact_columns(store: Store, query: Query) -> Columns:
+    """The arrays of an artifact (`id`) that are as long as the longest of one dimension, as columns."""
+    arrays = {name: array for name, array in store.arrays(query.integer("id")).items() if array.ndim == 1}
+    longest = max((len(array) for array in arrays.values()), default=0)
+    return {name: array for name, array in arrays.items() if len(array) == longest}
+
+
 def artifact(store: Store, query: Query) -> Columns:
     """An array of an artifact (`id`, `array`), a row for each element with its place along each dimension."""
     arrays, name = store.arrays(query.integer("id")), query.text("array")
@@ -87,6 +106,8 @@ TABLES: Mapping[str, Callable[[Store, Query], Columns]] = {
     "series": series,
     "histograms": histograms,
     "window": window,
+    "windows": windows,
+    "artifact_columns": artifact_columns,
     "artifact": artifact,
 }
 
