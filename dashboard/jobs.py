@@ -51,6 +51,11 @@ class Job:
         self._reader.start()
 
     @property
+    def pid(self) -> int:
+        """Its process, which is what a run that it records is recorded by."""
+        return self._process.pid
+
+    @property
     def state(self) -> JobState:
         """Where the job stands."""
         code = self._process.poll()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from torchglass.dashboard import cursor, notices
+from torchglass.dashboard import cursor, links, notices
 from torchglass.dashboard.organizing import listed_runs
 from torchglass.dashboard.pages import (
     compare,
@@ -27,6 +27,7 @@ from torchglass.dashboard.pages import (
     step_time,
     sweep,
     timeline,
+    train,
     training,
 )
 from torchglass.dashboard.state import PARAMETER, choose_run
@@ -59,7 +60,7 @@ class Visit(NamedTuple):
 
 
 # A material icon here would be fetched from a foreign host.
-SWEEP_ADDRESS = "sweep"
+SWEEP_ADDRESS, TRAIN_ADDRESS = "sweep", "train"
 ICON = str(Path(__file__).parent / "assets" / "icon.svg")
 LEARNING, SPEED, RUNS, WORK = mark("Learning"), mark("Speed"), mark("Runs"), mark("Work")
 RUN_PAGES = (
@@ -106,10 +107,12 @@ def show() -> None:
         sections: dict[str, list[Page]] = {tr(RUNS): [home]}
         for entry in RUN_PAGES:
             sections.setdefault(tr(entry.section), []).append(others[entry.address])
-        sections[tr(WORK)].append(sweeps)
+        trains = st.Page(train.show, title=tr("Train"), icon=":material/play_arrow:", url_path=TRAIN_ADDRESS)
+        sections[tr(WORK)] += [sweeps, trains]
+        links.remember({"": home, **others, SWEEP_ADDRESS: sweeps, TRAIN_ADDRESS: trains})
         page = st.navigation(sections, expanded=True)
-        offer_languages()
         page.run()
+        offer_languages()
 
 
 def _arrive(stack: ExitStack) -> Visit | Callable[[], None]:

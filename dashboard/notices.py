@@ -9,8 +9,10 @@ from functools import partial
 import streamlit as st
 
 from torchglass.charts.text import markdown_text, plain_text
+from torchglass.dashboard import links
 from torchglass.dashboard.fragments import fragment
 from torchglass.errors import NoStoreError, StoreError
+from torchglass.language import tr
 from torchglass.store import Location, Run, Store, open_store
 
 ATTACH = """import torchglass
@@ -123,6 +125,7 @@ def _how_to_fill() -> None:
     st.code(ATTACH, language="python")
     st.markdown("Or see everything at work on a small model, in about a minute:")
     st.code(DEMO, language="bash")
+    links.link("train", tr("Or train a reference model from this page"), icon=":material/play_arrow:")
 
 
 def _go_on_when(is_ready: Callable[[], bool]) -> None:

@@ -8,8 +8,11 @@ from typing import Any, get_args
 import streamlit as st
 
 from torchglass.dashboard import job_panel
+from torchglass.dashboard.fragments import fragment
+from torchglass.dashboard.switch_words import help_text, label
 from torchglass.dashboard.training_command import arguments_of, changes_from, command_line
 from torchglass.errors import OptionError
+from torchglass.language import mark, tr
 from torchglass.reference_models.catalogue import available
 from torchglass.reference_models.exhibit import DataSource, ReferenceModel
 from torchglass.reference_models.options import MAX_SEED, Amp, TrainingOptions
@@ -19,38 +22,43 @@ MAX_NAME_CHARACTERS = 120
 MAX_PATH_CHARACTERS = 1000
 COLUMNS = 3
 DEVICES = ("auto", "cpu", "cuda", "mps")
-LABELS = {"ema": "EMA", "cpu_threads": "CPU threads"}
+FIRST_MODEL = "lenet5"
 NEEDS = {
-    "network": "Downloaded at the first time.",
-    "file": "Read from a file of yours on the machine where this page runs.",
+    "network": mark("Downloaded at the first time."),
+    "file": mark("Read from a file of yours on the machine where this page runs."),
 }
 
 
 def order_training() -> None:
-    """Show the form; its run appears in the store of this page."""
-    st.fragment(_form)()
+    """Offer the form where a page has nothing to show; its run appears in the store of this page."""
+    with st.expander(tr("Train a reference model"), icon=":material/play_arrow:"):
+        training_form()
+
+
+def training_form() -> None:
+    """Show the form."""
+    fragment(_form)()
 
 
 def _form() -> None:
     """Draw all fields and the command that they make. They are no `st.form`: each depends on the model chosen."""
-    with st.expander("Train a reference model", icon=":material/play_arrow:"):
-        exhibit, source = _choose()
-        given = _files(exhibit, source)
-        wanted = _switches(exhibit, source, basic=True)
-        run = st.text_input("Run name", placeholder=f"{exhibit.name}-{source.name}", max_chars=MAX_NAME_CHARACTERS)
-        with st.expander("More switches"):
-            wanted |= _switches(exhibit, source, basic=False)
-        with st.expander("Device, precision, seed"):
-            given |= _machine(exhibit)
-        options = _checked(exhibit, source, wanted, {**given, "run": run.strip() or None})
-        if options is None:
-            return
-        arguments = arguments_of(options)
-        # The button stands above the command, whose height changes under a pointer that leaves a field to click.
-        ordered = st.button("Train", type="primary")
-        st.code(command_line(arguments), language="bash", wrap_lines=True)
-        if ordered and job_panel.start(f"Train {exhibit.name}", arguments):
-            st.rerun()
+    exhibit, source = _choose()
+    given = _files(exhibit, source)
+    wanted = _switches(exhibit, source, basic=True)
+    run = st.text_input(tr("Run name"), placeholder=f"{exhibit.name}-{source.name}", max_chars=MAX_NAME_CHARACTERS)
+    with st.expander(tr("More switches")):
+        wanted |= _switches(exhibit, source, basic=False)
+    with st.expander(tr("Device, precision, seed")):
+        given |= _machine(exhibit)
+    options = _checked(exhibit, source, wanted, {**given, "run": run.strip() or None})
+    if options is None:
+        return
+    arguments = arguments_of(options)
+    # The button stands above the command, whose height changes under a pointer that leaves a field to click.
+    ordered = st.button(tr("Train"), type="primary", key="train")
+    st.code(command_line(arguments), language="bash", wrap_lines=True)
+    if ordered and job_panel.start(tr("Train {model}", model=exhibit.name), arguments):
+        st.rerun()
 
 
 def _choose() -> tuple[ReferenceModel, DataSource]:
@@ -58,15 +66,15 @@ def _choose() -> tuple[ReferenceModel, DataSource]:
     names = list(models)
     left, right = st.columns(2)
     name = left.selectbox(
-        "Model",
+        tr("Model"),
         names,
-        index=names.index("lenet5") if "lenet5" in names else 0,
+        index=names.index(FIRST_MODEL) if FIRST_MODEL in names else 0,
         format_func=lambda key: f"{models[key].title} ({key})",
     )
     exhibit = models[name]
-    dataset = right.selectbox("Data set", exhibit.datasets, key=f"train-{name}-dataset")
+    dataset = right.selectbox(tr("Data set"), exhibit.datasets, key=f"train-{name}-dataset")
     source = exhibit.source(dataset)
-    st.caption(f"{exhibit.summary} {NEEDS.get(source.needs, '')}")
+    st.caption(f"{exhibit.summary} {tr(NEEDS.get(source.needs, ''))}")
     return exhibit, source
 
 
@@ -74,14 +82,14 @@ def _files(exhibit: ReferenceModel, source: DataSource) -> dict[str, Any]:
     """Paths that only the user can give."""
     given: dict[str, Any] = {}
     if source.needs == "file":
-        given["data"] = _path("Data file", f"train-{exhibit.name}-{source.name}-file")
+        given["data"] = _path(tr("Data file"), f"train-{exhibit.name}-{source.name}-file")
     if exhibit.needs_path:
-        given["model_path"] = _path("Folder of the model", f"train-{exhibit.name}-path")
+        given["model_path"] = _path(tr("Folder of the model"), f"train-{exhibit.name}-path")
     return given
 
 
-def _path(label: str, key: str) -> Path | None:
-    text = st.text_input(label, key=key, max_chars=MAX_PATH_CHARACTERS).strip()
+def _path(title: str, key: str) -> Path | None:
+    text = st.text_input(title, key=key, max_chars=MAX_PATH_CHARACTERS).strip()
     return Path(text) if text else None
 
 
@@ -103,28 +111,27 @@ def _switches(exhibit: ReferenceModel, source: DataSource, *, basic: bool) -> di
 def _left_empty(exhibit: ReferenceModel, switch: Switch) -> str:
     """What an empty number means."""
     if switch.name == "dropout":
-        return f"the model's own, {exhibit.dropout:g}"
+        return tr("the model's own, {rate:g}", rate=exhibit.dropout)
     if switch.name == "cpu_threads":
-        return "torch's choice"
-    return "off" if switch.optional else ""
+        return tr("torch's choice")
+    return tr("off") if switch.optional else ""
 
 
 def _field(switch: Switch, default: Any, key: str, left_empty: str) -> Any:
-    label = LABELS.get(switch.name) or switch.name.replace("_", " ").capitalize()
-    help_text = f"{switch.help}: {switch.wanted}"
+    title, told = label(switch), help_text(switch)
     if switch.kind is bool:
-        return st.toggle(label, value=default, key=key, help=help_text)
+        return st.toggle(title, value=default, key=key, help=told)
     if switch.choices:
         choices = [None, *switch.choices] if switch.optional else list(switch.choices)
         index = choices.index(default)
         return st.selectbox(
-            label, choices, index=index, key=key, help=help_text, format_func=lambda choice: choice or "the model's own"
+            title, choices, index=index, key=key, help=told, format_func=lambda choice: choice or tr("the model's own")
         )
     number_type = switch.kind
     lowest = switch.at_least if switch.at_least is not None else switch.above
     highest = switch.at_most if switch.at_most is not None else switch.below
     return st.number_input(
-        label,
+        title,
         min_value=None if lowest is None else number_type(lowest),
         max_value=None if highest is None else number_type(highest),
         value=None if default is None else number_type(default),
@@ -132,7 +139,7 @@ def _field(switch: Switch, default: Any, key: str, left_empty: str) -> Any:
         format=None if number_type is int else "%g",
         placeholder=left_empty,
         key=key,
-        help=help_text,
+        help=told,
     )
 
 
@@ -140,18 +147,23 @@ def _machine(exhibit: ReferenceModel) -> dict[str, Any]:
     """What concerns the machine and not the recipe."""
     left, middle, right = st.columns(3)
     given: dict[str, Any] = {
-        "device": left.selectbox("Device", DEVICES, accept_new_options=True, help="auto, cpu, cuda, cuda:1 or mps"),
-        "seed": middle.number_input("Seed", min_value=0, max_value=MAX_SEED, value=0, step=1),
-        "limit": right.number_input("Training samples at most", min_value=1, value=None, step=1, placeholder="all"),
-        "resume": middle.toggle("Resume", help="go on where the run of that name stopped"),
+        "device": left.selectbox(tr("Device"), DEVICES, accept_new_options=True, help="auto, cpu, cuda, cuda:1, mps"),
+        "seed": middle.number_input(tr("Seed"), min_value=0, max_value=MAX_SEED, value=0, step=1),
+        "limit": right.number_input(
+            tr("Training samples at most"), min_value=1, value=None, step=1, placeholder=tr("all")
+        ),
+        "resume": middle.toggle(tr("Resume"), help=tr("go on where the run of that name stopped")),
     }
     if exhibit.honours("amp"):
         choices: list[Amp | None] = [None, *get_args(Amp)]
         given["amp"] = left.selectbox(
-            "Mixed precision", choices, key=f"train-{exhibit.name}-amp", format_func=lambda choice: choice or "off"
+            tr("Mixed precision"),
+            choices,
+            key=f"train-{exhibit.name}-amp",
+            format_func=lambda choice: choice or tr("off"),
         )
     if exhibit.honours("compile"):
-        given["compile"] = right.toggle("Compile", key=f"train-{exhibit.name}-compile", help="with torch.compile")
+        given["compile"] = right.toggle(tr("Compile"), key=f"train-{exhibit.name}-compile", help="torch.compile")
     return given
 
 
@@ -167,6 +179,6 @@ def _checked(
             **given,
         )
     except OptionError as error:
-        st.warning("This cannot be trained so.", icon=":material/warning:")
+        st.warning(tr("This cannot be trained so."), icon=":material/warning:")
         st.text(str(error))
         return None

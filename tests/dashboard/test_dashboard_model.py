@@ -161,8 +161,7 @@ def test_the_form_shows_the_command_that_it_makes_and_why_there_is_none(
 ) -> None:
     with server.fresh_store() as store:
         a_run(store, record_regression)
-    visit(server.url)
-    page.get_by_text("Train a reference model").click()
+    visit(f"{server.url}/train")
     command = page.get_by_test_id("stCode").last
     wait_until(page, "document.body.innerText.includes('torchglass train lenet5')")
     page.get_by_label("Epochs", exact=True).fill("3")

@@ -80,8 +80,7 @@ def test_a_job_that_the_page_starts_finds_the_database(
 ) -> None:
     with Store(url) as store:
         record_example_run(store)
-        visit(served.url)
-        page.get_by_text("Train a reference model").click()
+        visit(f"{served.url}/train")
         page.get_by_label("Epochs", exact=True).fill("1")
         page.get_by_label("Run name", exact=True).fill("ordered")
         page.get_by_role("button", name="Train", exact=True).click()
