@@ -20,6 +20,12 @@ export function moveCursor(step) {
   window.dispatchEvent(new CustomEvent(MOVED, { detail: next }));
 }
 
+// A step that a link brought is kept from here on as if it had been chosen here.
+export function holdCursor() {
+  const step = cursorStep();
+  if (step !== null) keepParameter(PARAMETER, String(step));
+}
+
 // Call `listener(step or null)` whenever the cursor moves; returns how to stop.
 export function onCursor(listener) {
   return onEvent(MOVED, listener);

@@ -2,8 +2,7 @@
 // moved, words}: `follows` says that this page is drawn from the store anew for a step; `moved` counts the times that
 // the page itself moved the cursor, to `step`.
 
-import { restore } from "./address.js";
-import { cursorStep, moveCursor, onCursor, onReach } from "./cursor.js";
+import { cursorStep, holdCursor, moveCursor, onCursor, onReach } from "./cursor.js";
 import { element } from "./element.js";
 import { shared } from "./shared.js";
 import { speak, tr } from "./words.js";
@@ -58,7 +57,7 @@ class CursorBar {
     if (data.moved > heard.moved) moveCursor(data.step);
     heard.moved = data.moved;
     this.reach(data.last ?? 0);
-    restore();
+    holdCursor();
     this.show();
   }
 

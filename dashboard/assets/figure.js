@@ -9,7 +9,7 @@ import { loadPlotly } from "./plotly.js";
 import { readTheme } from "./theme.js";
 import { speak } from "./words.js";
 
-const AHEAD = "600px"; // drawn before it is scrolled to
+const AHEAD = "1500px"; // drawn before it is scrolled to: a screen or two
 const CONFIG = {
   displaylogo: false,
   showSendToCloud: false,
