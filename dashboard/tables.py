@@ -16,6 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from torchglass.charts.variants import ARTIFACT_KIND as VARIANTS
+from torchglass.charts.variants import Mode, variants_data
 from torchglass.charts.windows import read_tables
 from torchglass.dashboard.query import BadQueryError, Query
 from torchglass.exchange.csv_file import harmless
@@ -102,12 +104,22 @@ def artifact(store: Store, query: Query) -> Columns:
     return {**{f"index{axis}": place for axis, place in enumerate(places)}, "value": array.reshape(-1)}
 
 
+def variants(store: Store, query: Query) -> Columns:
+    """The newest comparison of a run's model under several techniques (`run`, `mode`: train or infer)."""
+    mode: Mode = "train" if query.text("mode") == "train" else "infer"
+    found = variants_data(store.artifacts(query.integer("run"), kind=VARIANTS), mode)
+    if found is None:
+        raise BadQueryError(f"this run has no comparison in mode {mode!r}")
+    return {name: column for name, column in found._asdict().items() if name not in ("mode", "heading")}
+
+
 TABLES: Mapping[str, Callable[[Store, Query], Columns]] = {
     "series": series,
     "histograms": histograms,
     "window": window,
     "windows": windows,
     "artifact_columns": artifact_columns,
+    "variants": variants,
     "artifact": artifact,
 }
 
