@@ -37,42 +37,46 @@ _log = logging.getLogger(__name__)
 
 def no_store(location: Location) -> None:
     """There is no store yet."""
-    st.info("No store here yet. It appears when a training run begins to record.", icon=":material/hourglass_empty:")
-    st.text(f"Looked for {location}")
+    st.info(
+        tr("No store here yet. It appears when a training run begins to record."), icon=":material/hourglass_empty:"
+    )
+    st.text(tr("Looked for {location}", location=location))
     _how_to_fill()
     _go_on_when(partial(_is_there, location))
 
 
 def empty_store(location: Location) -> None:
     """A store without runs."""
-    st.info("The store holds no run yet.", icon=":material/inbox:")
-    st.text(f"Reading {location}")
+    st.info(tr("The store holds no run yet."), icon=":material/inbox:")
+    st.text(tr("Reading {location}", location=location))
     _how_to_fill()
     _go_on_when(partial(_has_runs, location))
 
 
 def broken_store(reason: str) -> None:
     """What cannot be read as a store; `reason` says why and what to do."""
-    st.error("The store cannot be read.", icon=":material/error:")
+    st.error(tr("The store cannot be read."), icon=":material/error:")
     st.text(reason)
-    st.markdown("Start the page with the path of a store:")
+    st.markdown(tr("Start the page with the path of a store:"))
     st.code("python -m torchglass ui --store path/to/torchglass.db", language="bash")
 
 
 def run_not_found(location: Location, name: str, known: Sequence[str]) -> None:
     """The URL names a run that is not there, or not yet: a link may be opened before training begins to record."""
     st.warning(
-        "The run in this address is not in the store. It opens here as soon as it is; or choose one in the sidebar.",
+        tr(
+            "The run in this address is not in the store. It opens here as soon as it is; or choose one in the sidebar."
+        ),
         icon=":material/search_off:",
     )
-    st.text(f"Asked for: {name}")
+    st.text(tr("Asked for: {name}", name=name))
     if known:
-        st.text("The newest are: " + ", ".join(known[:SHOWN_NAMES]))
+        st.text(tr("The newest are: {names}", names=", ".join(known[:SHOWN_NAMES])))
     _go_on_when(partial(_has_run, location, name))
 
 
 def nothing_recorded(what: str, code: str, reason: str | None = None) -> None:
-    """A run without what this page shows; `what` and `code` are ours, `reason` may be the run's words."""
+    """A run without what this page shows; `what` and `code` are ours, in the language in use, `reason` may be the run's words."""
     st.info(what, icon=":material/info:")
     if reason:
         st.text(reason)
@@ -82,12 +86,12 @@ def nothing_recorded(what: str, code: str, reason: str | None = None) -> None:
 def run_trouble(run: Run) -> None:
     """Say why a run ended before its time; nothing when it did not."""
     if run.status == "failed":
-        st.error("The training process stopped with an error.", icon=":material/error:")
+        st.error(tr("The training process stopped with an error."), icon=":material/error:")
         if run.error:
             st.code(run.error, language=None, wrap_lines=True)
     elif run.status == "lost":
         st.warning(
-            "The training process has not been heard of for a while: it was killed, or its machine is gone.",
+            tr("The training process has not been heard of for a while: it was killed, or its machine is gone."),
             icon=":material/heart_broken:",
         )
 
@@ -95,12 +99,13 @@ def run_trouble(run: Run) -> None:
 def run_heading(title: str, store: Store, run: Run) -> None:
     """Title of a page about one run, and what went wrong in it."""
     st.header(title, anchor=False)
-    place = f" · on {markdown_text(run.host)}" if run.host else ""
-    st.caption(f"{markdown_text(run.name)}{place}")
+    name = markdown_text(run.name)
+    st.caption(tr("{run} · on {host}", run=name, host=markdown_text(run.host)) if run.host else name)
     run_trouble(run)
     warnings = [fact for fact in store.facts(run.id) if fact.key.startswith(WARNINGS)]
     if warnings:
-        with st.expander(f"What torchglass could not do in this run ({len(warnings)})", icon=":material/warning:"):
+        told = tr("What torchglass could not do in this run ({count})", count=len(warnings))
+        with st.expander(told, icon=":material/warning:"):
             for fact in warnings:
                 st.text(plain_text(fact.value, WARNING_CHARACTERS))
 
@@ -108,22 +113,25 @@ def run_heading(title: str, store: Store, run: Run) -> None:
 def offer_refresh(run: Run) -> None:
     """A button for pages that do not draw themselves again while the run goes on."""
     if run.status == "running":
-        st.button("Refresh", icon=":material/refresh:", help="The charts of this page show one moment of the run")
+        st.button(
+            tr("Refresh"), icon=":material/refresh:", help=tr("The charts of this page show one moment of the run")
+        )
 
 
 def page_failed(error: Exception) -> bool:
     """Show a calm sentence for what no page foresaw, and write the traceback to the server's log."""
     _log.error("a page failed", exc_info=error)
     st.error(
-        "This page failed. The server's terminal shows why; the other pages still work.", icon=":material/bug_report:"
+        tr("This page failed. The server's terminal shows why; the other pages still work."),
+        icon=":material/bug_report:",
     )
     return True
 
 
 def _how_to_fill() -> None:
-    st.markdown("Record a training run of your own:")
+    st.markdown(tr("Record a training run of your own:"))
     st.code(ATTACH, language="python")
-    st.markdown("Or see everything at work on a small model, in about a minute:")
+    st.markdown(tr("Or see everything at work on a small model, in about a minute:"))
     st.code(DEMO, language="bash")
     links.link("train", tr("Or train a reference model from this page"), icon=":material/play_arrow:")
 

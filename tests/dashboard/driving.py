@@ -36,7 +36,7 @@ RUN_PAGES = (
     "quality",
     "compare",
     "explain",
-    "export",
+    "report",
 )
 START_SECONDS = 90
 READY = "torchglass is at "
