@@ -86,5 +86,5 @@ def breakdown_figure(data: BreakdownData, *, title: str = "", dark: bool = False
             "<extra></extra>",
         )
     figure.update_yaxes(autorange="reversed", tickvals=places, ticktext=list(data.devices), showgrid=False)
-    figure.update_xaxes(title_text=tr("time, {unit}", unit=scale.unit))
+    figure.update_xaxes(title_text=scale.unit)
     return figure

@@ -14,6 +14,7 @@ from torchglass.charts.records import Recorded, packed, packed_steps, read_serie
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import ALARM, NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import largest_magnitude, quantity, scale_of
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats, Integers, Points
 from torchglass.store.store import Store
 
@@ -26,15 +27,21 @@ PARTS = {
     "activations": PALETTE[5],
 }
 WORDS = {
-    "optimizer": "optimizer state",
-    "activations": "activations and other",
-    "process": "this process",
+    "parameters": mark("parameters"),
+    "gradients": mark("gradients"),
+    "optimizer": mark("optimizer state"),
+    "buffers": mark("buffers"),
+    "activations": mark("activations and other"),
+    "allocated": mark("allocated"),
+    "reserved": mark("reserved"),
+    "peak": mark("peak"),
+    "process": mark("this process"),
 }
 LINES = {"allocated": "solid", "reserved": "dash", "peak": "dot", "process": "solid"}
 SPLIT_HEIGHT = 220  # px; on a phone the legend has a row for each part
 _DWARFED = 20  # times what the parts hold: above it, the process's line leaves nothing of them to see
 _LIMIT_FROM = 0.5  # of the limit that the highest line reaches: below that, drawing it would squash all others
-_NO_MEMORY = "No memory was measured: attach with the model and its optimizer."
+_NO_MEMORY = mark("No memory was measured: attach with the model and its optimizer.")
 
 
 class MemoryLine(NamedTuple):
@@ -100,10 +107,10 @@ def memory_data(records: Sequence[Recorded], *, limit_bytes: float | None = None
     )
 
 
-def memory_figure(data: MemoryData, *, title: str = "", dark: bool = False, reason: str = _NO_MEMORY) -> go.Figure:
+def memory_figure(data: MemoryData, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw the parts as layers, each up to the next measurement, and the lines over them."""
     if not data.parts and not data.lines:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NO_MEMORY), 300), dark=dark, title=plot_text(title))
     line_tops = [float(np.nanmax(line.sizes)) for line in data.lines if np.isfinite(line.sizes).any()]
     stack_top = float(data.sizes.sum(axis=0).max()) if data.steps.size else 0.0
     highest = max([stack_top, *line_tops])
@@ -114,7 +121,7 @@ def memory_figure(data: MemoryData, *, title: str = "", dark: bool = False, reas
         figure.add_scatter(
             x=packed_steps(steps),
             y=packed(row * scale.factor),
-            name=WORDS.get(name, name),
+            name=tr(WORDS[name]),
             stackgroup="parts",
             mode="lines",
             line={"width": 0.5, "color": PARTS[name], "shape": "hv"},
@@ -124,7 +131,7 @@ def memory_figure(data: MemoryData, *, title: str = "", dark: bool = False, reas
         figure.add_scatter(
             x=packed_steps(line.steps),
             y=packed(line.sizes * scale.factor),
-            name=WORDS.get(line.name, line.name),
+            name=tr(WORDS[line.name]),
             mode="lines" if len(line.steps) > 1 else "markers",
             line={"width": 1.5, "color": NEUTRAL, "dash": LINES[line.name]},
             hovertemplate=f"%{{y:.4g}} {scale.unit}",
@@ -133,19 +140,20 @@ def memory_figure(data: MemoryData, *, title: str = "", dark: bool = False, reas
         figure.add_hline(
             y=data.limit_bytes * scale.factor,
             line={"color": ALARM, "width": 1},
-            annotation={"text": f"all there is: {quantity(data.limit_bytes, 'B')}", "font": {"color": ALARM}},
+            annotation={
+                "text": tr("all there is: {size}", size=quantity(data.limit_bytes, "B")),
+                "font": {"color": ALARM},
+            },
         )
-    figure.update_xaxes(title_text="step")
+    figure.update_xaxes(title_text=tr("step"))
     figure.update_yaxes(title_text=scale.unit, rangemode="tozero")
     return on_steps(figure)
 
 
-def memory_split_figure(
-    data: MemoryData, *, title: str = "", dark: bool = False, reason: str = _NO_MEMORY
-) -> go.Figure:
+def memory_split_figure(data: MemoryData, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw the latest sizes of the parts as one bar, each with its size beside its name."""
     if not data.parts:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NO_MEMORY), 300), dark=dark, title=plot_text(title))
     scale = scale_of("B", float(data.last_bytes.sum()))
     figure = new_figure(
         dark=dark, title=plot_text(title), height=SPLIT_HEIGHT, barmode="stack", legend_traceorder="normal"
@@ -156,7 +164,7 @@ def memory_split_figure(
             y=np.array([0], np.int32),
             orientation="h",
             width=0.6,
-            name=f"{WORDS.get(name, name)} {quantity(size, 'B')}",
+            name=f"{tr(WORDS[name])} {quantity(size, 'B')}",
             marker={"color": PARTS[name]},
             hovertemplate=f"%{{x:.4g}} {scale.unit}",
         )

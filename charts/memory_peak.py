@@ -15,14 +15,16 @@ from torchglass.charts.records import packed
 from torchglass.charts.text import plot_text, short_label
 from torchglass.charts.theme import NEUTRAL, empty_figure, new_figure
 from torchglass.charts.units import quantity, scale_of
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats, Integers
 
 KIND = "memory_peak"
 TOP = 20
 HOVER_FRAMES = 12
 _ROW_HEIGHT = 20  # px a bar
+REST = mark("the rest")
 _FRAME = re.compile(r"(?:.*[/\\])?(?P<file>[^/\\]*):(?P<line>\d+) (?P<function>.*)")
-_NO_PEAK = "No peak was recorded: call run.record_memory(steps=3) in the loop, on a CUDA device."
+_NO_PEAK = mark("No peak was recorded: call run.record_memory(steps=3) in the loop, on a CUDA device.")
 
 
 class PeakData(NamedTuple):
@@ -60,10 +62,10 @@ def peak_data(meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], *
     )
 
 
-def peak_figure(data: PeakData, *, title: str = "", dark: bool = False, reason: str = _NO_PEAK) -> go.Figure:
+def peak_figure(data: PeakData, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw the allocations as bars, largest on top, coloured by part; a bar's stack shows on hover."""
     if not data.labels:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NO_PEAK), 300), dark=dark, title=plot_text(title))
     scale = scale_of("B", float(data.sizes.max()))
     rows = len(data.labels) + bool(data.rest_count)
     figure = new_figure(dark=dark, title=plot_text(title), height=110 + _ROW_HEIGHT * rows, bargap=0.25)
@@ -72,16 +74,16 @@ def peak_figure(data: PeakData, *, title: str = "", dark: bool = False, reason: 
         _add_bars(figure, at, data.sizes[at] * scale.factor, [_hover(data, row) for row in at], part, scale.unit)
     labels = list(data.labels)
     if data.rest_count:
-        said = f"{data.rest_count:,} more allocations"
+        said = tr("{count} more allocations", count=f"{data.rest_count:,}")
         labels.append(said)
-        _add_bars(figure, [rows - 1], np.array([data.rest_bytes * scale.factor]), [said], "the rest", scale.unit)
+        _add_bars(figure, [rows - 1], np.array([data.rest_bytes * scale.factor]), [said], REST, scale.unit)
     figure.update_yaxes(
         autorange="reversed",
         tickvals=np.arange(rows, dtype=np.int32),
         ticktext=[short_label(label) for label in labels],
         showgrid=False,
     )
-    figure.update_xaxes(title_text=f"{scale.unit} at the peak", rangemode="tozero")
+    figure.update_xaxes(title_text=tr("{unit} at the peak", unit=scale.unit), rangemode="tozero")
     return figure
 
 
@@ -90,7 +92,7 @@ def _add_bars(figure: go.Figure, at: list[int], sizes: Floats, hovers: list[str]
         x=packed(sizes),
         y=np.array(at, np.int32),
         orientation="h",
-        name=plot_text(part),
+        name=plot_text(_shown(part)),
         marker={"color": PARTS.get(_part_key(part), NEUTRAL)},
         hovertext=np.array(hovers),
         hovertemplate=f"%{{hovertext}}<br>%{{x:.4g}} {unit}<extra></extra>",
@@ -100,10 +102,11 @@ def _add_bars(figure: go.Figure, at: list[int], sizes: Floats, hovers: list[str]
 def _hover(data: PeakData, row: int) -> str:
     frames = data.stacks[row].splitlines()
     shown = [plot_text(frame) for frame in frames[:HOVER_FRAMES]]
-    more = [f"and {len(frames) - HOVER_FRAMES} frames above"] if len(frames) > HOVER_FRAMES else []
+    more = [tr("and {count} frames above", count=len(frames) - HOVER_FRAMES)] if len(frames) > HOVER_FRAMES else []
     count = int(data.counts[row])
-    counted = f"{count:,} allocations, the largest of {quantity(float(data.largest[row]), 'B')}" if count > 1 else ""
-    return "<br>".join(text for text in (plot_text(data.parts[row]), counted, *shown, *more) if text)
+    size = quantity(float(data.largest[row]), "B")
+    counted = tr("{count} allocations, the largest of {size}", count=f"{count:,}", size=size) if count > 1 else ""
+    return "<br>".join(text for text in (plot_text(_shown(data.parts[row])), counted, *shown, *more) if text)
 
 
 def own_frame(stack: str) -> str:
@@ -117,6 +120,11 @@ def own_frame(stack: str) -> str:
 def _is_torchs(frame: str) -> bool:
     path = frame.replace("\\", "/")
     return "/torch/" in path or path.startswith(("torch/", "<"))
+
+
+def _shown(part: str) -> str:
+    """What a part is called; the store has our English names, and those that a user gave."""
+    return tr(part) if part == REST or part in WORDS.values() else part
 
 
 def _part_key(part: str) -> str:

@@ -11,6 +11,7 @@ from torchglass.charts.overview import Overview
 from torchglass.charts.records import packed
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import NEUTRAL, PALETTE, new_figure
+from torchglass.language import tr
 from torchglass.store.records import Floats
 
 HEIGHT = 300  # px
@@ -55,7 +56,7 @@ def partial_dependence_figure(data: PartialDependenceData, *, title: str = "", d
         x=packed(np.tile(np.append(data.grid, np.nan), len(data.curves))),
         y=packed(np.concatenate((data.curves, gap), axis=1).ravel()),
         mode="lines",
-        name="single rows",
+        name=tr("single rows"),
         line={"color": NEUTRAL, "width": 1},
         opacity=0.45,
         hoverinfo="skip",
@@ -64,12 +65,14 @@ def partial_dependence_figure(data: PartialDependenceData, *, title: str = "", d
         x=packed(data.grid),
         y=packed(data.centred_mean),
         mode="lines+markers",
-        name="mean",
+        name=tr("mean"),
         line={"color": PALETTE[1], "width": 3},
         marker={"size": 5},
         customdata=packed(data.mean),
-        hovertemplate="%{x:.4g}: %{y:+.3g}, mean score %{customdata:.4g}<extra></extra>",
+        hovertemplate="%{x:.4g}: %{y:+.3g}, " + tr("mean score {score}", score="%{customdata:.4g}") + "<extra></extra>",
     )
     figure.update_xaxes(title_text=plot_text(data.name, 60))
-    figure.update_yaxes(title_text=plot_text(f"change of the {data.score}", 44), zeroline=True, zerolinecolor=NEUTRAL)
+    figure.update_yaxes(
+        title_text=plot_text(tr("change of the {score}", score=data.score), 44), zeroline=True, zerolinecolor=NEUTRAL
+    )
     return figure

@@ -14,7 +14,7 @@ from torchglass.charts.records import Recorded, packed, packed_steps
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import quantity, scale_of
-from torchglass.language import tr
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats, Integers, Series
 
 PREFIX = "phase/"
@@ -32,8 +32,18 @@ COLORS = {
     "other": NEUTRAL,
 }
 SHARE_HEIGHT = 24  # px a phase
-NAMES = {"data": "data wait", "to_device": "host to device", "gradient_sync": "gradient sync"}
-_NO_PHASES = "No phase was timed: attach with the model and its optimizer, and fetch batches with run.batches(loader)."
+NAMES = {
+    "data": mark("data wait"),
+    "to_device": mark("host to device"),
+    "forward": mark("forward"),
+    "backward": mark("backward"),
+    "gradient_sync": mark("gradient sync"),
+    "optimizer": mark("optimizer"),
+    "other": mark("other"),
+}
+_NO_PHASES = mark(
+    "No phase was timed: attach with the model and its optimizer, and fetch batches with run.batches(loader)."
+)
 
 
 class PhasesData(NamedTuple):
@@ -107,10 +117,10 @@ def _shares(totals: Floats) -> Floats:
     return totals / whole if whole > 0 else np.full(len(totals), np.nan)
 
 
-def phases_figure(data: PhasesData, *, title: str = "", dark: bool = False, reason: str = _NO_PHASES) -> go.Figure:
+def phases_figure(data: PhasesData, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw the phases as layers whose sum is the step."""
     if not data.phases:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NO_PHASES), 300), dark=dark, title=plot_text(title))
     highest = float(np.nansum(data.seconds, axis=0).max()) if data.steps.size else 0.0
     scale = scale_of("s", highest)
     figure = new_figure(dark=dark, title=plot_text(title), hovermode="x unified", legend_traceorder="normal")
@@ -124,9 +134,11 @@ def phases_figure(data: PhasesData, *, title: str = "", dark: bool = False, reas
             line={"width": 0.5, "color": color_of(name)},
             hovertemplate=f"%{{y:.3g}} {scale.unit}",
         )
-    averaged = f" (each point the mean of {data.steps_per_column})" if data.steps_per_column > 1 else ""
-    figure.update_xaxes(title_text=f"step{averaged}")
-    figure.update_yaxes(title_text=f"{scale.unit} a step", rangemode="tozero")
+    is_mean = data.steps_per_column > 1
+    figure.update_xaxes(
+        title_text=tr("step (each point the mean of {count})", count=data.steps_per_column) if is_mean else tr("step")
+    )
+    figure.update_yaxes(title_text=tr("{unit} a step", unit=scale.unit), rangemode="tozero")
     return on_steps(figure)
 
 
@@ -136,14 +148,14 @@ def phase_shares_figure(
     step_seconds: Mapping[str, float] | None = None,
     title: str = "",
     dark: bool = False,
-    reason: str = _NO_PHASES,
+    reason: str = "",
 ) -> go.Figure:
     """Draw each phase's share of the time of all steps as a bar with its percentage, in the order of a step.
 
     `step_seconds` are of one step, by phase: its shares are marked on the bars.
     """
     if not data.phases or not np.isfinite(data.shares).all():
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NO_PHASES), 300), dark=dark, title=plot_text(title))
     places = np.arange(len(data.phases), dtype=np.int32)
     percent = 100 * data.shares
     figure = new_figure(
@@ -157,7 +169,7 @@ def phase_shares_figure(
         text=[f"{share:.1f} %" for share in percent.tolist()],
         textposition="outside",
         cliponaxis=False,
-        hovertext=[f"{quantity(total, 's')} in all" for total in data.totals.tolist()],
+        hovertext=[tr("{time} in all", time=quantity(total, "s")) for total in data.totals.tolist()],
         hovertemplate="%{x:.1f} %, %{hovertext}<extra></extra>",
     )
     widest = float(percent.max())
@@ -196,8 +208,8 @@ def _mark_step(figure: go.Figure, phases: Sequence[str], seconds: Mapping[str, f
 
 
 def name_of(phase: str) -> str:
-    """What people call a phase."""
-    return NAMES.get(phase, phase)
+    """What people call a phase, in their language; what a user named keeps its name."""
+    return tr(NAMES[phase]) if phase in NAMES else phase
 
 
 def color_of(phase: str) -> str:

@@ -12,11 +12,12 @@ from torchglass.charts.records import packed
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import number
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats
 
 MAX_DRAWN = 2_000  # points; of more, every so many-th
 HEIGHT = 420  # px
-_NO_PREDICTIONS = "No predictions were stored: runs of regression models have them for each epoch."
+_NO_PREDICTIONS = mark("No predictions were stored: runs of regression models have them for each epoch.")
 
 
 class PredictionsData(NamedTuple):
@@ -58,35 +59,40 @@ def predictions_data(true: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> Pre
 
 def predictions_text(data: PredictionsData) -> str:
     """The errors in one sentence."""
-    r2 = "" if data.r2 is None else f", R² {data.r2:.3f}"
-    missing = f" {number(data.left_out)} predictions were NaN or infinite." if data.left_out else ""
-    return (
-        f"{number(len(data.true))} samples: root mean square error {number(data.root_mean_square_error)}, "
-        f"mean absolute error {number(data.mean_absolute_error)}{r2}.{missing}"
+    said = tr(
+        "{count} samples: root mean square error {rmse}, mean absolute error {mae}{r2}.",
+        count=number(len(data.true)),
+        rmse=number(data.root_mean_square_error),
+        mae=number(data.mean_absolute_error),
+        r2="" if data.r2 is None else f", R² {data.r2:.3f}",
     )
+    if not data.left_out:
+        return said
+    return f"{said} {tr('{count} predictions were NaN or infinite.', count=number(data.left_out))}"
 
 
 def predictions_figure(
-    data: PredictionsData | None, *, title: str = "", dark: bool = False, reason: str = _NO_PREDICTIONS
+    data: PredictionsData | None, *, title: str = "", dark: bool = False, reason: str = ""
 ) -> go.Figure:
     """Draw the pairs and the line on which predictions are true."""
     if data is None:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NO_PREDICTIONS), 300), dark=dark, title=plot_text(title))
     figure = new_figure(dark=dark, title=plot_text(title), height=HEIGHT, hovermode="closest")
     both = np.concatenate([data.true, data.predicted])
     ends = [float(both.min()), float(both.max())]
     stride = -(-len(data.true) // MAX_DRAWN)
     figure.add_scatter(
-        x=ends, y=ends, mode="lines", name="exact", line={"color": NEUTRAL, "dash": "dash"}, hoverinfo="skip"
+        x=ends, y=ends, mode="lines", name=tr("exact"), line={"color": NEUTRAL, "dash": "dash"}, hoverinfo="skip"
     )
     figure.add_scatter(
         x=packed(data.true[::stride]),
         y=packed(data.predicted[::stride]),
         mode="markers",
-        name="samples",
+        name=tr("samples"),
         marker={"color": PALETTE[0], "size": 6, "opacity": 0.65},
-        hovertemplate="true %{x:.4g}<br>predicted %{y:.4g}<extra></extra>",
+        hovertemplate="<br>".join([tr("true {value}", value="%{x:.4g}"), tr("predicted {value}", value="%{y:.4g}")])
+        + "<extra></extra>",
     )
-    figure.update_xaxes(title_text="true")
-    figure.update_yaxes(title_text="predicted")
+    figure.update_xaxes(title_text=tr("true"))
+    figure.update_yaxes(title_text=tr("predicted"))
     return figure

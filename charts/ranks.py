@@ -10,17 +10,18 @@ import plotly.graph_objects as go
 from torchglass.analysis.ranks import Ranks
 from torchglass.charts.columns import in_columns, mean_of_each
 from torchglass.charts.cursor import on_steps
-from torchglass.charts.phases import COLORS, NAMES
+from torchglass.charts.phases import COLORS, name_of
 from torchglass.charts.records import packed, packed_steps
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import PALETTE, SEQUENTIAL, colorscale, empty_figure, new_figure
 from torchglass.charts.units import scale_of
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats, Integers, Points
 
 MOST_RANKS = 64  # rows that can be told apart on a screen
 ROW_HEIGHT = 24  # px a rank
 COLORED_PERCENTILES = (1, 99)  # one step that hangs would leave a single colour for all others
-_NO_RANKS = "No steps that the ranks of this run have in common were timed."
+_NO_RANKS = mark("No steps that the ranks of this run have in common were timed.")
 
 
 class RanksData(NamedTuple):
@@ -60,10 +61,10 @@ def ranks_data(ranks: Ranks) -> RanksData:
     )
 
 
-def ranks_figure(data: RanksData, *, title: str = "", dark: bool = False, reason: str = _NO_RANKS) -> go.Figure:
+def ranks_figure(data: RanksData, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw a bar for each rank, its phases stacked: what is waiting in one is work in another."""
     if not data.ranks:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NO_RANKS), 300), dark=dark, title=plot_text(title))
     scale = scale_of("s", float(data.medians.sum(axis=1).max()))
     figure = new_figure(
         dark=dark,
@@ -78,19 +79,19 @@ def ranks_figure(data: RanksData, *, title: str = "", dark: bool = False, reason
             x=packed(data.medians[:, place] * scale.factor),
             y=_rows(data),
             orientation="h",
-            name=plot_text(NAMES.get(phase, phase)),
+            name=plot_text(name_of(phase)),
             marker={"color": COLORS.get(phase, PALETTE[4])},
             hovertemplate=f"%{{y}}: %{{x:.3g}} {scale.unit}",
         )
-    figure.update_xaxes(title_text=f"median, {scale.unit} a step{_left_out(data)}", rangemode="tozero")
+    figure.update_xaxes(title_text=tr("median, {unit} a step", unit=scale.unit) + _left_out(data), rangemode="tozero")
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return figure
 
 
-def own_work_figure(data: RanksData, *, title: str = "", dark: bool = False, reason: str = _NO_RANKS) -> go.Figure:
+def own_work_figure(data: RanksData, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw how long each rank worked without waiting, over the steps: a straggler is a bright row."""
     if not data.ranks:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NO_RANKS), 300), dark=dark, title=plot_text(title))
     finite = data.own[np.isfinite(data.own)]
     scale = scale_of("s", float(np.median(finite)))
     low, high = (float(each) * scale.factor for each in np.percentile(finite, COLORED_PERCENTILES))
@@ -103,18 +104,23 @@ def own_work_figure(data: RanksData, *, title: str = "", dark: bool = False, rea
         zmin=low,
         zmax=high,
         colorbar={"title": {"text": scale.unit}, "thickness": 10, "outlinewidth": 0, "len": 1},
-        hovertemplate=f"%{{y}}<br>step %{{x}}: %{{z:.3g}} {scale.unit} of own work<extra></extra>",
+        hovertemplate="%{y}<br>"
+        + tr("step {step}: {time} of own work", step="%{x}", time=f"%{{z:.3g}} {scale.unit}")
+        + "<extra></extra>",
         hoverongaps=False,
     )
-    averaged = f" (each column the mean of {data.steps_per_column})" if data.steps_per_column > 1 else ""
-    figure.update_xaxes(title_text=f"step{averaged}{_left_out(data)}")
+    is_mean = data.steps_per_column > 1
+    steps = tr("step (each column the mean of {count})", count=data.steps_per_column) if is_mean else tr("step")
+    figure.update_xaxes(title_text=steps + _left_out(data))
     figure.update_yaxes(type="category", autorange="reversed")
     return on_steps(figure)
 
 
 def _rows(data: RanksData) -> list[str]:
-    return [f"rank {rank}" for rank in data.ranks]
+    return [tr("rank {rank}", rank=rank) for rank in data.ranks]
 
 
 def _left_out(data: RanksData) -> str:
-    return f" · {data.left_out} ranks with less work are not shown" if data.left_out else ""
+    if not data.left_out:
+        return ""
+    return " · " + tr("{count} ranks with less work are not shown", count=data.left_out)

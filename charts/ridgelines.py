@@ -16,6 +16,7 @@ from torchglass.charts.records import packed
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import ALARM, HEIGHT, NEUTRAL, Colors, empty_figure, new_figure, paint
 from torchglass.charts.units import number
+from torchglass.language import tr
 from torchglass.store.bins import BIN_COUNT
 from torchglass.store.records import Floats, Histogram, Integers
 
@@ -117,11 +118,15 @@ def ridgelines_figure(
     *,
     title: str = "",
     dark: bool = False,
-    reason: str = "No histogram was recorded: attach with histograms switched on.",
+    reason: str = "",
 ) -> go.Figure:
     """Draw the earliest step on top and each later one in front of it, below; equal areas are equally many values."""
     if not data.steps.size:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(
+            plot_text(reason or tr("No histogram was recorded: attach with histograms switched on."), 300),
+            dark=dark,
+            title=plot_text(title),
+        )
     height = max(HEIGHT, 100 + RIDGE_HEIGHT * (len(data.steps) + int(OVERLAP)))
     figure = new_figure(dark=dark, title=plot_text(title), height=height, showlegend=False)
     baselines = np.arange(len(data.steps))[::-1].astype(np.float64)
@@ -141,7 +146,10 @@ def _draw_outlines(figure: go.Figure, data: RidgelinesData, baselines: Floats, *
     scale = OVERLAP / float(np.nanmax(data.densities))
     fills = paint(np.linspace(0, 1, len(data.steps)) if len(data.steps) > 1 else np.ones(1), COLORS[dark])
     corners = np.repeat(data.places, 2)
-    bounds = [f"{number(low)} to {number(high)}" for low, high in zip(data.edges[:-1], data.edges[1:], strict=True)]
+    bounds = [
+        tr("{low} to {high}", low=number(low), high=number(high))
+        for low, high in zip(data.edges[:-1], data.edges[1:], strict=True)
+    ]
     stairs = np.repeat(np.arange(len(bounds)), 2)
     for step, density, baseline, fill in zip(data.steps.tolist(), data.densities.T, baselines, fills, strict=True):
         if np.isnan(density).any():
@@ -157,25 +165,28 @@ def _draw_outlines(figure: go.Figure, data: RidgelinesData, baselines: Floats, *
             fillcolor="rgb({},{},{})".format(*fill),
             hoveron="points",
             text=np.array([said[0], *said, said[-1]]),
-            hovertemplate=f"step {step:,}<br>%{{text}}<extra></extra>",
+            hovertemplate=tr("step {step}", step=f"{step:,}") + "<br>%{text}<extra></extra>",
         )
 
 
 def _density_said(data: RidgelinesData, row: int, density: float) -> str:
-    share = f"{number(float(f'{100 * density * (data.places[row + 1] - data.places[row]):.3g}'))} % of the values"
-    return share if data.logarithmic else f"density {number(float(f'{density:.3g}'))}, {share}"
+    percent = number(float(f"{100 * density * (data.places[row + 1] - data.places[row]):.3g}"))
+    share = tr("{percent} % of the values", percent=percent)
+    if data.logarithmic:
+        return share
+    return tr("density {density}, {share}", density=number(float(f"{density:.3g}")), share=share)
 
 
 def _draw_axes(figure: go.Figure, data: RidgelinesData, baselines: Floats) -> None:
     low, high = float(data.places[0]), float(data.places[-1])
     margin = 0.02 * (high - low)
-    figure.update_xaxes(title_text="value, logarithmic" if data.logarithmic else "value")
+    figure.update_xaxes(title_text=tr("value, logarithmic") if data.logarithmic else tr("value"))
     figure.update_xaxes(range=[low - margin, high + margin])
     if data.logarithmic:
         places, texts = axis_ticks(data.edges)
         figure.update_xaxes(tickvals=places, ticktext=texts)
     figure.update_yaxes(
-        title_text="step",
+        title_text=tr("step"),
         tickvals=packed(baselines),
         ticktext=[f"{step:,}" for step in data.steps.tolist()],
         range=[-0.6, baselines[0] + OVERLAP + 0.2],
@@ -187,7 +198,10 @@ def _mark_zeros(figure: go.Figure, data: RidgelinesData, baselines: Floats) -> N
     if not some.any():
         return
     zero = float(row_places(np.zeros(1), data.edges)[0]) if data.logarithmic else 0.0
-    shares = [f"{number(float(f'{100 * share:.3g}'))} % exactly 0" for share in data.zero_shares[some].tolist()]
+    shares = [
+        tr("{percent} % exactly 0", percent=number(float(f"{100 * share:.3g}")))
+        for share in data.zero_shares[some].tolist()
+    ]
     marker = {"symbol": "circle-open", "size": 6, "color": NEUTRAL}
     _mark(figure, np.full(int(some.sum()), zero), baselines[some], data.steps[some], shares, marker)
 
@@ -196,7 +210,9 @@ def _mark_nonfinite(figure: go.Figure, data: RidgelinesData, baselines: Floats) 
     bad = (data.nan_counts > 0) | (data.infinity_counts > 0)
     if bad.any():
         pairs = zip(data.nan_counts[bad].tolist(), data.infinity_counts[bad].tolist(), strict=True)
-        texts = [f"{nan:,} NaN, {infinite:,} infinite" for nan, infinite in pairs]
+        texts = [
+            tr("{nan} NaN, {infinite} infinite", nan=f"{nan:,}", infinite=f"{infinite:,}") for nan, infinite in pairs
+        ]
         right = np.full(int(bad.sum()), float(data.places[-1]))
         _mark(figure, right, baselines[bad], data.steps[bad], texts, {"symbol": "x", "size": 8, "color": ALARM})
 
@@ -204,24 +220,34 @@ def _mark_nonfinite(figure: go.Figure, data: RidgelinesData, baselines: Floats) 
 def _mark(
     figure: go.Figure, x: Floats, y: Floats, steps: Integers, texts: Sequence[str], marker: dict[str, Any]
 ) -> None:
-    said = [f"step {step:,}<br>{text}" for step, text in zip(steps.tolist(), texts, strict=True)]
+    said = [
+        f"{tr('step {step}', step=f'{step:,}')}<br>{text}" for step, text in zip(steps.tolist(), texts, strict=True)
+    ]
     figure.add_scatter(
         x=x, y=packed(y), mode="markers", marker=marker, text=said, hovertemplate="%{text}<extra></extra>"
     )
 
 
 def _said(data: RidgelinesData) -> str:
-    thinned = f"{len(data.steps)} of {data.recorded:,} steps" if len(data.steps) < data.recorded else ""
-    zeros = float(np.nan_to_num(data.zero_shares).max())
-    circles = f"circles: exact zeros, up to {number(float(f'{100 * zeros:.3g}'))} % of a step" if zeros else ""
-    return " · ".join(filter(None, (thinned, circles)))
+    notes = []
+    if len(data.steps) < data.recorded:
+        notes.append(tr("{count} of {recorded} steps", count=len(data.steps), recorded=f"{data.recorded:,}"))
+    if zeros := float(np.nan_to_num(data.zero_shares).max()):
+        percent = number(float(f"{100 * zeros:.3g}"))
+        notes.append(tr("circles: exact zeros, up to {percent} % of a step", percent=percent))
+    return " · ".join(notes)
 
 
 def _nonfinite_said(data: RidgelinesData) -> str:
     if not data.nonfinite_steps:
         return ""
-    said = f"{data.nan_count:,} NaN and {data.infinity_count:,} infinite values"
-    return f"{said} at {data.nonfinite_steps:,} of {data.recorded:,} steps"
+    return tr(
+        "{nan} NaN and {infinite} infinite values at {count} of {steps} steps",
+        nan=f"{data.nan_count:,}",
+        infinite=f"{data.infinity_count:,}",
+        count=f"{data.nonfinite_steps:,}",
+        steps=f"{data.recorded:,}",
+    )
 
 
 def _write_above(figure: go.Figure, notes: Sequence[tuple[str, str]]) -> None:

@@ -16,6 +16,7 @@ from torchglass.charts.records import packed
 from torchglass.charts.text import plot_text, short_label
 from torchglass.charts.theme import DASHES, NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import number, quantity
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats, Table
 
 TOP = 20
@@ -32,7 +33,9 @@ _ALIASES = {
         "aten::_scaled_dot_product_fused_attention_overrideable_backward",
     ),
 }
-_NOTHING = "No operator that was profiled does work that is counted: record a profiler window of an uncompiled model."
+_NOTHING = mark(
+    "No operator that was profiled does work that is counted: record a profiler window of an uncompiled model."
+)
 
 
 class Ceiling(NamedTuple):
@@ -106,10 +109,10 @@ def roofline_data(operators: Table, work: Mapping[str, Any], *, top: int = TOP) 
     )
 
 
-def roofline_figure(data: RooflineData, *, title: str = "", dark: bool = False, reason: str = _NOTHING) -> go.Figure:
+def roofline_figure(data: RooflineData, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw the operators below the roof of their device, both axes logarithmic, a point's size by its share of time."""
     if not data.operators:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NOTHING), 300), dark=dark, title=plot_text(title))
     figure = new_figure(dark=dark, title=plot_text(title), height=HEIGHT)
     for index, ceiling in enumerate(data.ceilings):
         _add_roof(figure, data, ceiling, DASHES[index % len(DASHES)])
@@ -117,7 +120,7 @@ def roofline_figure(data: RooflineData, *, title: str = "", dark: bool = False, 
         x=packed(data.intensities),
         y=packed(data.achieved),
         mode="markers+text",
-        name="operators",
+        name=tr("operators"),
         showlegend=False,
         text=[short_label(name.removeprefix("aten::"), 24) for name in data.operators],
         textposition="bottom center",
@@ -131,8 +134,8 @@ def roofline_figure(data: RooflineData, *, title: str = "", dark: bool = False, 
     )
     xs, ys = ([each[axis] for each in figure.data] for axis in ("x", "y"))
     for update, title, places in (
-        (figure.update_xaxes, "operations a byte", xs),
-        (figure.update_yaxes, "operations a second", ys),
+        (figure.update_xaxes, tr("operations a byte"), xs),
+        (figure.update_yaxes, tr("operations a second"), ys),
     ):
         update(type="log", title_text=title, exponentformat="SI", dtick=1, range=_decades(np.concatenate(places)))
     if data.reason:
@@ -172,8 +175,10 @@ def _ceilings(work: Mapping[str, Any], peak: Mapping[str, Any]) -> list[Ceiling]
 
 
 def _why_no_roof(work: Mapping[str, Any], on_device: bool) -> str:
-    device = work.get("device") or "this device"
-    return f"No roof: no peak is known for {device}." if on_device else "Host time: the peak of a CPU is not known."
+    if not on_device:
+        return tr("Host time: the peak of a CPU is not known.")
+    device = work.get("device") or tr("this device")
+    return tr("No roof: no peak is known for {device}.", device=device)
 
 
 def _add_roof(figure: go.Figure, data: RooflineData, ceiling: Ceiling, dash: str) -> None:
@@ -204,13 +209,24 @@ def _decades(values: Floats) -> list[float]:
 def _hover(data: RooflineData, index: int) -> str:
     lines = [
         plot_text(data.operators[index]),
-        f"{number(float(data.achieved[index]) / 1e9)} GFLOP/s in {plot_text(data.formats[index])}",
-        f"{number(float(data.intensities[index]))} operations a byte",
-        f"{quantity(float(data.seconds[index]), 's')}, {100 * float(data.shares[index]):.1f} % of the time",
+        tr(
+            "{speed} GFLOP/s in {format}",
+            speed=number(float(data.achieved[index]) / 1e9),
+            format=plot_text(data.formats[index]),
+        ),
+        tr("{count} operations a byte", count=number(float(data.intensities[index]))),
+        tr(
+            "{time}, {percent} % of the time",
+            time=quantity(float(data.seconds[index]), "s"),
+            percent=f"{100 * float(data.shares[index]):.1f}",
+        ),
     ]
     roof = float(data.roofs[index])
     if np.isfinite(roof):
         peak = next(each.flops_per_second for each in data.ceilings if each.number_format == data.formats[index])
-        limit = "arithmetic" if roof >= peak else "memory"
-        lines.append(f"{100 * float(data.achieved[index]) / roof:.0f} % of what {limit} allows")
+        percent = f"{100 * float(data.achieved[index]) / roof:.0f}"
+        if roof >= peak:
+            lines.append(tr("{percent} % of what arithmetic allows", percent=percent))
+        else:
+            lines.append(tr("{percent} % of what memory allows", percent=percent))
     return "<br>".join(lines)

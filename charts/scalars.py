@@ -14,6 +14,7 @@ from torchglass.charts.smoothing import smoothed
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import ALARM, MAX_LINES, empty_figure, line_style, new_figure
 from torchglass.charts.units import largest_magnitude, scale_of, time_scale
+from torchglass.language import tr
 from torchglass.store.records import Floats, Points
 
 XAxis = Literal["step", "relative", "wall"]
@@ -87,8 +88,14 @@ def scalars_data(
         smooth = smoothed(curve.points.steps.astype(np.float64), values, smoothing) if asked else None
         told = np.nan_to_num(values) if nonfinite == "missing" else values
         lines.append(Line(curve.name, x, values, smooth, *_marks(x, told), _stretches(x, told)))
-    title = {"step": "step", "relative": f"time since start ({clock.unit})", "wall": "time (UTC)"}[x_axis]
-    return ScalarsData(tuple(lines), title, scale.unit, x_axis == "wall", len(drawn) - len(kept), x_axis == "step")
+    titles = {
+        "step": tr("step"),
+        "relative": tr("time since start ({unit})", unit=clock.unit),
+        "wall": tr("time (UTC)"),
+    }
+    return ScalarsData(
+        tuple(lines), titles[x_axis], scale.unit, x_axis == "wall", len(drawn) - len(kept), x_axis == "step"
+    )
 
 
 def _place(curve: Curve, x_axis: XAxis, factor: float) -> Floats:
@@ -124,7 +131,7 @@ def scalars_figure(
     log_y: bool = False,
     title: str = "",
     dark: bool = False,
-    reason: str = "No value was logged under this name: log one with run.log(loss=loss).",
+    reason: str = "",
     looks: Mapping[str, int] | None = None,
 ) -> go.Figure:
     """Draw the lines; with one line the legend is left out.
@@ -132,7 +139,11 @@ def scalars_figure(
     `looks` gives lines of a name a look of their own, so that a run keeps its colour on every chart.
     """
     if not data.lines:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(
+            plot_text(reason or tr("No value was logged under this name: log one with run.log(loss=loss)."), 300),
+            dark=dark,
+            title=plot_text(title),
+        )
     figure = new_figure(dark=dark, title=plot_text(title), hovermode="x unified", showlegend=len(data.lines) > 1)
     for index, line in enumerate(data.lines):
         _draw(figure, line, (looks or {}).get(line.name, index))
@@ -209,7 +220,7 @@ def _notes(data: ScalarsData, *, log_y: bool) -> list[tuple[str, float]]:
     notes = []
     hidden = sum(int((line.values <= 0).sum()) for line in data.lines) if log_y else 0
     if hidden:
-        notes.append(f"{hidden} values of 0 or less have no place on a logarithmic axis")
+        notes.append(tr("{count} values of 0 or less have no place on a logarithmic axis", count=hidden))
     if data.left_out:
-        notes.append(f"{data.left_out} more curves are not drawn: choose fewer")
+        notes.append(tr("{count} more curves are not drawn: choose fewer", count=data.left_out))
     return [(note, 0.02 + 0.09 * place) for place, note in enumerate(notes)]

@@ -14,6 +14,7 @@ from torchglass.charts.pictures import resized, rgb
 from torchglass.charts.text import plain_text, plot_text
 from torchglass.charts.theme import ALARM, NEUTRAL, PALETTE, Picture, empty_figure, new_figure
 from torchglass.charts.units import number
+from torchglass.language import mark, tr
 from torchglass.store.records import Artifact
 
 ARTIFACT_KIND = "shortcuts"
@@ -24,7 +25,7 @@ HOT = (240, 90, 60)
 FRAME = (0, 230, 120)  # in none of the pictures' usual colours, as in explanations
 STRENGTH = 0.8
 SENTENCE_CHARACTERS = 900
-_NOTHING = "Nobody has looked for shortcuts in this run: do so with torchglass shortcuts."
+_NOTHING = mark("Nobody has looked for shortcuts in this run: do so with torchglass shortcuts.")
 
 
 class EffectData(NamedTuple):
@@ -78,14 +79,27 @@ def shortcuts_data(artifact: Artifact, arrays: Mapping[str, npt.NDArray[Any]]) -
 
 
 def _summary(meta: Mapping[str, Any], spots: Sequence[SpotData], step: int) -> str:
-    searched = f"{number(meta.get('pictures', 0))} pictures at step {step:,}, maps by {meta.get('method')}"
+    searched = tr(
+        "{count} pictures at step {step}, maps by {method}",
+        count=number(meta.get("pictures", 0)),
+        step=f"{step:,}",
+        method=meta.get("method"),
+    )
     if not spots:
-        return plain_text(f"Nothing found: no small spot is hot in pictures enough to test it ({searched}).", 300)
+        none = tr("Nothing found: no small spot is hot in pictures enough to test it ({searched}).", searched=searched)
+        return plain_text(none, 300)
     confirmed = sum(spot.confirmed for spot in spots)
-    tested = f"{len(spots)} suspected spot{'s' if len(spots) != 1 else ''} tested ({searched})"
-    if confirmed:
-        return plain_text(f"{tested}: {confirmed} confirmed. The model decides by a small fixed spot.", 300)
-    return plain_text(f"{tested}: none confirmed. Pasted into other pictures, none of them decides.", 300)
+    if len(spots) == 1:
+        tested = tr("1 suspected spot tested ({searched})", searched=searched)
+    else:
+        tested = tr("{count} suspected spots tested ({searched})", count=len(spots), searched=searched)
+    if not confirmed:
+        return plain_text(
+            tr("{tested}: none confirmed. Pasted into other pictures, none of them decides.", tested=tested), 300
+        )
+    return plain_text(
+        tr("{tested}: {count} confirmed. The model decides by a small fixed spot.", tested=tested, count=confirmed), 300
+    )
 
 
 def _spot(
@@ -105,14 +119,16 @@ def _spot(
         examples = _stacked(
             [_row([_framed(each, box) for each in shown]), _row([_framed(each, box) for each in heated])]
         )
-    where = f"columns {left} to {right - 1}, rows {top} to {bottom - 1}"
+    where = tr(
+        "columns {left} to {right}, rows {top} to {bottom}", left=left, right=right - 1, top=top, bottom=bottom - 1
+    )
     return SpotData(
-        title=f"{'Confirmed' if confirmed else 'Not confirmed'}: {where}",
+        title=tr("Confirmed: {where}", where=where) if confirmed else tr("Not confirmed: {where}", where=where),
         sentence=plain_text(suspect.get("sentence", ""), SENTENCE_CHARACTERS),
         confirmed=confirmed,
         picture=picture,
         examples=examples,
-        effects=(_effect("erased", suspect["erase"]), _effect("pasted elsewhere", suspect["paste"])),
+        effects=(_effect(tr("erased"), suspect["erase"]), _effect(tr("pasted elsewhere"), suspect["paste"])),
     )
 
 
@@ -129,17 +145,17 @@ def _effect(name: str, effect: Mapping[str, Any]) -> EffectData:
     )
 
 
-def effects_figure(spot: SpotData | None, *, title: str = "", dark: bool = False, reason: str = _NOTHING) -> go.Figure:
+def effects_figure(spot: SpotData | None, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw what erasing and pasting a spot moved, beside the same at random spots."""
     if spot is None:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NOTHING), 300), dark=dark, title=plot_text(title))
     figure = new_figure(dark=dark, title=plot_text(title), height=HEIGHT, barmode="group", bargap=0.35)
-    names = [f"{effect.name}<br>({number(effect.pictures)} pictures)" for effect in spot.effects]
+    names = [f"{effect.name}<br>({tr('{count} pictures', count=number(effect.pictures))})" for effect in spot.effects]
     means = [effect.mean for effect in spot.effects]
     figure.add_bar(
         x=names,
         y=means,
-        name="this spot",
+        name=tr("this spot"),
         marker={"color": ALARM if spot.confirmed else PALETTE[0]},
         error_y={
             "type": "data",
@@ -148,17 +164,24 @@ def effects_figure(spot: SpotData | None, *, title: str = "", dark: bool = False
             "arrayminus": [max(0.0, effect.mean - effect.low) for effect in spot.effects],
         },
         customdata=[[effect.low, effect.high, effect.changed_percent] for effect in spot.effects],
-        hovertemplate="%{y:.1f} points (%{customdata[0]:.1f} to %{customdata[1]:.1f})"
-        "<br>%{customdata[2]:.0f} % change the prediction<extra></extra>",
+        hovertemplate=tr(
+            "{points} points ({low} to {high})",
+            points="%{y:.1f}",
+            low="%{customdata[0]:.1f}",
+            high="%{customdata[1]:.1f}",
+        )
+        + "<br>"
+        + tr("{percent} % change the prediction", percent="%{customdata[2]:.0f}")
+        + "<extra></extra>",
     )
     figure.add_bar(
         x=names,
         y=[effect.control for effect in spot.effects],
-        name="random spots",
+        name=tr("random spots"),
         marker={"color": NEUTRAL},
-        hovertemplate="%{y:.1f} points<extra></extra>",
+        hovertemplate=tr("{points} points", points="%{y:.1f}") + "<extra></extra>",
     )
-    figure.update_yaxes(title_text="points of probability", rangemode="tozero")
+    figure.update_yaxes(title_text=tr("points of probability"), rangemode="tozero")
     return figure
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 from torchglass.charts.text import wrapped
+from torchglass.language import tr
 
 Picture = npt.NDArray[np.uint8]
 Colors = tuple[tuple[int, int, int], ...]
@@ -101,7 +102,7 @@ def empty_figure(reason: str, *, dark: bool = False, title: str = "") -> go.Figu
     hidden = {"visible": False, "range": [0, 1], "fixedrange": True}
     figure = new_figure(dark=dark, title=title, xaxis=hidden, yaxis=hidden)
     figure.add_annotation(
-        text=f"<b>Nothing recorded</b><br>{wrapped(reason, 56)}",
+        text=f"<b>{tr('Nothing recorded')}</b><br>{wrapped(reason, 56)}",
         x=0.5,
         y=0.5,
         xref="paper",

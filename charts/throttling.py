@@ -14,18 +14,19 @@ from torchglass.charts.records import MAX_POINTS, Recorded, packed, packed_steps
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import ALARM, NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import largest_magnitude, scale_of
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats, Integers, Points
 from torchglass.store.store import Store
 
 PREFIX = "throttle_"
 # Reasons that slow a GPU against what was asked of it, as the driver's bits are named; others only tell how it is set.
 REASONS = {
-    "software_power_cap": "power limit",
-    "hardware_slowdown": "hardware slowdown",
-    "software_thermal_slowdown": "software thermal slowdown",
-    "hardware_thermal_slowdown": "hardware thermal slowdown",
-    "hardware_power_brake": "hardware power brake",
-    "sync_boost": "sync boost",
+    "software_power_cap": mark("power limit"),
+    "hardware_slowdown": mark("hardware slowdown"),
+    "software_thermal_slowdown": mark("software thermal slowdown"),
+    "hardware_thermal_slowdown": mark("hardware thermal slowdown"),
+    "hardware_power_brake": mark("hardware power brake"),
+    "sync_boost": mark("sync boost"),
 }
 _COLORS = {
     "software_power_cap": PALETTE[4],
@@ -33,8 +34,8 @@ _COLORS = {
     "sync_boost": PALETTE[3],
     "hardware_slowdown": NEUTRAL,
 }
-_NOT_READ = "No GPU told whether it was held back: the Devices page lists what this machine does not give."
-_NEVER = "No step was timed, or no GPU was read while steps were."
+_NOT_READ = mark("No GPU told whether it was held back: the Devices page lists what this machine does not give.")
+_NEVER = mark("No step was timed, or no GPU was read while steps were.")
 
 
 class Stretch(NamedTuple):
@@ -107,7 +108,7 @@ def throttling_figure(data: ThrottlingData, *, title: str = "", dark: bool = Fal
     """Draw step time over shaded stretches, a colour for each reason."""
     if data.share is None or not len(data.steps):
         reason = _NOT_READ if data.share is None else _NEVER
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(tr(reason), 300), dark=dark, title=plot_text(title))
     figure = new_figure(dark=dark, title=plot_text(title), hovermode="closest")
     for reason in dict.fromkeys(stretch.reason for stretch in data.stretches):
         _shade(figure, [stretch for stretch in data.stretches if stretch.reason == reason], reason)
@@ -115,13 +116,13 @@ def throttling_figure(data: ThrottlingData, *, title: str = "", dark: bool = Fal
     figure.add_scatter(
         x=packed_steps(data.steps),
         y=packed(data.seconds * scale.factor),
-        name="step time",
+        name=tr("step time"),
         mode="lines" if len(data.steps) > 1 else "markers",
         line={"width": 1.5, "color": PALETTE[0]},
-        hovertemplate=f"step %{{x}}: %{{y:.4g}} {scale.unit}",
+        hovertemplate=tr("step {step}", step="%{x}") + f": %{{y:.4g}} {scale.unit}",
     )
-    figure.update_xaxes(title_text="step")
-    figure.update_yaxes(title_text=f"{scale.unit} a step", rangemode="tozero")
+    figure.update_xaxes(title_text=tr("step"))
+    figure.update_yaxes(title_text=tr("{unit} a step", unit=scale.unit), rangemode="tozero")
     figure.update_layout(
         showlegend=True,
         yaxis={"overlaying": "y2", "tickmode": "auto"},  # the line lies over the shade; its ticks are its own
@@ -134,7 +135,7 @@ def _shade(figure: go.Figure, stretches: Sequence[Stretch], reason: str) -> None
     """One trace for all stretches of a reason: boxes as high as the plot, parted by gaps."""
     halves = [(each.first_step - 0.5, each.last_step + 0.5) for each in stretches]
     x = [place for first, last in halves for place in (first, first, last, last, None)]
-    words = REASONS[reason]
+    words = tr(REASONS[reason])
     devices = ", ".join(dict.fromkeys(each.device for each in stretches))
     color = _COLORS.get(reason, ALARM)
     figure.add_scatter(

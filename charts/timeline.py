@@ -12,6 +12,7 @@ from torchglass.charts.text import plot_text, short_label
 from torchglass.charts.theme import PALETTE, empty_figure, new_figure
 from torchglass.charts.units import scale_of
 from torchglass.charts.windows import Tables, size_of
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats, Integers
 
 TABLES = ("slices", "lanes", "slice_names")
@@ -19,7 +20,7 @@ MOST_BINS = 2000  # more than a screen has columns
 MOST_ROWS = 200  # of all lanes together: threads nest deeply, and no screen is higher
 FIGURE_BINS = 600
 ROW_HEIGHT = 26
-_NO_SLICES = "The window kept no slices."
+_NO_SLICES = mark("The window kept no slices.")
 
 
 class Row(NamedTuple):
@@ -133,10 +134,10 @@ def _fill_row(busy: BusyData, number: int, data: TimelineData, low: int, high: i
     busy.kind[number, bin_of[shortest_first]] = data.kind[winner]
 
 
-def timeline_figure(data: TimelineData, *, title: str = "", dark: bool = False, reason: str = _NO_SLICES) -> go.Figure:
+def timeline_figure(data: TimelineData, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw how busy each lane was: threads and streams from the window's start to its end."""
     if not data.rows:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NO_SLICES), 300), dark=dark, title=plot_text(title))
     busy = busy_data(data, 0, data.span_ns, FIGURE_BINS)
     share = np.zeros((len(data.lanes), FIGURE_BINS))
     for row, shares in zip(data.rows, busy.share, strict=True):
@@ -150,16 +151,18 @@ def timeline_figure(data: TimelineData, *, title: str = "", dark: bool = False, 
         zmin=0,
         zmax=100,
         colorscale=[[0, "rgba(128,134,145,0.08)"], [1, PALETTE[0]]],
-        colorbar={"title": {"text": "busy, %", "side": "right"}, "thickness": 10, "outlinewidth": 0},
+        colorbar={"title": {"text": tr("busy, %"), "side": "right"}, "thickness": 10, "outlinewidth": 0},
         ygap=3,
         text=_lane_texts(data),
-        hovertemplate=f"%{{text}}<br>%{{x:.4g}} {scale.unit}: busy %{{z}} %<extra></extra>",
+        hovertemplate="%{text}<br>"
+        + tr("{time}: busy {percent} %", time=f"%{{x:.4g}} {scale.unit}", percent="%{z}")
+        + "<extra></extra>",
     )
     places = np.arange(len(data.lanes), dtype=np.int32)
     figure.update_yaxes(
         autorange="reversed", tickvals=places, ticktext=[short_label(name, 24) for name, _ in data.lanes]
     )
-    figure.update_xaxes(title_text=f"{scale.unit} since the window began")
+    figure.update_xaxes(title_text=tr("{unit} since the window began", unit=scale.unit))
     return figure
 
 

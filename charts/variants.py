@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 from torchglass.charts.text import plain_text, plot_text, short_label
 from torchglass.charts.theme import ALARM, NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import largest_magnitude, quantity, scale_of
+from torchglass.language import tr
 from torchglass.store.records import Artifact, Floats
 
 Mode = Literal["train", "infer"]
@@ -58,7 +59,12 @@ def _data(meta: Mapping[str, Any], mode: Mode, outcomes: Sequence[tuple[str, Map
         return np.array([_at(outcome, *path) for _, outcome in outcomes], dtype=np.float64)
 
     infers = mode == "infer"
-    heading = f"{meta.get('model')} on {meta.get('device_name')}, batches of {meta.get('batch_size')}"
+    heading = tr(
+        "{model} on {device}, batches of {count}",
+        model=meta.get("model"),
+        device=meta.get("device_name"),
+        count=meta.get("batch_size"),
+    )
     return VariantsData(
         mode=mode,
         heading=heading,
@@ -85,11 +91,15 @@ def variants_figure(
     *,
     title: str = "",
     dark: bool = False,
-    reason: str = "No variant was measured: torchglass bench-model compares them.",
+    reason: str = "",
 ) -> go.Figure:
     """Draw a row a technique and three panels: time over the original's, bytes, agreement; or why it could not run."""
     if data is None:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(
+            plot_text(reason or tr("No variant was measured: torchglass bench-model compares them."), 300),
+            dark=dark,
+            title=plot_text(title),
+        )
     rows = np.arange(len(data.names), dtype=np.int32)
     height = 110 + ROW_HEIGHT * len(rows)
     figure = new_figure(dark=dark, title=plot_text(title or data.heading), height=height, showlegend=False, bargap=0.3)
@@ -113,9 +123,10 @@ def variants_figure(
             _say_why(figure, int(row), why)
     labels = [short_label(name) for name in data.names]
     figure.update_yaxes(range=[len(rows) - 0.5, -0.5], tickvals=rows, ticktext=labels, showgrid=False)
-    figure.update_xaxes(title_text="time, × fp32's", rangemode="tozero", col=1)
-    figure.update_xaxes(title_text=f"{'file' if infers else 'peak memory'}, {scale.unit}", rangemode="tozero", col=2)
-    figure.update_xaxes(title_text="equal answers, %" if infers else "loss less fp32's", col=3)
+    figure.update_xaxes(title_text=tr("time, × fp32's"), rangemode="tozero", col=1)
+    size = tr("file, {unit}", unit=scale.unit) if infers else tr("peak memory, {unit}", unit=scale.unit)
+    figure.update_xaxes(title_text=size, rangemode="tozero", col=2)
+    figure.update_xaxes(title_text=tr("equal answers, %") if infers else tr("loss less fp32's"), col=3)
     return figure
 
 
@@ -139,7 +150,13 @@ def _bars(figure: go.Figure, column: int, data: VariantsData, values: Floats, te
 
 def _time_text(data: VariantsData, row: int) -> str:
     low, high = data.ratios_low[row], data.ratios_high[row]
-    return f"{quantity(_known(data.seconds[row]), 's')}, × {data.ratios[row]:.2f} ({low:.2f} to {high:.2f})"
+    return tr(
+        "{time}, × {ratio} ({low} to {high})",
+        time=quantity(_known(data.seconds[row]), "s"),
+        ratio=f"{data.ratios[row]:.2f}",
+        low=f"{low:.2f}",
+        high=f"{high:.2f}",
+    )
 
 
 def _rounded(value: float) -> float | None:
@@ -153,7 +170,7 @@ def _known(value: float) -> float | None:
 
 def _say_why(figure: go.Figure, row: int, why: str) -> None:
     figure.add_annotation(
-        text=plot_text(f"cannot run: {plain_text(why, MOST_REASON)}"),
+        text=plot_text(tr("cannot run: {reason}", reason=plain_text(why, MOST_REASON))),
         hovertext=plot_text(why, 400),
         x=0,
         y=row,

@@ -15,13 +15,14 @@ from torchglass.charts.pictures import rgb
 from torchglass.charts.text import plain_text, plot_text
 from torchglass.charts.theme import NEUTRAL, PALETTE, Picture, empty_figure, new_figure
 from torchglass.charts.units import number
+from torchglass.language import mark, tr
 from torchglass.store.records import Artifact, Floats
 
 ARTIFACT_KIND = "what_if"
 MAX_CLASSES = 12  # bars; of more those that change most
 MAX_TICKS = 6  # checkpoints up to which each has its step written below it
 HEIGHT = 260  # px
-_NOTHING = "No change of this sample was tried: try one with torchglass what-if."
+_NOTHING = mark("No change of this sample was tried: try one with torchglass what-if.")
 
 
 class WhatIfData(NamedTuple):
@@ -77,29 +78,33 @@ def _pictures(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> tuple[Pictur
 
 
 def _summary(meta: Mapping[str, Any], name: str, before: Floats, after: Floats, target: int, *, unit: str) -> str:
-    told = f"{name}: {_rounded(before[target])}{unit} before, {_rounded(after[target])}{unit} after"
+    told = tr(
+        "{name}: {before} before, {after} after",
+        name=name,
+        before=f"{_rounded(before[target])}{unit}",
+        after=f"{_rounded(after[target])}{unit}",
+    )
     if len(before) > 1:
         first, second = int(before.argmax()), int(after.argmax())
-        told += (
-            f"; still predicted {class_name(meta, first)}"
-            if first == second
-            else f"; predicted {class_name(meta, second)} instead of {class_name(meta, first)}"
-        )
+        names = {"before": class_name(meta, first), "after": class_name(meta, second)}
+        same = tr("still predicted {after}", **names)
+        told += "; " + (same if first == second else tr("predicted {after} instead of {before}", **names))
     ways = int(meta.get("ways", 1))
-    return plain_text(f"{told}{f' (mean of {ways} fills)' if ways > 1 else ''}.", 300)
+    filled = f" ({tr('mean of {count} fills', count=ways)})" if ways > 1 else ""
+    return plain_text(f"{told}{filled}.", 300)
 
 
 def _rounded(value: float) -> str:
     return number(float(f"{value:.3g}"))
 
 
-def scores_figure(data: WhatIfData | None, *, title: str = "", dark: bool = False, reason: str = _NOTHING) -> go.Figure:
+def scores_figure(data: WhatIfData | None, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw each class's score before and after, at the last checkpoint."""
     if data is None:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NOTHING), 300), dark=dark, title=plot_text(title))
     figure = new_figure(dark=dark, title=plot_text(title), height=HEIGHT, barmode="group", bargap=0.25)
     places = list(range(len(data.names)))  # names may be alike where they are cut
-    for values, name, color in ((data.before, "before", NEUTRAL), (data.after, "after", PALETTE[0])):
+    for values, name, color in ((data.before, tr("before"), NEUTRAL), (data.after, tr("after"), PALETTE[0])):
         figure.add_bar(
             x=places,
             y=values,
@@ -107,19 +112,17 @@ def scores_figure(data: WhatIfData | None, *, title: str = "", dark: bool = Fals
             marker={"color": color},
             hovertemplate=f"{name}: %{{y:.3g}}{' %' if data.unit else ''}<extra></extra>",
         )
-    figure.update_yaxes(title_text="probability, %" if data.unit else "score")
+    figure.update_yaxes(title_text=tr("probability, %") if data.unit else tr("score"))
     figure.update_xaxes(tickvals=places, ticktext=[plot_text(name, 30) for name in data.names])
     return figure
 
 
-def checkpoints_figure(
-    data: WhatIfData | None, *, title: str = "", dark: bool = False, reason: str = _NOTHING
-) -> go.Figure:
+def checkpoints_figure(data: WhatIfData | None, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw the target's score before and after the change, over the checkpoints."""
     if data is None:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(reason or tr(_NOTHING), 300), dark=dark, title=plot_text(title))
     figure = new_figure(dark=dark, title=plot_text(title), height=HEIGHT, hovermode="x unified")
-    lines = ((data.target_before, "before", NEUTRAL), (data.target_after, "after", PALETTE[0]))
+    lines = ((data.target_before, tr("before"), NEUTRAL), (data.target_after, tr("after"), PALETTE[0]))
     for values, name, color in lines:
         figure.add_scatter(
             x=list(data.steps),
@@ -131,7 +134,7 @@ def checkpoints_figure(
         )
     of = f"{plot_text(data.target, 30)}, %" if data.unit else plot_text(data.target, 30)
     figure.update_yaxes(title_text=of, rangemode="tozero" if data.unit else "normal")
-    figure.update_xaxes(title_text="step of the checkpoint")
+    figure.update_xaxes(title_text=tr("step of the checkpoint"))
     if len(data.steps) <= MAX_TICKS:
         figure.update_xaxes(tickvals=list(data.steps))
     return on_steps(figure)

@@ -7,6 +7,7 @@ from typing import Any
 
 from torchglass.charts.text import plain_text
 from torchglass.charts.units import number
+from torchglass.language import tr
 
 NOT_COUNTED = "missing/work/flops"
 MOST_OPERATORS = 8
@@ -18,15 +19,17 @@ def work_notes(facts: Mapping[str, Any]) -> list[str]:
     notes = []
     if facts.get(NOT_COUNTED):
         reason = plain_text(facts[NOT_COUNTED], REASON_CHARACTERS).rstrip(".")
-        notes.append(f"The operations of some step were not counted: {reason}.")
+        notes.append(tr("The operations of some step were not counted: {reason}.", reason=reason))
     work = facts.get("work")
     unsupported = work.get("unsupported") if isinstance(work, Mapping) else None
     if isinstance(unsupported, Mapping) and unsupported:
         named = [f"{plain_text(name, 80)} ({plain_text(_calls(calls), 40)})" for name, calls in unsupported.items()]
-        more = f" and {number(len(named) - MOST_OPERATORS)} more" if len(named) > MOST_OPERATORS else ""
-        notes.append(f"Not in the count, for want of a formula: {', '.join(named[:MOST_OPERATORS])}{more}.")
+        told = ", ".join(named[:MOST_OPERATORS])
+        if len(named) > MOST_OPERATORS:
+            told = tr("{names} and {count} more", names=told, count=number(len(named) - MOST_OPERATORS))
+        notes.append(tr("Not in the count, for want of a formula: {names}.", names=told))
     return notes
 
 
 def _calls(count: object) -> str:
-    return f"{count} call{'' if count == 1 else 's'}"
+    return tr("1 call") if count == 1 else tr("{count} calls", count=count)
