@@ -6,6 +6,7 @@ write it into the .po file and run this again. Both files are committed, so neit
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from babel.messages.pofile import read_po, write_po
 
 ROOT: Final = Path(__file__).parents[1]
 ROOMS: Final = ("torchglass", "analysis", "charts", "report", "dashboard")  # whose sentences reach a reader
-WAYS: Final = [("**.py", "python"), ("**.js", "javascript"), ("**.html", "jinja2")]
+WAYS: Final = [("**.js", "javascript"), ("**.html", "jinja2")]
 KEYWORDS: Final = {"tr": None, "mark": None}
 LOCALE: Final = ROOT / "torchglass" / "locale"
 DOMAIN: Final = "torchglass"
@@ -40,12 +41,25 @@ def sentences() -> dict[str, list[str]]:
     """Each sentence of the code with the files that say it, in the order of the files."""
     found: dict[str, list[str]] = {}
     for room in ROOMS:
-        said = extract_from_dir(str(ROOT / room), WAYS, keywords=KEYWORDS)
-        for name, _, sentence, *_ in sorted((each for each in said), key=lambda each: each[:2]):
-            places = found.setdefault(str(sentence), [])
+        others = extract_from_dir(str(ROOT / room), WAYS, keywords=KEYWORDS)
+        said = [(each[0], each[1], str(each[2])) for each in others]
+        for path in (ROOT / room).rglob("*.py"):
+            name = path.relative_to(ROOT / room).as_posix()
+            said += [(name, line, sentence) for line, sentence in python_sentences(path.read_text("utf-8"))]
+        for name, _, sentence in sorted(said):
+            places = found.setdefault(sentence, [])
             if (place := f"{room}/{name}") not in places:
                 places.append(place)
     return found
+
+
+def python_sentences(source: str) -> Iterator[tuple[int, str]]:
+    """Line and literal of each `tr("…")` and `mark("…")`; Babel's own reader sees none inside of an f-string."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KEYWORDS and node.args:
+            first = node.args[0]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield node.lineno, first.value
 
 
 def paths() -> Iterator[Path]:
