@@ -14,7 +14,7 @@ from torchglass.dashboard.components import mount
 
 PARAMETER = "step"
 MAX_DIGITS = 15
-_STEP, _MOVED = "cursor_step", "cursor_moved"
+_STEP, _MOVED, _FOLLOWS = "cursor_step", "cursor_moved", "cursor_follows"
 
 
 def show(last: int | None, *, follows: bool) -> None:
@@ -23,6 +23,7 @@ def show(last: int | None, *, follows: bool) -> None:
     `last` is the run's last step; `follows` says that this page is to run anew for a step.
     """
     state = st.session_state
+    state[_FOLLOWS] = follows
     if _STEP not in state:
         asked = st.query_params.get(PARAMETER, "")
         state[_STEP] = int(asked) if asked.isdecimal() and len(asked) <= MAX_DIGITS else None
@@ -43,6 +44,11 @@ def chosen_step() -> int | None:
     """The step that the visitor chose; None where panels show what they show by themselves."""
     step: int | None = st.session_state.get(_STEP)
     return step
+
+
+def followed_step() -> int | None:
+    """The chosen step on a page that runs anew for each; None on one that the browser alone keeps at the step."""
+    return chosen_step() if st.session_state.get(_FOLLOWS) else None
 
 
 def move_cursor(step: int | None) -> None:

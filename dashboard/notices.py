@@ -9,7 +9,7 @@ from functools import partial
 import streamlit as st
 
 from torchglass.charts.text import markdown_text, plain_text
-from torchglass.dashboard import links
+from torchglass.dashboard import at_step, cursor, links
 from torchglass.dashboard.fragments import fragment
 from torchglass.errors import NoStoreError, StoreError
 from torchglass.language import tr
@@ -76,7 +76,7 @@ def run_not_found(location: Location, name: str, known: Sequence[str]) -> None:
 
 
 def nothing_recorded(what: str, code: str, reason: str | None = None) -> None:
-    """A run without what this page shows; `what` and `code` are ours, in the language in use, `reason` may be the run's words."""
+    """A run without what this page shows; `what`, translated, and `code` are ours, `reason` may be the run's words."""
     st.info(what, icon=":material/info:")
     if reason:
         st.text(reason)
@@ -97,10 +97,11 @@ def run_trouble(run: Run) -> None:
 
 
 def run_heading(title: str, store: Store, run: Run) -> None:
-    """Title of a page about one run, and what went wrong in it."""
+    """Title of a page about one run, what lies at the chosen step, and what went wrong."""
     st.header(title, anchor=False)
     name = markdown_text(run.name)
     st.caption(tr("{run} · on {host}", run=name, host=markdown_text(run.host)) if run.host else name)
+    at_step.show(store, run, cursor.followed_step())
     run_trouble(run)
     warnings = [fact for fact in store.facts(run.id) if fact.key.startswith(WARNINGS)]
     if warnings:
