@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from torchglass.reference_models.data.form import DataForm
+from torchglass.reference_models.data.own_input import packed_words
 from torchglass.reference_models.data.samples import Split
 from torchglass.reference_models.lesson import Gallery
 from torchglass.reference_models.recorder import Recorder
@@ -40,6 +41,7 @@ def save_gallery(run: Recorder, gallery: Gallery, form: DataForm, notes: dict[st
         arrays["truth"] = gallery.samples.truth.numpy()
     if form.kind == "text" and gallery.vocabulary:
         arrays["words"] = np.array(gallery.vocabulary)[gallery.samples.inputs.numpy()]
+        arrays["vocabulary"] = packed_words(gallery.vocabulary)
     meta = {
         "form": form.to_json(),
         "class_names": list(form.class_names),

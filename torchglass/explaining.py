@@ -21,6 +21,7 @@ from torchglass.errors import OptionError
 from torchglass.explainers import Explanation, explain, method_names
 from torchglass.explainers.kinds import NAMES, Kind
 from torchglass.judging import Checks, judged
+from torchglass.own_inputs import next_key, with_own_input
 from torchglass.store import ArtifactBlock, Store, open_store
 from torchglass.trained_runs import Trained, at_checkpoints, load_trained
 
@@ -33,7 +34,8 @@ class Request:
     (None: the predicted one of each). `checks` says how thoroughly each is judged: "none", "quick", which takes a few
     large batches, or "full", which explains again, too. `checkpoints` of the run's are explained, evenly spaced, the
     last one among them; None is all. Where there are several the class is the one that the last predicts, and only the
-    last one's explanations are judged.
+    last one's explanations are judged. `input` is a file of the user's own in the place of the samples: a text, a row,
+    or a picture, whose dark and light `invert` exchanges.
     """
 
     run: str
@@ -45,6 +47,8 @@ class Request:
     weights: Path | None = None
     checks: Checks = "quick"
     checkpoints: int | None = 1
+    input: Path | None = None
+    invert: bool = False
 
 
 def explain_run(location: str | os.PathLike[str] | None, request: Request) -> Iterator[str]:
@@ -55,6 +59,7 @@ def explain_run(location: str | os.PathLike[str] | None, request: Request) -> It
             file together with several checkpoints.
         NoStoreError: there is no store.
         RunNotFoundError: no such run, or it kept no checkpoint of a reference model, or no samples.
+        DataError: the file of the user's own is not such an input.
     """
     if request.weights is not None and request.checkpoints != 1:
         raise OptionError("weights of a file are given and several checkpoints are asked for: choose one of them")
@@ -64,23 +69,29 @@ def explain_run(location: str | os.PathLike[str] | None, request: Request) -> It
         trained = load_trained(store, request.run, request.weights)
         methods = request.methods or trained.exhibit.explain.methods
         _check_methods(methods, trained.kind)
-        _check_range("sample", request.samples, len(trained.arrays["inputs"]))
-        asked = replace(request, methods=methods)
+        asked, told = replace(request, methods=methods), None
+        if request.input is not None:
+            trained, told = with_own_input(trained, request.input, invert=request.invert)
+            asked = replace(asked, samples=(0,))
+        _check_range("sample", asked.samples, len(trained.arrays["inputs"]))
+        keys = [f"test/{sample}" if told is None else next_key(store, trained.run.id) for sample in asked.samples]
+        notes = [{"sample": sample} if told is None else {"own": told} for sample in asked.samples]
         if request.checkpoints == 1:
-            for sample in request.samples:
-                yield from _explain_sample(store, trained, asked, sample)
+            for sample, key, facts in zip(asked.samples, keys, notes, strict=True):
+                yield from _explain_sample(store, trained, asked, sample, key, facts)
             return
-        targets = {sample: _target(trained, request, sample) for sample in request.samples}
+        targets = {sample: _target(trained, request, sample) for sample in asked.samples}
         for then in at_checkpoints(store, trained, request.checkpoints):
             earlier = replace(asked, checks="none") if then is not trained else asked
-            for sample in request.samples:
+            for sample, key, facts in zip(asked.samples, keys, notes, strict=True):
                 of_last = replace(earlier, target=targets[sample])
-                yield from (
-                    f"step {then.checkpoint.step}: {line}" for line in _explain_sample(store, then, of_last, sample)
-                )
+                lines = _explain_sample(store, then, of_last, sample, key, facts)
+                yield from (f"step {then.checkpoint.step}: {line}" for line in lines)
 
 
-def _explain_sample(store: Store, trained: Trained, request: Request, sample: int) -> Iterator[str]:
+def _explain_sample(
+    store: Store, trained: Trained, request: Request, sample: int, key: str, facts: Mapping[str, Any]
+) -> Iterator[str]:
     scores = _scores(trained, sample)
     _check_range("target", () if request.target is None else (request.target,), len(scores))
     done: list[Explanation] = []
@@ -88,9 +99,10 @@ def _explain_sample(store: Store, trained: Trained, request: Request, sample: in
         given = _arguments(trained, request)
         explanation = _explain(trained, request, sample, method, given)
         trust = judged(trained, explanation, sample, given, others=done, checks=request.checks)
-        store.add_artifact(trained.run.id, _to_block(trained, explanation, sample, scores, trust))
+        block = _to_block(trained, explanation, sample, scores, {**trust, **facts})
+        store.add_artifact(trained.run.id, block._replace(key=key))
         done.append(explanation)
-        yield _describe(trained, explanation, sample, trust)
+        yield _describe(trained, explanation, key, trust)
 
 
 def _target(trained: Trained, request: Request, sample: int) -> int:
@@ -140,7 +152,7 @@ def _scores(trained: Trained, sample: int) -> Tensor:
 
 
 def _to_block(
-    trained: Trained, explanation: Explanation, sample: int, scores: Tensor, trust: Mapping[str, Any]
+    trained: Trained, explanation: Explanation, sample: int, scores: Tensor, facts: Mapping[str, Any]
 ) -> ArtifactBlock:
     arrays, meta = explanation.to_arrays()
     if "truth" in trained.arrays:
@@ -148,7 +160,6 @@ def _to_block(
         counted = arrays["inputs"][0] != 0 if trained.kind == "text" else np.ones_like(arrays["truth"][0], dtype=bool)
         meta["checks"] |= _localisation(explanation.relevance(0), arrays["truth"][0], counted)
     meta |= {
-        "sample": sample,
         "task": trained.form.task,
         "target": int(explanation.targets[0]),
         "class_names": list(trained.form.class_names),
@@ -158,7 +169,7 @@ def _to_block(
         "torch": torch.__version__,
         **_names(trained, sample),
         **_answer(trained, sample, scores),
-        **trust,
+        **facts,
     }
     return ArtifactBlock("explanation", f"test/{sample}", trained.checkpoint.step, time.time(), meta, arrays)
 
@@ -195,26 +206,35 @@ def _names(trained: Trained, sample: int) -> dict[str, Any]:
 
 def _answer(trained: Trained, sample: int, scores: Tensor) -> dict[str, Any]:
     """What is right and what the model says: classes, or numbers in the units of the target."""
-    target = trained.arrays["targets"][sample]
+    right = _right(trained, sample)
     if trained.form.task == "regression":
-        return {"label": float(target), "predicted": float(scores[0])}
+        return {**right, "predicted": float(scores[0])}
     if trained.form.task == "generation":
         return {}
     best = int(scores.argmax())
     if trained.form.task == "detection":
-        found = sorted({int(box[0]) for box in target if box[0] >= 0})
-        return {"label": found, "predicted": best, "probability": float(scores[best].sigmoid())}
-    probability = float(scores.softmax(dim=0)[best])
-    right = {} if trained.form.task == "control" else {"label": int(target)}
-    return {**right, "predicted": best, "probability": probability}
+        return {**right, "predicted": best, "probability": float(scores[best].sigmoid())}
+    return {**right, "predicted": best, "probability": float(scores.softmax(dim=0)[best])}
 
 
-def _describe(trained: Trained, explanation: Explanation, sample: int, trust: Mapping[str, Any]) -> str:
-    names = trained.form.class_names
+def _right(trained: Trained, sample: int) -> dict[str, Any]:
+    """The right answer, where there is one and somebody knows it."""
+    if "targets" not in trained.arrays or trained.form.task in ("generation", "control"):
+        return {}
+    target = trained.arrays["targets"][sample]
+    if trained.form.task == "regression":
+        return {"label": float(target)}
+    if trained.form.task == "detection":
+        return {"label": sorted({int(box[0]) for box in target if box[0] >= 0})}
+    return {"label": int(target)}
+
+
+def _describe(trained: Trained, explanation: Explanation, key: str, trust: Mapping[str, Any]) -> str:
+    names, (group, _, number) = trained.form.class_names, key.partition("/")
     of = f", class {names[int(explanation.targets[0])]}" if names else ""
     checks = ", ".join([*(f"{key} {value:.2g}" for key, value in explanation.checks.items()), *_beside(trust)])
     return (
-        f"test {_CALLED[trained.kind]} {sample}{of}: {explanation.method} by {explanation.implementation} "
+        f"{group} {_CALLED[trained.kind]} {number}{of}: {explanation.method} by {explanation.implementation} "
         f"in {explanation.seconds:.2f} s" + (f" ({checks})" if checks else "")
     )
 

@@ -141,8 +141,26 @@ def _longest(tokenizer: Any, config: Any) -> int:
     return int(min(MAX_WORDS, tokenizer.model_max_length, of_model))
 
 
+def encode_text(text: str, folder: Path) -> tuple[list[int], list[str]]:
+    """Return the ids of one text, renumbered as above, and the tokens that they stand for.
+
+    Raises:
+        DataError: the folder holds no tokenizer.
+        MissingExtraError: transformers is not installed.
+    """
+    tokenizer = load_tokenizer(model_folder(folder))
+    ours = _renumbered(id_order(tokenizer))
+    theirs = tokenizer([text])["input_ids"][0]
+    return [ours[each] for each in theirs], [str(token) for token in tokenizer.convert_ids_to_tokens(theirs)]
+
+
+def _renumbered(order: Sequence[int]) -> dict[int, int]:
+    """Our id of each of the tokenizer's."""
+    return {theirs: number for number, theirs in reversed(list(enumerate(order)))}
+
+
 def _encode(samples: Sequence[LabelledText], tokenizer: Any, order: Sequence[int], longest: int) -> list[list[int]]:
-    ours = {theirs: number for number, theirs in reversed(list(enumerate(order)))}
+    ours = _renumbered(order)
     found = tokenizer([sample.text for sample in samples], truncation=True, max_length=longest)["input_ids"]
     return [[ours[theirs] for theirs in ids] for ids in found]
 

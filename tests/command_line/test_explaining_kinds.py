@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from torchglass.cli import main
 from torchglass.errors import NoStoreError, OptionError, RunNotFoundError, TorchglassError
 from torchglass.explaining import Request, explain_run
 from torchglass.reference_models import get
@@ -115,6 +116,96 @@ def test_a_wrapped_model_is_explained_through_its_scorer_with_its_own_layer(runs
     assert artifact.meta["label"] == [1]
     assert arrays["inputs"].max() <= 1
     assert artifact.meta["target"] == 0
+
+
+def own(runs: Path, name: str, path: Path, **asked: Any) -> tuple[Artifact, dict[str, np.ndarray[Any, Any]]]:
+    """The last explanation of a file of one's own."""
+    list(explain_run(runs, Request(name, (), input=path, **asked)))
+    with Store(runs) as store:
+        found = store.artifacts(store.run(name).id, kind="explanation")[-1]
+        return found, dict(store.arrays(found.id))
+
+
+def test_rows_of_one_s_own_are_explained_in_the_columns_units_and_counted(runs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "row.json"
+    path.write_text('{"a": 12, "b": 10, "c": 8, "d": 10, "e": 10}')
+    first, arrays = own(runs, "linear", path, methods=("occlusion",), target=1)
+    assert arrays["inputs"].tolist() == [[1.0, 0.0, -1.0, 0.0, 0.0]]
+    assert (first.key, first.meta["values"], first.meta["names"]) == (
+        "own/1",
+        [12.0, 10.0, 8.0, 10.0, 10.0],
+        list("abcde"),
+    )
+    assert first.meta["target"] == 1
+    assert not {"label", "sample"} & set(first.meta)
+    assert {"deletion", "insertion"} <= set(first.meta["scores"])
+    second, _ = own(runs, "mlp", save_row(tmp_path), methods=("shap",))
+    assert (second.key, "label" in second.meta) == ("own/1", False)
+    third, _ = own(runs, "linear", path, methods=("occlusion",))
+    assert third.key == "own/2"
+
+
+def save_row(folder: Path) -> Path:
+    path = folder / "row.npy"
+    np.save(path, np.array([10.0, 12.0, 14.0]))
+    return path
+
+
+def test_a_text_of_one_s_own_is_explained_by_the_words_that_it_has(runs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    with Store(runs) as store:
+        samples = store.artifacts(store.run("bilstm").id, kind="samples")[-1]
+        known = str(store.arrays(samples.id)["words"][0, 0])
+    path.write_text(f"{known.upper()} nobody-knows {known}!")
+    artifact, arrays = own(runs, "bilstm", path, methods=("occlusion",))
+    assert artifact.meta["names"] == [known, "nobody", "knows", known, "!", "", "", "", ""]
+    assert arrays["inputs"][0].tolist() == [int(known[1:]), 1, 1, int(known[1:]), 1, 0, 0, 0, 0]
+    (sentence, values), *_ = artifact.meta["own"]
+    assert sentence.format(**values).startswith("Words that the model does not know: 3 (nobody, knows, !).")
+
+
+def test_a_picture_of_one_s_own_is_explained_at_every_checkpoint_in_the_size_of_the_model(
+    trained: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    path = tmp_path / "photo"
+    Image.fromarray(np.full((60, 90), 255, np.uint8)).save(path, "PNG")
+    asked = Request("short", (), ("gradcam",), input=path, checkpoints=None)
+    lines = list(explain_run(trained, asked))
+    with Store(trained) as store:
+        found = [one for one in store.artifacts(store.run("short").id, kind="explanation") if one.key == "own/1"]
+        arrays = store.arrays(found[-1].id)
+    assert len(lines) == len(found) >= 2
+    assert len({artifact.step for artifact in found}) == len(found)
+    assert len({artifact.meta["target"] for artifact in found}) == 1
+    assert arrays["inputs"].shape[1:] == (1, *arrays["inputs"].shape[2:])
+    np.testing.assert_array_equal(arrays["inputs"], np.ones_like(arrays["inputs"]))
+    assert "own image 1" in lines[-1]
+    inverted = Request("short", (), ("gradcam",), input=path, invert=True, checks="none")
+    list(explain_run(trained, inverted))
+    with Store(trained) as store:
+        newest = store.artifacts(store.run("short").id, kind="explanation")[-1]
+        assert float(store.arrays(newest.id)["inputs"].max()) == 0.0
+
+
+def test_a_file_that_is_no_input_is_refused_in_one_sentence_and_nothing_is_stored(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "photo.png"
+    path.write_text("hello")
+    said = {"linear": "the file is no row", "detector": "the file is no PNG", "bilstm": "knows none of the 1 words"}
+    for name, sentence in said.items():
+        with Store(runs) as store:
+            before = len(store.artifacts(store.run(name).id))
+        assert main(["explain", name, "--input", str(path), "--store", str(runs)]) == 2
+        told = capsys.readouterr().err
+        assert sentence in told
+        assert told.count("\n") == 1
+        with Store(runs) as store:
+            assert len(store.artifacts(store.run(name).id)) == before
+    assert main(["explain", "linear", "--input", str(path), "--engine", "ray", "--store", str(runs)]) == 2
+    assert "leave --engine ray out" in capsys.readouterr().err
 
 
 MISTAKES: dict[str, tuple[Request, type[TorchglassError], str]] = {
