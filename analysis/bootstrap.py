@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from torchglass.analysis.student import NORMAL, student
+from torchglass.language import tr
 from torchglass.store.records import Floats, Integers
 
 Statistic = Literal["median", "mean", "p95"]
@@ -121,9 +122,9 @@ def _reach(correlations: Floats, patience: int, critical: float) -> int:
 
 def _too_few(count: int, length: int) -> str | None:
     if count < FEWEST_SAMPLES:
-        return f"has {count}, and {FEWEST_SAMPLES} are needed"
+        return tr("has {count}, and {needed} are needed", count=count, needed=FEWEST_SAMPLES)
     if count < FEWEST_BLOCKS * length:
-        return f"has {count} that drift, so that about {length} in a row count as one"
+        return tr("has {count} that drift, so that about {length} in a row count as one", count=count, length=length)
     return None
 
 

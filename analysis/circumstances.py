@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torchglass.analysis.measured import Measured
+from torchglass.language import tr
 
 MOST_CHARACTERS = 200  # of a value; a configuration may hold whole texts
 
@@ -34,17 +35,17 @@ def _stated(measured: Measured) -> Iterator[tuple[str, str]]:
     devices, machine = _mapping(facts.get("devices/gpu")), _mapping(facts.get("devices/host"))
     gpus = Counter(str(_mapping(gpu).get("name", "unknown")) for gpu in devices.get("gpus") or [])
     if "devices/gpu" in facts:
-        yield "GPUs", ", ".join(f"{count} x {name}" for name, count in sorted(gpus.items())) or "none"
-    for name, key in (("processor", "name"), ("processor cores", "cpu_count")):
+        yield tr("GPUs"), ", ".join(f"{count} x {name}" for name, count in sorted(gpus.items())) or tr("none")
+    for name, key in ((tr("processor"), "name"), (tr("processor cores"), "cpu_count")):
         if machine.get(key) is not None:
             yield name, _short(machine[key])
-    yield "host", _short(measured.run.host)
+    yield tr("host"), _short(measured.run.host)
     environment = _mapping(facts.get("environment"))
     for key in sorted(environment):
         if key != "host":
-            yield ("processes" if key == "world_size" else str(key)), _short(environment[key])
+            yield (tr("processes") if key == "world_size" else str(key)), _short(environment[key])
     phases = _mapping(facts.get("phases"))
-    for name, key in (("device of the phases", "device"), ("clock of the phases", "clock")):
+    for name, key in ((tr("device of the phases"), "device"), (tr("clock of the phases"), "clock")):
         if phases.get(key) is not None:
             yield name, _short(phases[key])
     yield from ((f"config.{name}", value) for name, value in _flat(measured.run.config, ""))

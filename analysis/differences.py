@@ -10,7 +10,9 @@ from typing import Literal
 import numpy as np
 
 from torchglass.analysis.bootstrap import Resampled, Statistic
+from torchglass.analysis.sides import sides
 from torchglass.analysis.student import student
+from torchglass.language import tr
 from torchglass.store.records import Floats
 
 Verdict = Literal["higher", "lower", "noise", "same", "unknown"]
@@ -77,7 +79,7 @@ def sampled(
             unit,
             statistic,
             *values,
-            f"too few to tell: {' and '.join(reasons)}",
+            _too_few(reasons),
             (base.sample_count, new.sample_count),
         )
     first, second = base.replicated(statistic), new.replicated(statistic)
@@ -141,10 +143,10 @@ def between_windows(
 def single(name: str, unit: str, statistic: str, base: float | None, new: float | None) -> Difference:
     """The difference of a number that each run has one of: nothing tells how far it varies by itself."""
     if base is None or new is None:
-        lacking = " and ".join(letter for letter, value in (("A", base), ("B", new)) if value is None)
-        return _unknown(name, unit, statistic, base, new, f"not measured in {lacking}")
+        lacking = [letter for letter, value in (("A", base), ("B", new)) if value is None]
+        return _unknown(name, unit, statistic, base, new, tr("not measured in {sides}", sides=sides(lacking)))
     if not (math.isfinite(base) and math.isfinite(new)):
-        return _unknown(name, unit, statistic, base, new, "not a finite number")
+        return _unknown(name, unit, statistic, base, new, tr("not a finite number"))
     return _single(name, unit, statistic, base, new, 0.0, (1, 1))
 
 
@@ -188,9 +190,15 @@ def _bounds(replicates: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def _too_few(reasons: Sequence[str]) -> str:
+    if len(reasons) == 1:
+        return tr("too few to tell: {reason}", reason=reasons[0])
+    return tr("too few to tell: {first} and {second}", first=reasons[0], second=reasons[1])
+
+
 def _unprofiled(base_count: int, new_count: int) -> str:
-    lacking = " and ".join(letter for letter, count in (("A", base_count), ("B", new_count)) if not count)
-    return f"no profiler window in {lacking}"
+    lacking = [letter for letter, count in (("A", base_count), ("B", new_count)) if not count]
+    return tr("no profiler window in {sides}", sides=sides(lacking))
 
 
 def _welch_freedom(variances: Sequence[float], counts: Sequence[int]) -> float:

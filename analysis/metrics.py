@@ -10,7 +10,9 @@ import numpy as np
 from torchglass.analysis.bootstrap import STATISTICS, Resampled, Statistic
 from torchglass.analysis.differences import Difference, between_windows, missing, sampled, single
 from torchglass.analysis.measured import Measured
+from torchglass.analysis.sides import sides
 from torchglass.errors import OptionError
+from torchglass.language import tr
 from torchglass.store.records import RowKind
 
 STEP_TIME = "step_time"
@@ -78,7 +80,7 @@ def peak_difference(base: Measured, new: Measured) -> Difference:
     for key in PEAK_KEYS:
         if key in base.series and key in new.series:
             return single(MEMORY_PEAK, "B", f"max of {key}", base.series[key].maximum, new.series[key].maximum)
-    return missing(MEMORY_PEAK, "B", "max", f"the runs have none of {', '.join(PEAK_KEYS)} in common")
+    return missing(MEMORY_PEAK, "B", "max", tr("the runs have none of {keys} in common", keys=", ".join(PEAK_KEYS)))
 
 
 def samples_difference(
@@ -88,7 +90,7 @@ def samples_difference(
     first, second = base.samples(key), new.samples(key)
     name, unit = _named(called or key, statistic), _unit(base, new, key)
     if first is None or second is None:
-        return missing(name, unit, statistic, _lacking(f"no finite {key} was recorded", first, second))
+        return missing(name, unit, statistic, _lacking(key, first, second))
     return sampled(name, unit, statistic, first, second)
 
 
@@ -189,15 +191,17 @@ def _unit(base: Measured, new: Measured, key: str) -> str:
 def _no_steps(base: Measured, new: Measured) -> str:
     untimed = [letter for letter, each in (("A", base), ("B", new)) if not each.steps.recorded]
     distorted = [
-        f"none of the {each.steps.recorded} steps of {letter} can be compared"
+        tr("none of the {count} steps of {side} can be compared", count=each.steps.recorded, side=letter)
         for letter, each in (("A", base), ("B", new))
         if each.steps.recorded and each.whole is None
     ]
-    return ", ".join([*([f"no step was timed in {' and '.join(untimed)}"] if untimed else []), *distorted])
+    none = [tr("no step was timed in {sides}", sides=sides(untimed))] if untimed else []
+    return ", ".join([*none, *distorted])
 
 
-def _lacking(what: str, first: Resampled | None, second: Resampled | None) -> str:
-    return f"{what} in {' and '.join(letter for letter, each in (('A', first), ('B', second)) if each is None)}"
+def _lacking(key: str, first: Resampled | None, second: Resampled | None) -> str:
+    lacking = [letter for letter, each in (("A", first), ("B", second)) if each is None]
+    return tr("no finite {key} was recorded in {sides}", key=key, sides=sides(lacking))
 
 
 def _unknown(base: Measured, new: Measured, name: str) -> OptionError:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from torchglass.language import tr
 from torchglass.store import Points, ProfilerWindow, Store
 from torchglass.store.records import Floats, Integers
 
@@ -39,13 +40,16 @@ class Steps(NamedTuple):
     def told(self) -> str:
         """How many steps count, and why not the others."""
         if not self.recorded:
-            return "no step was timed"
+            return tr("no step was timed")
         if self.only_profiled:
-            return f"{self.recorded:,} step{'s' if self.recorded > 1 else ''}, timed under the profiler"
-        left_out = [f"the first {self.warm_up} are warm-up"] if self.warm_up else []
-        left_out += [f"{self.profiled} slowed by the profiler"] if self.profiled else []
+            if self.recorded == 1:
+                return tr("1 step, timed under the profiler")
+            return tr("{count} steps, timed under the profiler", count=f"{self.recorded:,}")
+        left_out = [tr("the first {count} are warm-up", count=self.warm_up)] if self.warm_up else []
+        left_out += [tr("{count} slowed by the profiler", count=self.profiled)] if self.profiled else []
         because = f" ({', '.join(left_out)})" if left_out else ""
-        return f"{len(self.numbers):,} of {self.recorded:,} steps{because}"
+        steps = tr("{count} of {recorded} steps", count=f"{len(self.numbers):,}", recorded=f"{self.recorded:,}")
+        return f"{steps}{because}"
 
 
 def read_steps(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from torchglass.analysis.ranks import BACKWARD, Ranks
 from torchglass.analysis.wording import amount
+from torchglass.language import tr
 from torchglass.store.records import Floats
 
 Kind = Literal["persistent", "changing", "balanced"]
@@ -72,39 +74,72 @@ def find_straggler(ranks: Ranks) -> Straggler | None:
 def straggler_text(ranks: Ranks, straggler: Straggler | None) -> str:
     """Say in a few sentences who keeps whom waiting."""
     if straggler is None:
-        return f"{len(ranks.ranks)} ranks with {len(ranks.steps)} steps in common: too few to compare them."
+        return tr(
+            "{ranks} ranks with {steps} steps in common: too few to compare them.",
+            ranks=len(ranks.ranks),
+            steps=len(ranks.steps),
+        )
     share, lost = f"{100 * straggler.share_slowest:.0f} %", f"{100 * straggler.lost_share:.1f} %"
-    waits = np.delete(straggler.lost_seconds, ranks.ranks.index(straggler.rank)).mean()
-    where = f", most of it in {straggler.phase} (+{amount(straggler.phase_seconds, 's')})" if straggler.phase else ""
     if straggler.kind == "persistent":
-        said = (
-            f"Rank {straggler.rank} is the slowest in {share} of the steps: its own work takes "
-            f"{amount(straggler.excess_seconds, 's')} longer than that of the others{where}. These wait "
-            f"{amount(float(waits), 's')} a step; {lost} of all the ranks' time is lost."
-        )
+        said = [*_persistent(ranks, straggler, share, lost)]
     elif straggler.kind == "changing":
-        said = (
-            f"The slowest rank changes: most often it is rank {straggler.rank}, in {share} of the steps. Waiting for "
-            f"whoever is last costs {lost} of all the ranks' time"
-            + (f"; what takes that rank longer is mostly {straggler.phase}." if straggler.phase else ".")
-        )
+        said = [*_changing(straggler, share, lost)]
     else:
-        said = f"The ranks keep pace: waiting for the slowest costs {lost} of their time."
+        said = [tr("The ranks keep pace: waiting for the slowest costs {lost} of their time.", lost=lost)]
     said += _skew_text(ranks, straggler)
     if ranks.waits_in == BACKWARD:
-        said += (
-            " The exchange of gradients was not timed by itself: waiting lies in backward, and a rank that is slow "
-            "just there cannot be told from those that wait for it."
+        said.append(
+            tr(
+                "The exchange of gradients was not timed by itself: waiting lies in backward, and a rank that is slow "
+                "just there cannot be told from those that wait for it."
+            )
         )
-    return said
+    return " ".join(said)
 
 
-def _skew_text(ranks: Ranks, straggler: Straggler) -> str:
+def _persistent(ranks: Ranks, straggler: Straggler, share: str, lost: str) -> Iterator[str]:
+    told = {"rank": straggler.rank, "share": share, "excess": amount(straggler.excess_seconds, "s")}
+    if straggler.phase:
+        yield tr(
+            "Rank {rank} is the slowest in {share} of the steps: its own work takes {excess} longer than that of the "
+            "others, most of it in {phase} (+{phase_excess}).",
+            phase=straggler.phase,
+            phase_excess=amount(straggler.phase_seconds, "s"),
+            **told,
+        )
+    else:
+        yield tr(
+            "Rank {rank} is the slowest in {share} of the steps: its own work takes {excess} longer than that of the "
+            "others.",
+            **told,
+        )
+    waits = float(np.delete(straggler.lost_seconds, ranks.ranks.index(straggler.rank)).mean())
+    yield tr("These wait {time} a step; {lost} of all the ranks' time is lost.", time=amount(waits, "s"), lost=lost)
+
+
+def _changing(straggler: Straggler, share: str, lost: str) -> Iterator[str]:
+    yield tr(
+        "The slowest rank changes: most often it is rank {rank}, in {share} of the steps.",
+        rank=straggler.rank,
+        share=share,
+    )
+    if straggler.phase:
+        yield tr(
+            "Waiting for whoever is last costs {lost} of all the ranks' time; what takes that rank longer is mostly "
+            "{phase}.",
+            lost=lost,
+            phase=straggler.phase,
+        )
+    else:
+        yield tr("Waiting for whoever is last costs {lost} of all the ranks' time.", lost=lost)
+
+
+def _skew_text(ranks: Ranks, straggler: Straggler) -> list[str]:
     """How far the ranks lie apart in the phases of their own work; nothing where that is little."""
     least = LEAST_EXCESS * float(np.median(ranks.whole))
     skews = sorted(zip(straggler.skew_seconds.tolist(), ranks.phases, strict=True), reverse=True)
     told = [f"{phase} {amount(skew, 's')}" for skew, phase in skews if skew >= least and phase != ranks.waits_in]
-    return f" From the fastest to the slowest rank of a step: {', '.join(told)}." if told else ""
+    return [tr("From the fastest to the slowest rank of a step: {told}.", told=", ".join(told))] if told else []
 
 
 def _longest_excess(ranks: Ranks, slowest: Floats, only: Floats | None) -> tuple[str | None, float]:

@@ -6,20 +6,27 @@ import math
 
 from torchglass.analysis.differences import LEAST_SHARE, Difference
 from torchglass.analysis.metrics import LEAST_SHARE_OF_STEP, RATE_KEY, SAMPLES_PER_SECOND
+from torchglass.language import mark, tr
 
-NOISE_NOTE = (
-    "Within noise: the 95 % interval includes no change, or the change is below "
-    f"{100 * LEAST_SHARE:.1f} % of A or {100 * LEAST_SHARE_OF_STEP:.1f} % of a step. Intervals come from resampled "
-    "blocks of steps, those of operators and kernels from how profiler windows differ. They know the noise within each "
-    "run; where a machine is busier or hotter in one of two runs of the same code, these differ by more."
+NOISE_NOTE = mark(
+    "Within noise: the 95 % interval includes no change, or the change is below {share} % of A or {step_share} % of a "
+    "step. Intervals come from resampled blocks of steps, those of operators and kernels from how profiler windows "
+    "differ. They know the noise within each run; where a machine is busier or hotter in one of two runs of the same "
+    "code, these differ by more."
 )
 MISSING = "–"
 _LADDERS = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")),
     "B": ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
 }
-_WORDS = {"s": ("slower", "faster"), "B": ("more", "less")}
+_WORDS = {"s": (mark("slower"), mark("faster")), "B": (mark("more"), mark("less"))}
+_OTHER_WORDS = (mark("higher"), mark("lower"))
 _ARROWS = {"higher": "▲", "lower": "▼"}
+
+
+def noise_note() -> str:
+    """What is called noise."""
+    return tr(NOISE_NOTE, share=f"{100 * LEAST_SHARE:.1f}", step_share=f"{100 * LEAST_SHARE_OF_STEP:.1f}")
 
 
 def amount(value: float | None, unit: str, *, signed: bool = False) -> str:
@@ -59,19 +66,19 @@ def arrow(difference: Difference) -> str:
 def verdict(difference: Difference) -> str:
     """What to think of a difference: "slower", "within noise", "more, single measurement", or why it cannot be told."""
     if difference.verdict == "unknown":
-        return difference.reason or "cannot be told"
+        return difference.reason or tr("cannot be told")
     if difference.verdict == "noise":
-        return "within noise"
-    word = "the same" if difference.verdict == "same" else _direction(difference)
-    return f"{word}, single measurement" if difference.evidence == "single" else word
+        return tr("within noise")
+    word = tr("the same") if difference.verdict == "same" else _direction(difference)
+    return tr("{verdict}, single measurement", verdict=word) if difference.evidence == "single" else word
 
 
 def _direction(difference: Difference) -> str:
     if difference.name.startswith((SAMPLES_PER_SECOND, RATE_KEY)):
-        words = ("faster", "slower")
+        words = _WORDS["s"][::-1]
     else:
-        words = _WORDS.get(difference.unit, ("higher", "lower"))
-    return words[difference.verdict == "lower"]
+        words = _WORDS.get(difference.unit, _OTHER_WORDS)
+    return tr(words[difference.verdict == "lower"])
 
 
 def _four_digits(value: float) -> str:

@@ -99,7 +99,7 @@ def _judged(base: Measured, new: Measured, threshold: Threshold, *, ignore_noise
 
 
 def _print(comparison: Comparison, *, show_all: bool) -> None:
-    from torchglass.analysis.wording import NOISE_NOTE
+    from torchglass.analysis.wording import noise_note
     from torchglass.listing import terminal_text
 
     for letter, each in (("A", comparison.base), ("B", comparison.new)):
@@ -112,7 +112,7 @@ def _print(comparison: Comparison, *, show_all: bool) -> None:
         )
     print()
     _print_table([HEADINGS, *_rows(comparison, show_all=show_all)])
-    print(f"\n{NOISE_NOTE}")
+    print(f"\n{noise_note()}")
 
 
 def _rows(comparison: Comparison, *, show_all: bool) -> Iterator[Row]:

@@ -10,7 +10,7 @@ import streamlit as st
 from torchglass.analysis.comparison import Comparison, compare
 from torchglass.analysis.differences import Difference
 from torchglass.analysis.measured import measure
-from torchglass.analysis.wording import MISSING, NOISE_NOTE, amount, interval, verdict
+from torchglass.analysis.wording import MISSING, amount, interval, noise_note, verdict
 from torchglass.charts import (
     contributions_data,
     contributions_figure,
@@ -49,7 +49,7 @@ def show(store: Store, run: Run) -> None:
     if found:
         st.subheader("Memory, throughput and results", anchor=False)
         _table(found)
-    st.caption(NOISE_NOTE)
+    st.caption(noise_note())
 
 
 def _choose_base(run: Run, known: Iterable[Run]) -> Run | None:
