@@ -24,6 +24,7 @@ NAMES = (
     "timeline",
     "figure",
     "cursor_bar",
+    "log_out",
 )  # each is drawn by assets/<name>.js, and looks as assets/<name>.css says
 
 

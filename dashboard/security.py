@@ -1,4 +1,4 @@
-"""Keeps other web sites out: a check of the Host header and strict headers on everything that the server sends."""
+"""Keeps other web sites out: checks of the Host and Origin headers, and strict headers on everything that is sent."""
 
 from __future__ import annotations
 
@@ -54,12 +54,21 @@ class Guard:
     """ASGI middleware: answers 400 to a foreign Host and adds the security headers to every response.
 
     The Host check stops DNS rebinding, where a foreign name is made to resolve to this machine. It covers pages, routes
-    and websockets alike; Streamlit's own `server.allowedHosts` covers the websocket alone.
+    and websockets alike; Streamlit's own `server.allowedHosts` covers the websocket alone. Besides `hosts` and this
+    machine's own names, the address that a connection has reached is taken: nobody's name resolves to an address that
+    is written out.
+
+    With `only_here`, what comes in by an address that other machines can reach is refused, whatever its headers say:
+    the last net below a server that was started in a way which nobody thought of.
+
+    A websocket's Origin is looked at here, before Streamlit does, which would ask a service on the internet for this
+    machine's outer address in order to compare.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK_NAMES) -> None:
+    def __init__(self, app: ASGIApp, hosts: Collection[str] = (), *, only_here: bool = True) -> None:
         self._app = app
-        self._hosts = frozenset(hosts)
+        self._given = frozenset(hosts)
+        self._only_here = only_here
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -68,14 +77,29 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in _RESPONSE_STARTS:
-                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)  # the log-in's own page allows its form, and no script
             await send(message)
 
-        if host_name(Headers(scope=scope).get("host", "")) in self._hosts:
-            await self._app(scope, receive, send_with_headers)
-        else:
-            refusal = PlainTextResponse("this server answers to localhost only\n", status_code=400)
-            await refusal(scope, receive, send_with_headers)
+        refusal = self._refusal(scope)
+        await (self._app if refusal is None else refusal)(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+        reached = (scope.get("server") or ("", 0))[0]
+        if self._only_here and not is_loopback(reached):
+            return PlainTextResponse("this server answers its own machine alone, as nobody has to log in\n", 403)
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        name = host_name(host)
+        if name is None or not (name in LOOPBACK_NAMES | self._given or _is_same_address(name, reached)):
+            return PlainTextResponse("this server does not go by that name: --allow-host gives it one\n", 400)
+        origin = headers.get("origin")
+        if scope["type"] == "websocket" and origin is not None:
+            theirs = urlsplit(origin).netloc if _is_url(origin) else ""
+            if theirs != host and host_name(theirs) not in self._given:
+                return PlainTextResponse("this server talks to its own pages alone\n", 403)
+        return None
 
 
 def host_name(header: str) -> str | None:
@@ -86,9 +110,31 @@ def host_name(header: str) -> str | None:
         return None
 
 
+def _is_url(text: str) -> bool:
+    try:
+        return bool(urlsplit(text).netloc)
+    except ValueError:
+        return False
+
+
+def _is_same_address(name: str, reached: str) -> bool:
+    """Whether a Host header writes out the address that the connection came in by."""
+    try:
+        return _address(name) == _address(reached)
+    except ValueError:
+        return False
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address without its zone; one of IPv4 that came in on a socket of both is told as such."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server that listens on `host`."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or _address(host).is_loopback
     except ValueError:
         return False

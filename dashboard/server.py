@@ -6,10 +6,13 @@ import asyncio
 import gc
 import os
 import socket
+import sys
+import urllib.error
 import urllib.request
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,14 @@ from streamlit import config
 
 from torchglass.dashboard import api, jobs, notices
 from torchglass.dashboard.base_address import BaseAddress
-from torchglass.dashboard.security import Guard, is_loopback
+from torchglass.dashboard.login.admission import (
+    Admission,
+    admission_of_environment,
+    admit_by,
+    require_admission,
+)
+from torchglass.dashboard.login.password_login import PasswordLogin
+from torchglass.dashboard.security import LOOPBACK_NAMES, Guard, is_loopback
 from torchglass.errors import OptionError
 from torchglass.store.location import VARIABLE
 
@@ -29,8 +39,8 @@ ENTRY_SCRIPT = Path(__file__).parent / "entry" / "script.py"
 LOADED_AT_START = ("torchglass.dashboard.navigation", "pandas", "pyarrow", "plotly.graph_objects", "PIL.Image")
 START_DEADLINE_SECONDS = 60.0
 
-# What a page's safety and speed rest on; a configuration file in somebody's folder must not change it. The door
-# `streamlit run app.py` reads the same values from .streamlit/config.toml; a test holds the two together.
+# What a page's safety and speed rest on; a configuration file in somebody's folder must not change it. `streamlit run`
+# reads the same values from .streamlit/config.toml, and `_pin` sets them once more over flags and the environment.
 PINNED: Mapping[str, Any] = {
     "server.address": "127.0.0.1",
     "server.headless": True,
@@ -41,7 +51,7 @@ PINNED: Mapping[str, Any] = {
     "server.enableStaticServing": False,
     "server.enableAgentApi": False,
     "server.fileWatcherType": "none",
-    "server.maxUploadSize": 1,
+    "server.maxUploadSize": 8,  # MB: a photograph
     "server.maxMessageSize": 32,
     "browser.gatherUsageStats": False,
     "client.showErrorDetails": "type",
@@ -52,6 +62,16 @@ PINNED: Mapping[str, Any] = {
     "runner.postScriptGC": False,
     "runner.magicEnabled": False,
 }
+# Harmless as Streamlit has them, and nobody's to change: who a header says that one is, foreign origins and frames.
+LEFT_ALONE: Mapping[str, Any] = {
+    "global.developmentMode": False,
+    "server.corsAllowedOrigins": [],
+    "server.trustedUserHeaders": {},
+    "server.scriptHealthCheckEnabled": False,
+    "client.allowedOrigins": [],
+}
+# Where the server listens is the user's to say, and has been read by the time that we are called.
+_CHOSEN_AT_START = frozenset({"server.address", "server.headless"})
 
 LOOK: Mapping[str, Any] = {
     "theme.baseFontSize": 15,
@@ -66,15 +86,26 @@ LOOK: Mapping[str, Any] = {
 Lifespan = Callable[[st.App], AbstractAsyncContextManager[None]]
 
 
-def app_parts(*, open_browser: bool = False) -> dict[str, Any]:
-    """What `st.App(**...)` takes, the same for both doors.
+def app_parts(*, open_browser: bool = False, admitted: Admission | None = None) -> dict[str, Any]:
+    """What `st.App(**...)` takes, the same for both doors; without `admitted` the environment says who may come in.
 
     `streamlit run` recognises an app by reading the file, so a door has to write `app = st.App(...)` itself.
+
+    Raises:
+        SystemExit: the environment or Streamlit's configuration opens the page to others without a log-in.
     """
+    chosen = admitted if admitted is not None else _admitted_at_the_doorstep()
+    admit_by(chosen)
+    _pin(chosen, is_configured=admitted is None)
+    login = [Middleware(PasswordLogin, chosen.passwords)] if chosen.passwords is not None else []
     return {
         "script_path": ENTRY_SCRIPT,
         "routes": api.routes(),
-        "middleware": [Middleware(Guard), Middleware(BaseAddress)],
+        "middleware": [
+            Middleware(Guard, chosen.hosts, only_here=not chosen.is_open_to_others),
+            *login,
+            Middleware(BaseAddress),
+        ],
         "lifespan": _lifespan(open_browser=open_browser),
         "on_script_error": notices.page_failed,
     }
@@ -85,22 +116,57 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8501,
     open_browser: bool = False,
+    admitted: Admission | None = None,
 ) -> None:
     """Serve the page for a store until stopped; prints `torchglass is at http://...` once it answers.
 
+    Who may come in is said by `admitted`, else by the environment.
+
     Raises:
-        OptionError: for a host that other machines can reach (the page has no login), or a port that is taken.
+        OptionError: for a host that others can reach where nobody would have to log in, or a port that is taken.
     """
-    if not is_loopback(host):
-        raise OptionError(
-            f"host {host!r} can be reached from other machines and the page has no login: use 127.0.0.1, and from "
-            f"elsewhere a tunnel such as `ssh -L {port}:127.0.0.1:{port} this-machine`"
-        )
+    chosen = admitted if admitted is not None else admission_of_environment()
+    require_admission(host, chosen, port)
     _require_free(host, port)
     if store is not None:
         os.environ[VARIABLE] = os.fspath(store)
-    app = st.App(**app_parts(open_browser=open_browser))
-    app.run(config={**PINNED, **LOOK, "server.address": host, "server.port": port})
+    chosen = replace(chosen, hosts=chosen.hosts | _names_of(host))
+    app = st.App(**app_parts(open_browser=open_browser, admitted=chosen))
+    app.run(config={**PINNED, **LOOK, "server.address": host, "server.port": port, **_hosts_pinned(chosen)})
+
+
+def _pin(chosen: Admission, *, is_configured: bool) -> None:
+    """Set what must not be otherwise: now, if Streamlit has read its configuration, and whenever it does so again."""
+
+    def set_all() -> None:
+        for key, value in {**PINNED, **LEFT_ALONE, **_hosts_pinned(chosen)}.items():
+            if key not in _CHOSEN_AT_START:
+                config.set_option(key, value)
+
+    if is_configured:
+        set_all()
+    config.on_config_parsed(set_all, force_connect=True)
+
+
+def _hosts_pinned(chosen: Admission) -> Mapping[str, Any]:
+    """The names that Streamlit takes on its websocket; our own check, before it, also knows the addresses reached."""
+    return {"server.allowedHosts": ["*"] if chosen.is_open_to_others else sorted(LOOPBACK_NAMES | chosen.hosts)}
+
+
+def _admitted_at_the_doorstep() -> Admission:
+    """Who may come in by `streamlit run`, which would show an error of ours as a traceback."""
+    address: str | None = config.get_option("server.address")
+    try:
+        chosen = admission_of_environment()
+        require_admission(address, chosen, config.get_option("server.port"))
+    except OptionError as error:
+        sys.exit(f"torchglass: {error}")
+    return replace(chosen, hosts=chosen.hosts | _names_of(address))
+
+
+def _names_of(address: str | None) -> frozenset[str]:
+    """The name that a server is called by because it listens there; "all addresses" is none."""
+    return frozenset() if address in (None, "0.0.0.0", "::") else frozenset({address.lower()})
 
 
 def freeze_imports() -> None:
@@ -127,12 +193,24 @@ def _lifespan(*, open_browser: bool) -> Lifespan:
 
 def _announce(open_browser: bool) -> None:
     """Say where the page is, once it answers. The socket listens already, so one request waits for the server."""
-    host, port = config.get_option("server.address") or "127.0.0.1", config.get_option("server.port")
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    with urllib.request.urlopen(f"{address}{api.HEALTH_PATH}", timeout=START_DEADLINE_SECONDS):
-        print(f"torchglass is at {address}", flush=True)
+    given, port = config.get_option("server.address") or "0.0.0.0", config.get_option("server.port")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(given, given)
+    scheme = "https" if config.get_option("server.sslCertFile") else "http"
+    address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    if scheme == "http":
+        _await_answer(f"{address}{api.HEALTH_PATH}")
+    print(f"torchglass is at {address}", flush=True)
+    if not is_loopback(given):
+        print(f"other machines reach it at port {port} of this one's addresses", flush=True)
     if open_browser:
         webbrowser.open(address)
+
+
+def _await_answer(url: str) -> None:
+    try:
+        urllib.request.urlopen(url, timeout=START_DEADLINE_SECONDS).close()
+    except urllib.error.HTTPError as refusal:
+        refusal.close()  # "log in first" is an answer, too
 
 
 def _require_free(host: str, port: int) -> None:

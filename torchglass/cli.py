@@ -20,6 +20,7 @@ from torchglass.kept_traces import add_trace
 from torchglass.managing import add_verbs
 from torchglass.models import add_models
 from torchglass.overview import add_overview
+from torchglass.password_verb import add_password
 from torchglass.shortcuts import add_shortcuts
 from torchglass.sweeping import add_sweep
 from torchglass.training import add_train
@@ -70,7 +71,11 @@ def _ui(options: argparse.Namespace) -> int:
         from torchglass.dashboard import serve
     except ModuleNotFoundError as missing:
         raise MissingExtraError(missing.name or "streamlit", "dashboard") from missing
-    serve(options.store, host=options.host, port=options.port, open_browser=options.open)
+    from torchglass.dashboard.login.admission import admission, admission_of_environment
+
+    asked = (options.password_file, options.login, options.insecure, options.allow_host)
+    admitted = admission(*asked) if any(asked) else admission_of_environment()
+    serve(options.store, host=options.host, port=options.port, open_browser=options.open, admitted=admitted)
     return 0
 
 
@@ -192,6 +197,17 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1: this machine only)")
     ui.add_argument("--port", type=_port, default=8501)
     ui.add_argument("--open", action="store_true", help="open the page in a browser")
+    ui.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="ask for names and passwords (see `torchglass password`)"
+    )
+    ui.add_argument(
+        "--login", choices=["oidc"], help="log in through Streamlit's OpenID Connect (secrets.toml, [auth])"
+    )
+    ui.add_argument("--insecure", action="store_true", help="let everybody in who can reach the server")
+    ui.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a name that browsers call it by, too"
+    )
+    add_password(verb)
 
     runs = verb("runs", _runs, "List the runs in a store.")
     runs.add_argument("--filter", metavar="CONDITION", help="such as 'lr<0.01 and test/accuracy.max>0.9'")

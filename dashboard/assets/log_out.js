@@ -1,0 +1,18 @@
+// A button that ends the visitor's session and goes to the log-in. Called by Streamlit with {path, words}.
+
+import { element } from "./element.js";
+import { speak, tr } from "./words.js";
+
+export default function (component) {
+  const { data, parentElement } = component;
+  speak(data.words);
+  const button = element("button", "tg-log-out", tr("Log out"));
+  button.type = "button";
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const answer = await fetch(data.path, { method: "POST", credentials: "same-origin" }).catch(() => null);
+    location.assign(answer?.ok ? (await answer.json()).next : "/");
+  });
+  parentElement.replaceChildren(button);
+  return () => button.remove();
+}

@@ -1,0 +1,1 @@
+"""Who may see the page: on this machine everybody, on others those who log in."""
