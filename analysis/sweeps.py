@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from torchglass.errors import MissingExtraError, StoreError
+from torchglass.language import mark, tr
 from torchglass.store import Location
 
 State = Literal["complete", "pruned", "running", "failed", "lost", "waiting"]
 
 FEWEST_FOR_IMPORTANCE = 6  # complete trials; below that a share says nothing
 DIGITS = 4  # significant digits of a number in a command: more would be chance
-LOST_REASON = "its process ended without a word; the trial is begun anew"
+LOST_REASON = mark("its process ended without a word; the trial is begun anew")
 
 
 class Trial(NamedTuple):
@@ -189,7 +190,7 @@ def _trial(trial: Any) -> Trial:
         course=tuple(sorted(trial.intermediate_values.items())),
         started=trial.datetime_start.timestamp() if trial.datetime_start else None,
         ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
-        reason=told.get("error") or (LOST_REASON if state == "lost" else None),
+        reason=told.get("error") or (tr(LOST_REASON) if state == "lost" else None),
         retries=told.get("retries"),
     )
 
