@@ -17,42 +17,60 @@ from torchglass.charts.units import quantity
 from torchglass.charts.variants import ARTIFACT_KIND, Mode, VariantsData, variants_data, variants_figure
 from torchglass.charts.work_done import work_notes
 from torchglass.dashboard import notices
-from torchglass.dashboard.figures import TILE_PIXELS, draw
+from torchglass.dashboard.chart_code import chart_code
+from torchglass.dashboard.cursor import chosen_step
+from torchglass.dashboard.figures import TILE_PIXELS, Source, draw
+from torchglass.dashboard.fragments import fragment
 from torchglass.dashboard.live import live_charts
+from torchglass.dashboard.slow_steps import show_slowest, show_step
+from torchglass.dashboard.tables import MAX_SERIES
 from torchglass.dashboard.window_choice import wait_for_windows
 from torchglass.errors import StoreError
+from torchglass.language import mark, tr
 from torchglass.store import Location, Run, Series, Store, open_store
 
 REFRESH_SECONDS = 3.0
 MISSING = "missing/"
-TECHNIQUES: Mapping[Mode, str] = {"train": "Training under each technique", "infer": "Inference under each technique"}
+TECHNIQUES: Mapping[Mode, str] = {
+    "train": mark("Training under each technique"),
+    "infer": mark("Inference under each technique"),
+}
 HOST_BOUND, SAMPLES, MFU = "work/host_bound_percent", "work/samples_per_second", "work/mfu_percent"
+_RANKS = (
+    "from torchglass.analysis.ranks import read_ranks\nfrom torchglass.charts.ranks import {figure}, ranks_data",
+    "data = ranks_data(read_ranks(store, run.id))",
+    "{figure}(data).show()",
+)
 
 
 def show(store: Store, run: Run) -> None:
-    """Draw tiles and shares of the whole run above the live stack of its steps."""
-    notices.run_heading("Step time", store, run)
+    """Draw tiles and shares of the whole run and of the chosen step, then the live stack and the slowest steps."""
+    notices.run_heading(tr("Step time"), store, run)
     phases = store.series_of(run.id, kind="phase")
     if not phases and run.status != "running":
         _variants(store, run)
-        notices.nothing_recorded("This run timed no phase of its steps.", notices.ATTACH)
+        notices.nothing_recorded(tr("This run timed no phase of its steps."), notices.ATTACH)
         return
     rank = _choose_rank(phases)
     windows = store.windows(run.id, rows=False)
     wait_for_windows(store.location, run, windows)
+    step = chosen_step()
+    beside = show_step(store, run, rank, step) if step is not None else None
+    in_step = {part.phase: part.seconds for part in beside.phases} if beside else {}
     every = REFRESH_SECONDS if run.status == "running" else None
-    st.fragment(_summary, run_every=every)(store.location, run.id, rank)
+    fragment(_summary, run_every=every)(store.location, run, rank, in_step)
     live_charts(
         run,
         ["phase", "work"],
         rank=rank,
         windows=[window for window in windows if window.rank == rank],
-        waiting="Waiting for the first step to end.",
-        ended="The run ended before its first step did.",
+        waiting=tr("Waiting for the first step to end."),
+        ended=tr("The run ended before its first step did."),
     )
     if windows:
-        st.caption("Dotted bands: steps that ran under the profiler.")
+        st.caption(tr("Dotted bands: steps that ran under the profiler."))
     _notes(store, run, rank)
+    show_slowest(store, run, rank, windows, step)
     if len({series.rank for series in phases}) > 1:
         _ranks(store, run)
     _variants(store, run)
@@ -62,29 +80,44 @@ def _choose_rank(phases: Sequence[Series]) -> int:
     ranks = sorted({series.rank for series in phases}) or [0]
     if len(ranks) == 1:
         return ranks[0]
-    chosen = st.segmented_control("Rank", ranks, default=ranks[0], required=True)
+    chosen = st.segmented_control(tr("Rank"), ranks, default=ranks[0], required=True)
     return ranks[0] if chosen is None else int(chosen)
 
 
-def _summary(location: Location, run_id: int, rank: int) -> None:
+def _summary(location: Location, run: Run, rank: int, in_step: Mapping[str, float]) -> None:
     """Draw what holds for the whole run. A fragment runs without the rest of the page, so it opens the store itself."""
     try:
         with open_store(location, read_only=True) as store:
-            found = [
-                *store.series_of(run_id, kind="phase", rank=rank),
-                *store.series_of(run_id, kind="work", rank=rank),
-            ]
-            facts = {fact.key: fact.value for fact in store.facts(run_id) if fact.rank == rank}
-            energy = read_step_energy(store, run_id, rank)
+            phases = store.series_of(run.id, kind="phase", rank=rank)
+            found = [*phases, *store.series_of(run.id, kind="work", rank=rank)]
+            facts = {fact.key: fact.value for fact in store.facts(run.id) if fact.rank == rank}
+            energy = read_step_energy(store, run.id, rank)
     except StoreError:
         st.rerun()
     shares, series = shares_data(found), {one.key: one for one in found}
     if not shares.phases:
         if f"{PREFIX}{WHOLE}" in series:  # a trace that was imported names steps, and not always their phases
-            st.metric("Mean step", quantity(series[f"{PREFIX}{WHOLE}"].mean, "s"), border=True, width="content")
-    else:
-        _tiles(series, facts, energy)
-        draw(lambda dark: phase_shares_figure(shares, dark=dark), "phase_shares", "Share of each phase in the time")
+            st.metric(tr("Mean step"), quantity(series[f"{PREFIX}{WHOLE}"].mean, "s"), border=True, width="content")
+        return
+    _tiles(series, facts, energy)
+    draw(
+        lambda dark: phase_shares_figure(shares, step_seconds=in_step, dark=dark),
+        "phase_shares",
+        tr("Share of each phase in the time"),
+        Source(
+            "series",
+            {"ids": ",".join(str(one.id) for one in phases)},
+            chart_code(
+                store,
+                run,
+                "from torchglass.charts.phases import phase_shares_figure, shares_data",
+                f'data = shares_data(store.series_of(run.id, kind="phase", rank={rank}))',
+                "phase_shares_figure(data).show()",
+            ),
+        ),
+    )
+    if in_step:
+        st.caption(tr("Bars: all steps. Diamonds: the chosen step."))
 
 
 def _tiles(series: Mapping[str, Series], facts: Mapping[str, Any], energy: StepEnergy | None) -> None:
@@ -95,14 +128,17 @@ def _tiles(series: Mapping[str, Series], facts: Mapping[str, Any], energy: StepE
     share = f"{100 * _total(phases[longest]) / total:.0f} %" if total > 0 else "–"
     joules = _energy_tiles(energy)
     tiles = st.grid(2 + len(_WORK) + len(joules), min_column_width=TILE_PIXELS)
-    tiles.metric("Mean step", quantity(step.mean if step else None, "s"), border=True)
-    tiles.metric(f"Most: {markdown_text(name_of(longest.removeprefix(PREFIX)), 24)}", share, border=True)
+    tiles.metric(tr("Mean step"), quantity(step.mean if step else None, "s"), border=True)
+    name = markdown_text(name_of(longest.removeprefix(PREFIX)), 24)
+    tiles.metric(tr("Most: {phase}", phase=name), share, border=True)
     for title, key, unit, meaning in _WORK:
         found = series.get(key)
         reason = facts.get(f"{MISSING}{key}")
-        why = plain_text(reason, 200) if reason else "nothing was recorded under it"
-        help_text = meaning if found else f"{meaning} Not measured: {markdown_text(why, 200)}."
-        tiles.metric(title, quantity(_rounded(found.mean), unit) if found else "N/A", border=True, help=help_text)
+        why = plain_text(reason, 200) if reason else tr("nothing was recorded under it")
+        help_text = tr(meaning)
+        if not found:
+            help_text = tr("{meaning} Not measured: {reason}.", meaning=help_text, reason=markdown_text(why, 200))
+        tiles.metric(tr(title), quantity(_rounded(found.mean), unit) if found else "N/A", border=True, help=help_text)
     for title, value, meaning in joules:
         tiles.metric(title, value, border=True, help=meaning)
 
@@ -111,19 +147,33 @@ def _energy_tiles(energy: StepEnergy | None) -> list[tuple[str, str, str]]:
     """Title, value and meaning of what was measured of energy; nothing without a GPU that tells it."""
     if energy is None:
         return []
-    gpus = f"{energy.gpus} GPUs used together, idle ones included" if energy.gpus > 1 else "the GPU used"
-    meaning = f"What {gpus}; mean over the run."
-    tiles = [("Energy a step", quantity(_rounded(energy.step_joules), "J"), meaning)]
+    meaning = tr("What the GPU used; mean over the run.")
+    if energy.gpus > 1:
+        meaning = tr("What {count} GPUs used together, idle ones included; mean over the run.", count=energy.gpus)
+    tiles = [(tr("Energy a step"), quantity(_rounded(energy.step_joules), "J"), meaning)]
     if energy.sample_joules is not None:
-        meaning = f"The energy of a step over its {quantity(_rounded(energy.samples))} samples, the mean of late steps."
-        tiles.append(("Energy a sample", quantity(_rounded(energy.sample_joules), "J"), meaning))
+        meaning = tr(
+            "The energy of a step over its {count} samples, the mean of late steps.",
+            count=quantity(_rounded(energy.samples)),
+        )
+        tiles.append((tr("Energy a sample"), quantity(_rounded(energy.sample_joules), "J"), meaning))
     return tiles
 
 
 _WORK = (
-    ("Host-bound", HOST_BOUND, "%", "Mean share of the step in which the GPU had already run out of work."),
-    ("Samples a second", SAMPLES, "", "Mean over the run."),
-    ("MFU", MFU, "%", "Model FLOPs utilization: what the model computed, of the device's dense peak for its dtype."),
+    (
+        mark("Host-bound"),
+        HOST_BOUND,
+        "%",
+        mark("Mean share of the step in which the GPU had already run out of work."),
+    ),
+    (mark("Samples a second"), SAMPLES, "", mark("Mean over the run.")),
+    (
+        mark("MFU"),
+        MFU,
+        "%",
+        mark("Model FLOPs utilization: what the model computed, of the device's dense peak for its dtype."),
+    ),
 )
 
 
@@ -136,12 +186,19 @@ def _ranks(store: Store, run: Run) -> None:
     if len(ranks.ranks) < 2:
         return
     data = ranks_data(ranks)
-    st.subheader("Ranks side by side", anchor=False)
+    st.subheader(tr("Ranks side by side"), anchor=False)
     st.text(straggler_text(ranks, find_straggler(ranks)))
     if not data.phases:
         return
-    draw(lambda dark: ranks_figure(data, dark=dark), "ranks", "Median seconds of each phase in each rank")
-    draw(lambda dark: own_work_figure(data, dark=dark), "own_work", "Seconds of each rank's own work over the steps")
+    ids = [series.id for series in store.series_of(run.id, kind="phase")][:MAX_SERIES]
+    told = {"ids": ",".join(map(str, ids))}
+    figures = (
+        ("ranks", ranks_figure, tr("Median seconds of each phase in each rank")),
+        ("own_work", own_work_figure, tr("Seconds of each rank's own work over the steps")),
+    )
+    for key, figure, alt in figures:
+        code = chart_code(store, run, *(part.format(figure=figure.__name__) for part in _RANKS))
+        draw(lambda dark, figure=figure: figure(data, dark=dark), key, alt, Source("series", told, code))  # type: ignore[misc]
 
 
 def _variants(store: Store, run: Run) -> None:
@@ -150,12 +207,20 @@ def _variants(store: Store, run: Run) -> None:
     for mode, title in TECHNIQUES.items():
         data = variants_data(artifacts, mode)
         if data is not None:
-            st.subheader(title, anchor=False)
-            _draw_variants(data, title)
+            st.subheader(tr(title), anchor=False)
+            _draw_variants(store, run, data, tr(title))
 
 
-def _draw_variants(data: VariantsData, title: str) -> None:
-    draw(lambda dark: variants_figure(data, dark=dark), f"variants-{data.mode}", title)
+def _draw_variants(store: Store, run: Run, data: VariantsData, title: str) -> None:
+    code = chart_code(
+        store,
+        run,
+        "from torchglass.charts.variants import variants_data, variants_figure",
+        f'data = variants_data(store.artifacts(run.id, kind="{ARTIFACT_KIND}"), "{data.mode}")',
+        "variants_figure(data).show()",
+    )
+    told = Source("variants", {"run": run.id, "mode": data.mode}, code)
+    draw(lambda dark: variants_figure(data, dark=dark), f"variants-{data.mode}", title, told)
 
 
 def _total(series: Series) -> float:
@@ -170,6 +235,6 @@ def _notes(store: Store, run: Run, rank: int) -> None:
     if not isinstance(fact, Mapping):
         return
     if fact.get("clock") == "host" and str(fact.get("device", "")).startswith("cuda"):
-        st.caption("Measured by the host's clock: on a GPU, a phase is the time to launch its work, not to do it.")
+        st.caption(tr("Measured by the host's clock: on a GPU, a phase is the time to launch its work, not to do it."))
     if fact.get("note"):
         st.text(plain_text(fact["note"], 300))
