@@ -135,7 +135,8 @@ class FigureFrame {
   }
 
   recorded() {
-    const traces = (this.plot.data ?? []).filter((trace) => this.steps.includes(trace.xaxis ?? "x"));
+    // Packed arrays are unpacked in what plotly made of the data, not in the data.
+    const traces = (this.plot._fullData ?? []).filter((trace) => this.steps.includes(trace.xaxis ?? "x"));
     const longest = traces.reduce((best, trace) => ((trace.x?.length ?? 0) > (best?.x?.length ?? 0) ? trace : best), null);
     return Array.from(longest?.x ?? [], Number).filter(Number.isFinite).sort((a, b) => a - b);
   }

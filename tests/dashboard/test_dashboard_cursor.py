@@ -114,7 +114,7 @@ def test_a_chart_keeps_its_zoom_and_gives_its_picture_its_numbers_and_its_code(
     plot.evaluate("node => { node.dataset.mine = 'yes'; return window.Plotly.relayout(node, {'xaxis.range': [50, 90]}) }")
     page.get_by_label("Step that every panel shows").focus()
     page.keyboard.press("ArrowLeft")  # the script runs again for the step
-    wait_until(page, marked(398))
+    wait_until(page, marked(399))
     page.get_by_test_id("stApp").and_(page.locator('[data-test-script-state="notRunning"]')).wait_for()
     assert plot.evaluate("node => [node.dataset.mine, ...node.layout.xaxis.range]") == ["yes", 50, 90]
 
@@ -139,7 +139,7 @@ def test_a_chart_keeps_its_zoom_and_gives_its_picture_its_numbers_and_its_code(
     choose("Copy as Python")
     assert "open_store" in page.evaluate("navigator.clipboard.readText()")
     choose("Copy link")
-    assert step_in(page.evaluate("navigator.clipboard.readText()")) == "398"
+    assert step_in(page.evaluate("navigator.clipboard.readText()")) == "399"
     # The menu is a menu to the keyboard too.
     page.locator(".tg-menu-button").first.focus()
     page.keyboard.press("Enter")
