@@ -53,6 +53,7 @@ def attach(
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
     budget_bytes: SupportsIndex = DEFAULT_BUDGET_BYTES,
+    activations: Steps | bool = None,
     probes: ProbeSet | None = None,
     resume: str | bool | None = None,
     resume_step: SupportsIndex | None = None,
@@ -75,6 +76,8 @@ def attach(
         include, exclude: patterns (`conv*`, `*.bias`) of parameter names for norms and histograms.
         budget_bytes: weights and gradients that norms, and histograms, may read at a step (1 GB): of a larger model
             the parameters take turns, and the run says so.
+        activations: steps between looks at what each module returns: dead units, share of zeros, mean and standard
+            deviation (True: 100); None for never. A compiled model has none.
         probes: `torchglass.Probes(inputs, ...)`: a few inputs that are explained again and again between the steps.
         resume: name of a run that goes on, in the place of a new one; True: the one named by `run`, if there is one.
             Values of `config` replace those of the same name.
@@ -103,6 +106,7 @@ def attach(
         resume=resume,
         resume_step=resume_step,
         probes=probes,
+        activations=activations,
     )
     if is_disabled(mode):
         return DisabledRun(options.config)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.jit._script import RecursiveScriptModule
 
 from torchglass.errors import OptionError
-from torchglass.instrumentation.cadence import Cadence, every, to_cadence
+from torchglass.instrumentation.cadence import NEVER, Cadence, every, to_cadence
 from torchglass.instrumentation.calls import called_parts
 from torchglass.instrumentation.layers.turns import DEFAULT_BUDGET_BYTES
 from torchglass.instrumentation.probing import ProbeSet
@@ -25,6 +25,7 @@ Steps = Cadence | int | None
 # `make bench` shows what these defaults cost.
 DEFAULT_NORMS = every(100)
 DEFAULT_HISTOGRAMS = every(500)
+DEFAULT_ACTIVATIONS = every(100)  # of activations=True
 DEFAULT_PROFILE = every(1000, steps=3, at_most=0.02)
 
 
@@ -52,6 +53,7 @@ class Options:
     budget_bytes: int
     resume: Resume | None
     probes: ProbeSet | None = None
+    activations: Cadence = NEVER
 
 
 def check_options(
@@ -69,6 +71,7 @@ def check_options(
     resume: str | bool | None = None,
     resume_step: SupportsIndex | None = None,
     probes: ProbeSet | None = None,
+    activations: Steps | bool = None,
 ) -> Options:
     """Fill in what was left open, or raise OptionError; a cadence that is left out is never due."""
     if run is not None and not isinstance(run, str):
@@ -92,7 +95,14 @@ def check_options(
         budget_bytes=_check_budget(budget_bytes),
         resume=_check_resume(run, resume, resume_step),
         probes=probes,
+        activations=_check_activations(activations),
     )
+
+
+def _check_activations(activations: Steps | bool) -> Cadence:
+    if isinstance(activations, bool):
+        return DEFAULT_ACTIVATIONS if activations else NEVER
+    return to_cadence("activations", activations)
 
 
 def _check_budget(budget_bytes: SupportsIndex) -> int:

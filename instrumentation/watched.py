@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from torchglass.instrumentation.activations import ActivationReader
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.graph import GraphReader
 from torchglass.instrumentation.layers.statistics import LayerStatistics, select_parameters
@@ -59,6 +60,7 @@ class Watched:
         ]
         self._statistics = statistics
         self.graphs = GraphReader(buffer.put, rank, clock)
+        self.activations = ActivationReader(options.activations, transfer, buffer.put, rank, clock)
         self.meters = Meters(self, options.norms, buffer, rank, clock)
         # Not weakref.finalize: a model that is attached again and again would keep what every run had read of it.
         self._model = weakref.ref(model, lambda _model: _let_go(statistics))

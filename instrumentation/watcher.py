@@ -112,10 +112,14 @@ class StepWatcher:
             self._mark("other" if self._loader_is_watched else "data", now_ns)
         if model is not None and self.watched is not None:
             self.watched.meters.forward_begins(model, arguments, named)
+            if self.step >= self.watched.activations.wakes_at:
+                self._hook_modules(self.watched, model)
 
     def forward_ends(self, now_ns: int) -> None:
         """The model returned."""
         self._mark("forward", now_ns)
+        if self.watched is not None and self.watched.activations.is_open:
+            self.watched.activations.forward_ends()
 
     def result_is_new(self, _now_ns: int, part: nn.Module, output: Any) -> None:
         """The model, or a part of it that the loop calls, returned from its first training forward."""
@@ -230,6 +234,7 @@ class StepWatcher:
         """Leave the training loop alone: nothing may go on by itself."""
         if self.watched is not None:
             self.watched.profiler.close()
+            self.watched.activations.close()
             self.watched.meters.close(self._clock())
         if self._timeline is not None:
             self._mark = self._timeline.mark
@@ -240,6 +245,11 @@ class StepWatcher:
         # One that will not move has nothing to show.
         if self._moves and readings.before(self.step, optimizer):
             self._mark("torchglass", self._guard.now_ns())
+
+    def _hook_modules(self, watched: Watched, called: nn.Module) -> None:
+        model = watched.model
+        if model is not None:
+            watched.activations.forward_begins(self.step, model, called)
 
     def _begin_next_step(self) -> None:
         self._step_is_over = False
@@ -263,6 +273,8 @@ class StepWatcher:
             watched.meters.step_ended(self.step, when)
             if self._readings is not None and self.step >= self._readings.wakes_at:
                 self._readings.step_ended(self.step)
+            if self.step >= watched.activations.wakes_at:
+                watched.activations.step_ended(self.step)
             if watched.probes is not None and self.step >= watched.probes.wakes_at:
                 self._look(watched, watched.probes)
             if self.step >= watched.profiler.wakes_at:
