@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from torchglass.dashboard import cursor, links, notices
-from torchglass.dashboard.organizing import listed_runs
+from torchglass.dashboard.organizing import listed_names
 from torchglass.dashboard.pages import (
     compare,
     devices,
@@ -123,7 +123,7 @@ def _arrive(stack: ExitStack) -> Visit | Callable[[], None]:
             store = stack.enter_context(open_store(location, read_only=True))
         except NoStoreError:
             return partial(notices.no_store, location)
-        names = [run.name for run in listed_runs(store)]
+        names = listed_names(store)
     except TorchglassError as error:
         return partial(notices.broken_store, str(error))
     name = choose_run(names)

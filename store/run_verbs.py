@@ -17,6 +17,7 @@ from torchglass.store.engine import Connection
 from torchglass.store.engines import open_engine
 from torchglass.store.location import FileLocation, Location, locate
 from torchglass.store.records import Purged, Resumption, Run, RunStatus
+from torchglass.store.summaries import RUNS_AT_ONCE
 from torchglass.store.writing import put_heartbeat
 
 
@@ -160,10 +161,26 @@ class RunVerbs:
                 connection, self._clock(), _listed(archived=archived, deleted=deleted), limit=limit, offset=offset
             )
 
+    def runs_with_ids(self, run_ids: Iterable[int]) -> list[Run]:
+        """The runs of these ids that there are, in their order, be they archived or deleted."""
+        wanted = list(run_ids)
+        found: dict[int, Run] = {}
+        with self._engine.reading() as connection:
+            for start in range(0, len(wanted), RUNS_AT_ONCE):
+                some = wanted[start : start + RUNS_AT_ONCE]
+                condition = f"WHERE id IN ({', '.join('?' * len(some))})"
+                found |= {run.id: run for run in runs.select(connection, self._clock(), condition, some)}
+        return [found[run_id] for run_id in wanted if run_id in found]
+
     def run_names(self, *, archived: bool | None = False) -> list[str]:
         """Names of the runs that `runs` gives, in its order: much less to read."""
         with self._engine.reading() as connection:
             return runs.names(connection, _listed(archived=archived, deleted=False))
+
+    def run_ids(self, *, archived: bool | None = False) -> list[int]:
+        """Ids of the runs that `runs` gives, in its order."""
+        with self._engine.reading() as connection:
+            return runs.ids(connection, _listed(archived=archived, deleted=False))
 
     def count_runs(self, *, archived: bool | None = False, deleted: bool = False) -> int:
         """How many runs `runs` gives."""

@@ -41,6 +41,11 @@ def names(connection: Connection, condition: str) -> list[str]:
     return [name for (name,) in connection.execute(f"SELECT name FROM runs {condition} ORDER BY id DESC").fetchall()]
 
 
+def ids(connection: Connection, condition: str) -> list[int]:
+    """Ids of the runs that meet a condition; newest first."""
+    return [run_id for (run_id,) in connection.execute(f"SELECT id FROM runs {condition} ORDER BY id DESC").fetchall()]
+
+
 def count(connection: Connection, condition: str) -> int:
     """How many runs meet a condition."""
     return int(connection.execute(f"SELECT count(*) FROM runs {condition}").fetchone()[0])

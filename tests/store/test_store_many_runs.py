@@ -78,4 +78,8 @@ def test_a_page_of_runs_begins_where_the_one_before_ended(store: Store) -> None:
     assert [run.name for run in store.runs(limit=2, offset=1)] == ["run-4", "run-3"]
     assert [run.name for run in store.runs(limit=2, offset=4)] == ["run-0"]
     assert (store.count_runs(), store.count_runs(archived=True), store.count_runs(archived=None)) == (5, 1, 6)
+    assert store.run_ids() == [run.id for run in store.runs()]
+    first = store.run("run-0").id
+    found = store.runs_with_ids([first + 1, first + 6, 999_999, first])
+    assert [run.name for run in found] == ["run-1", "run-6", "run-0"]
     assert (store.count_runs(deleted=True), store.run_names(archived=True)) == (1, ["run-5"])
