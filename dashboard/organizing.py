@@ -41,6 +41,11 @@ def listed_names(store: Store) -> list[str]:
     return store.run_names() or store.run_names(archived=True)
 
 
+def listed_runs(store: Store) -> list[Run]:
+    """The runs of these names."""
+    return store.runs() or store.runs(archived=True)
+
+
 def offer_undo(location: Location) -> None:
     """Say what was put away by the last change, with a way to have it back at once."""
     change: PutAway | None = st.session_state.get(_CHANGED)
