@@ -111,7 +111,9 @@ def test_a_chart_keeps_its_zoom_and_gives_its_picture_its_numbers_and_its_code(
     visit(f"{server.url}/distributions?run=example")
     wait_until(page, marked(""))
     plot = page.locator(".tg-figure-plot").first
-    plot.evaluate("node => { node.dataset.mine = 'yes'; return window.Plotly.relayout(node, {'xaxis.range': [50, 90]}) }")
+    plot.evaluate(
+        "node => { node.dataset.mine = 'yes'; return window.Plotly.relayout(node, {'xaxis.range': [50, 90]}) }"
+    )
     page.get_by_label("Step that every panel shows").focus()
     page.keyboard.press("ArrowLeft")  # the script runs again for the step
     wait_until(page, marked(399))
