@@ -10,7 +10,7 @@ from torchglass.store import Run, Store
 
 PARAMETER = "runs"
 SEPARATOR = ","
-UID_CHARACTERS = 12  # of a run whose name the list would tear apart
+_ESCAPES = (("%", "%25"), (SEPARATOR, "%2C"))  # in a name
 
 
 class Listed(NamedTuple):
@@ -21,18 +21,25 @@ class Listed(NamedTuple):
 
 
 def written(runs: Sequence[Run]) -> str:
-    """The list as an address says it: names, or the beginning of the uid where a name holds a comma."""
-    return SEPARATOR.join(run.uid[:UID_CHARACTERS] if SEPARATOR in run.name else run.name for run in runs)
+    """The list as an address says it: names apart by commas, a comma in a name escaped."""
+    return SEPARATOR.join(_replaced(run.name, _ESCAPES) for run in runs)
 
 
 def read(store: Store, text: str, most: int) -> Listed:
     """The first so many runs of a list; what is named twice, or is nothing, is left out."""
+    back = [(escape, plain) for plain, escape in reversed(_ESCAPES)]
     found: dict[int, Run] = {}
     unknown = []
-    for name in [part for part in text.split(SEPARATOR) if part][:most]:
+    for name in [_replaced(part, back) for part in text.split(SEPARATOR) if part][:most]:
         try:
             run = store.run(name)
             found.setdefault(run.id, run)
         except RunNotFoundError:
             unknown.append(name)
     return Listed(tuple(found.values()), tuple(unknown))
+
+
+def _replaced(text: str, pairs: Sequence[tuple[str, str]]) -> str:
+    for before, after in pairs:
+        text = text.replace(before, after)
+    return text

@@ -152,9 +152,9 @@ def columns(glances: Sequence[Glance], extras: Sequence[Extra] = ()) -> dict[str
     for extra in extras:
         shown |= _extra(glances, extra)
     return shown | {
-        **_if_any(tr("Tags"), [", ".join(each.run.tags) for each in glances]),
         tr("Duration"): [_duration(each.run) for each in glances],
         tr("Begun"): begun,
+        **_if_any(tr("Tags"), [", ".join(each.run.tags) for each in glances]),
         **_if_any(tr("Note"), [each.run.note for each in glances]),
         **_if_any(tr("Error"), [each.run.error or "" for each in glances]),
     }
@@ -168,7 +168,7 @@ def column_config(shown: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
         if all(value is None or isinstance(value, float) for value in values)
     }
     return config | {
-        tr("Run"): st.column_config.TextColumn(width="medium", pinned=True),
+        tr("Run"): st.column_config.TextColumn(width="medium"),
         tr("Status"): st.column_config.TextColumn(width=110),
         tr("Last step"): st.column_config.NumberColumn(format="localized"),
         tr("Loss"): st.column_config.LineChartColumn(
@@ -179,8 +179,9 @@ def column_config(shown: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
             format="%.4g",
             help=tr("Of the first that the run logged of {keys}", keys=", ".join(ACCURACY_KEYS)),
         ),
-        tr("Duration"): st.column_config.Column(width=90),
+        tr("Duration"): st.column_config.NumberColumn(format="compact", width=90),
         tr("Begun"): st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", timezone=st.context.timezone),
+        tr("Tags"): st.column_config.TextColumn(width="small"),
         tr("Note"): st.column_config.TextColumn(width="medium"),
         tr("Error"): st.column_config.TextColumn(width="large"),
     }
