@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from torchglass.errors import NoStoreError, RunNotFoundError
 from torchglass.reference_models import DataRequest, TrainingOptions, get, load_weights, model_from_checkpoint, train
 from torchglass.store import Artifact, Run, Store, open_store
+from torchglass.terminal import complain
 
 if TYPE_CHECKING:
     from torch import nn
@@ -93,7 +93,7 @@ def _loaded(store: Store, run: Run, checkpoint: Artifact) -> Trained:
 def _train_quickly(wanted: Wanted, dataset: str) -> Trained:
     recipe = get(wanted.model).source(dataset).recipe
     epochs = min(recipe.epochs, QUICK_EPOCHS)
-    print(f"No trained {wanted.model} is in the store: training it for {epochs} epochs first ...", file=sys.stderr)
+    complain(f"No trained {wanted.model} is in the store: training it for {epochs} epochs first ...")
     result = train(
         TrainingOptions(
             model=wanted.model,

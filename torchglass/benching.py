@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from torchglass.terminal import say, say_json
 
 if TYPE_CHECKING:
     from torchglass.bench_weights import Trained
@@ -96,12 +97,12 @@ def bench_model(options: argparse.Namespace) -> int:
     )
     kept = None if options.no_store else _keep(options.store, comparison, trained)
     if options.json:
-        print(json.dumps({"run": kept, **comparison.to_meta()}, indent=2))
+        say_json({"run": kept, **comparison.to_meta()})
         return 0
     for line in lines_of(comparison):
-        print(line)
+        say(line)
     if kept is not None:
-        print(f"kept with the run {kept}")
+        say(f"kept with the run {kept}")
     return 0
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torchglass.errors import OptionError
+from torchglass.terminal import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,12 +85,10 @@ def _what_if(options: argparse.Namespace) -> int:
     )
     block = try_in_run(options.store, trial)
     if options.json:
-        print(
-            json.dumps({**block.meta, **{name: block.arrays[name].tolist() for name in ("before", "after")}}, indent=2)
-        )
+        say(json.dumps({**block.meta, **{name: block.arrays[name].tolist() for name in ("before", "after")}}, indent=2))
         return 0
     for line in told(block):
-        print(line)
+        say(line)
     return 0
 
 

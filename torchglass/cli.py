@@ -23,6 +23,7 @@ from torchglass.overview import add_overview
 from torchglass.password_verb import add_password
 from torchglass.shortcuts import add_shortcuts
 from torchglass.sweeping import add_sweep
+from torchglass.terminal import complain, say, terminal_text
 from torchglass.training import add_train
 
 RUNS_EPILOG = """\
@@ -47,12 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.command(options)
     except TorchglassError as error:
-        from torchglass.listing import terminal_text
-
-        print(f"torchglass: {terminal_text(str(error))}", file=sys.stderr)  # it may name runs, as others called them
+        complain(f"torchglass: {terminal_text(str(error))}")  # it may name runs, as others called them
         return EXIT_REFUSED
     except KeyboardInterrupt:
-        print("torchglass: interrupted", file=sys.stderr)
+        complain("torchglass: interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough, as of `| head`
@@ -107,7 +106,7 @@ def _explain(options: argparse.Namespace) -> int:
 
         methods = options.methods or ("shap",)
         for line in explain_episode(options.store, EpisodeRequest(options.run, methods, options.seed)):
-            print(line, flush=True)
+            say(line)
         return 0
     from torchglass.explaining import Request, explain_run
 
@@ -133,7 +132,7 @@ def _explain(options: argparse.Namespace) -> int:
     else:
         lines = explain_run(options.store, request)
     for line in lines:
-        print(line, flush=True)
+        say(line)
     return 0
 
 
@@ -143,7 +142,7 @@ def _report(options: argparse.Namespace) -> int:
 
     with open_store(options.store, read_only=True) as store:
         path = export_report(store, options.run, options.output or Path())
-    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    say(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from torchglass.terminal import complain, say, say_json, terminal_text
 
 if TYPE_CHECKING:
     from torchglass.analysis.comparison import Comparison
@@ -72,15 +72,15 @@ def _compare(options: argparse.Namespace) -> int:
         comparison = compare(base, new)
         judged = [_judged(base, new, threshold, ignore_noise=options.ignore_noise) for threshold in thresholds]
     if options.json:
-        print(json.dumps(_as_json(comparison, thresholds, judged), indent=2))
+        say_json(_as_json(comparison, thresholds, judged))
     else:
         _print(comparison, show_all=options.all)
         for threshold, found in zip(thresholds, judged, strict=True):
             if not isinstance(found, str):
-                print(f"fail if {_plain(threshold.text)}: {found.sentence}{_by(found)}")
+                say(f"fail if {_plain(threshold.text)}: {found.sentence}{_by(found)}")
     for found in judged:
         if isinstance(found, str):
-            print(f"torchglass: {_plain(found)}", file=sys.stderr)
+            complain(f"torchglass: {_plain(found)}")
     if any(isinstance(found, str) for found in judged):
         return EXIT_CANNOT_TELL
     return EXIT_MET if any(not isinstance(found, str) and found.is_met for found in judged) else 0
@@ -100,19 +100,18 @@ def _judged(base: Measured, new: Measured, threshold: Threshold, *, ignore_noise
 
 def _print(comparison: Comparison, *, show_all: bool) -> None:
     from torchglass.analysis.wording import noise_note
-    from torchglass.listing import terminal_text
 
     for letter, each in (("A", comparison.base), ("B", comparison.new)):
-        print(f"{letter} = {terminal_text(each.run.name)}: {each.run.status}, {each.steps.told}")
+        say(f"{letter} = {terminal_text(each.run.name)}: {each.run.status}, {each.steps.told}")
     for name, base, new in comparison.circumstances:
-        print(
+        say(
             terminal_text(
                 f"differs: {name}: {'not said' if base is None else base} -> {'not said' if new is None else new}"
             )
         )
-    print()
+    say()
     _print_table([HEADINGS, *_rows(comparison, show_all=show_all)])
-    print(f"\n{noise_note()}")
+    say(f"\n{noise_note()}")
 
 
 def _rows(comparison: Comparison, *, show_all: bool) -> Iterator[Row]:
@@ -159,7 +158,7 @@ def _print_table(rows: Sequence[Row]) -> None:
             cell.ljust(width) if place in (0, last) else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
-        print("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def _by(outcome: Outcome) -> str:
@@ -223,6 +222,4 @@ def _shortened(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    from torchglass.listing import terminal_text
-
     return terminal_text(text)

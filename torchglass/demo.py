@@ -19,6 +19,7 @@ from torchglass.reference_models import TrainingOptions, train
 from torchglass.report import export_report
 from torchglass.store import Run, Store, open_store
 from torchglass.store.location import VARIABLE, Location, locate
+from torchglass.terminal import say
 
 RUN_NAME = "demo"
 MODEL = "lenet5"
@@ -37,16 +38,16 @@ def run_demo(location: str | None, report: Path, *, serve: bool, port: int, devi
             _train(store, device)
             run = _finished_run(store)
         else:
-            print(f"{run.name} is already trained; `torchglass train {MODEL}` trains another.", flush=True)
+            say(f"{run.name} is already trained; `torchglass train {MODEL}` trains another.")
         if run is None:
             return EXIT_INTERRUPTED
         if not store.artifacts(run.id, kind="explanation", key=f"test/{SAMPLES[0]}"):
             _explain(store, run)
         written = export_report(store, run.name, report)
-        print(f"Report: {written.absolute()} ({written.stat().st_size / 1e6:.1f} MB)", flush=True)
+        say(f"Report: {written.absolute()} ({written.stat().st_size / 1e6:.1f} MB)")
         if page is None:
             return 0
-        print(f"The page stays at http://127.0.0.1:{port}/training?run={run.name} until Ctrl-C.", flush=True)
+        say(f"The page stays at http://127.0.0.1:{port}/training?run={run.name} until Ctrl-C.")
         return _serve_until_interrupted(page)
 
 
@@ -64,17 +65,17 @@ def _finished_run(store: Store) -> Run | None:
 
 
 def _train(store: Store, device: str) -> None:
-    print(f"Training {MODEL} with torchglass attached ...", flush=True)
+    say(f"Training {MODEL} with torchglass attached ...")
     options = TrainingOptions(model=MODEL, store=store.location.address, run=RUN_NAME, device=device)
     result = train(options, probes=reference_probes)
     if not result.interrupted and result.epochs:
-        print(f"{result.told.capitalize()} in {result.seconds:.1f} s on {result.device}.", flush=True)
+        say(f"{result.told.capitalize()} in {result.seconds:.1f} s on {result.device}.")
 
 
 def _explain(store: Store, run: Run) -> None:
-    print("Explaining test images ...", flush=True)
+    say("Explaining test images ...")
     for line in explain_run(store.location.address, Request(run.name, SAMPLES, METHODS)):
-        print(f"  {line}", flush=True)
+        say(f"  {line}")
 
 
 @contextmanager

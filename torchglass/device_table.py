@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torchglass.listing import terminal_text
+from torchglass.terminal import terminal_text
 
 if TYPE_CHECKING:
     from torchglass.instrumentation.devices import Reading

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchglass.exchange import ExportedRun, ImportedRun, export_run, import_tensorboard
-from torchglass.listing import terminal_text
 from torchglass.store import open_store
+from torchglass.terminal import complain, say, terminal_text
 
 if TYPE_CHECKING:
     from torchglass.exchange.exporting import Format
@@ -44,7 +43,7 @@ def _print_imported(imported: ImportedRun) -> None:
         *([f"{imported.histogram_count:,} histograms"] if imported.histogram_count else []),
         *([f"{imported.artifact_count:,} images, texts and curves"] if imported.artifact_count else []),
     ]
-    print(f"{name}: {', '.join(counted)}", flush=True)
+    say(f"{name}: {', '.join(counted)}")
     if imported.late_count:
         _warn(
             f"{name}: {imported.late_count:,} points do not come after all before them, as after a restart; "
@@ -55,7 +54,7 @@ def _print_imported(imported: ImportedRun) -> None:
 
 def _print_exported(exported: ExportedRun) -> None:
     size = f"{exported.size_bytes / 1e6:.1f} MB"
-    print(f"{exported.path} ({size}): {exported.point_count:,} points of {exported.series_count} series")
+    say(f"{exported.path} ({size}): {exported.point_count:,} points of {exported.series_count} series")
     _warn_left_out(str(exported.path), exported.left_out)
 
 
@@ -65,4 +64,4 @@ def _warn_left_out(name: str, left_out: Mapping[str, int]) -> None:
 
 
 def _warn(text: str) -> None:
-    print(f"torchglass: {terminal_text(text)}", file=sys.stderr)
+    complain(f"torchglass: {terminal_text(text)}")

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from torchglass.errors import OptionError
+from torchglass.terminal import say, terminal_text
 
 if TYPE_CHECKING:
     from torchglass.store import ProfilerWindow
@@ -45,16 +46,14 @@ def _trace(options: argparse.Namespace) -> int:
         remedy = "attach with profile=every(500, steps=3, keep_traces=True)"
         raise OptionError(f"{run.name} kept no traces of rank {options.rank}: {remedy}")
     if options.output is None:
-        from torchglass.listing import terminal_text
-
         for window in kept:
             path = _path(folder, window)
             size = f"{path.stat().st_size / 1e6:.1f} MB" if path.is_file() else "no longer there"
-            print(f"step {window.step}: {terminal_text(str(path))} ({size})")
+            say(f"step {window.step}: {terminal_text(str(path))} ({size})")
         return 0
     chosen = _chosen(kept, options.window, run.name)
     _copy(_path(folder, chosen), options.output)
-    print(f"{options.output}: steps {chosen.step} to {chosen.step + chosen.step_count - 1}")
+    say(f"{options.output}: steps {chosen.step} to {chosen.step + chosen.step_count - 1}")
     return 0
 
 

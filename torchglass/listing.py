@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import Any
 from torchglass.store import Resumption, Run, Series, Store, open_store
 from torchglass.store.filters import Expression, filtered, sorted_by
 from torchglass.store.subject import Subject
+from torchglass.terminal import say, say_json, terminal_text
 
 MOST_SHOWN = 60  # characters of a note or an error in a table
 Location = str | os.PathLike[str] | None
@@ -38,13 +38,13 @@ def print_runs(
         subjects = filtered(subjects, condition) if condition is not None else subjects
         subjects = sorted_by(subjects, sort) if sort is not None else subjects
         if as_json:
-            print(json.dumps([asdict(subject.run) for subject in subjects], indent=2))
+            say_json([asdict(subject.run) for subject in subjects])
         elif subjects:
             _print_table(_run_table(subjects, sort))
         elif runs:
-            print(f"none of {len(runs)} runs in {store.location} meets that")
+            say(f"none of {len(runs)} runs in {store.location} meets that")
         else:
-            print(_none_there(store, archived=archived, deleted=deleted))
+            say(_none_there(store, archived=archived, deleted=deleted))
 
 
 def print_run(location: Location, name: str, *, as_json: bool) -> None:
@@ -61,20 +61,15 @@ def print_run(location: Location, name: str, *, as_json: bool) -> None:
             "facts": [each._asdict() for each in facts],
             "resumptions": [each._asdict() for each in resumptions],
         }
-        print(json.dumps(known, indent=2))
+        say_json(known)
         return
-    print(f"{terminal_text(run.name)}: {run.status}, started {_clock(run.created_at)}, lasted {_lasted(run)}")
+    say(f"{terminal_text(run.name)}: {run.status}, started {_clock(run.created_at)}, lasted {_lasted(run)}")
     for line in _told(run, resumptions):
-        print(f"  {terminal_text(line)}")
+        say(f"  {terminal_text(line)}")
     for key, value in run.config.items():
-        print(f"  {terminal_text(key)} = {terminal_text(str(value))}")
+        say(f"  {terminal_text(key)} = {terminal_text(str(value))}")
     rows = [("SERIES", "POINTS", "NON-FINITE", "LAST", "MIN", "AT STEP", "MAX", "AT STEP", "UNIT")]
     _print_table([*rows, *(_summary(each) for each in series if each.kind != "layer")])
-
-
-def terminal_text(text: str) -> str:
-    """Text from outside without what could steer a terminal: control and direction characters."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def _none_there(store: Store, *, archived: bool, deleted: bool) -> str:
@@ -153,7 +148,7 @@ def _summary(series: Series) -> tuple[str, ...]:
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _clock(seconds: float) -> str:

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from torchglass.terminal import say, terminal_text
+
 if TYPE_CHECKING:
     from torchglass.store import Store
 
@@ -122,9 +124,7 @@ def _opened(options: argparse.Namespace) -> Store:
 
 
 def _say(text: str) -> None:
-    from torchglass.listing import terminal_text
-
-    print(terminal_text(text))
+    say(terminal_text(text))
 
 
 def _days(text: str) -> float:

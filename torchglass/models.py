@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from torchglass.terminal import say, say_json
 
 if TYPE_CHECKING:
     from torchglass.reference_models.exhibit import ReferenceModel
@@ -26,12 +27,12 @@ def print_models(options: argparse.Namespace) -> int:
     from torchglass.reference_models.catalogue import available
 
     if options.json:
-        print(json.dumps([_told(model) for model in available()], indent=2))
+        say_json([_told(model) for model in available()])
         return 0
     for model in available():
         sources = ", ".join(source.name + NEEDS[source.needs] for source in model.sources)
-        print(f"{model.name:16}{model.summary}")
-        print(f"{'':16}data: {sources}; {model.bar.metric} at least {model.bar.at_least:g}")
+        say(f"{model.name:16}{model.summary}")
+        say(f"{'':16}data: {sources}; {model.bar.metric} at least {model.bar.at_least:g}")
     return 0
 
 

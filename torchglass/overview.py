@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from torchglass.terminal import say
+
 Verb = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 
 
@@ -22,5 +24,5 @@ def _overview(options: argparse.Namespace) -> int:
 
     rows = MOST_ROWS if options.rows is None else options.rows
     for line in overview_run(options.store, OverviewRequest(options.run, options.target, rows, options.seed)):
-        print(line, flush=True)
+        say(line)
     return 0

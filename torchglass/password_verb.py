@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from torchglass.errors import OptionError
 from torchglass.passwords import MOST_CHARACTERS, line_for
+from torchglass.terminal import say
 
 EPILOG = (
     "The password is asked for without echo, or is the first line of what is piped in; it is never an argument, which "
@@ -25,7 +26,7 @@ def add_password(verb: Callable[[str, object, str], argparse.ArgumentParser]) ->
 
 
 def _password(options: argparse.Namespace) -> int:
-    print(line_for(options.name, _typed() if sys.stdin.isatty() else _piped()))
+    say(line_for(options.name, _typed() if sys.stdin.isatty() else _piped()))
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from torchglass.errors import OptionError
+from torchglass.terminal import say, say_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,10 +67,10 @@ def _shortcuts(options: argparse.Namespace) -> int:
     hunt = Hunt(options.run, options.method, options.least_effect, options.controls, options.seed)
     found = find_in_run(options.store, hunt)
     if options.json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return 0
     for line in told(found):
-        print(line)
+        say(line)
     return 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from torchglass.terminal import say, terminal_text
+
 if TYPE_CHECKING:
     from torchglass.analysis.sweeps import Sweep, Trial
 
@@ -14,10 +16,8 @@ MISSING = "N/A"
 
 def print_sweep(sweep: Sweep) -> None:
     """Print the trials, the best first, and what to do with the best one."""
-    from torchglass.listing import terminal_text
-
     for line in lines_of(sweep):
-        print(terminal_text(line))
+        say(terminal_text(line))
 
 
 def lines_of(sweep: Sweep) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchglass.errors import MissingExtraError, OptionError, TorchglassError
+from torchglass.terminal import complain, say_json, terminal_text
 
 if TYPE_CHECKING:
     from torchglass.analysis.sweeps import Sweep
@@ -96,13 +97,13 @@ def _sweep(options: argparse.Namespace) -> int:
             interrupted = True
     found = read_sweep(location, order.name)
     if options.json:
-        print(json.dumps(_as_json(found), indent=2))
+        say_json(_as_json(found))
     else:
         from torchglass.sweep_table import print_sweep
 
         print_sweep(found)
     if interrupted:
-        print(f"torchglass: interrupted; the same command goes on with {order.name!r}", file=sys.stderr)
+        complain(f"torchglass: interrupted; the same command goes on with {order.name!r}")
         return EXIT_INTERRUPTED
     return 0 if found.best is not None else EXIT_NOTHING
 
@@ -129,13 +130,13 @@ def _search(trials: Trials, order: SweepOrder, options: argparse.Namespace) -> N
         except ValueError as error:
             if not str(error).startswith("Cannot tell a"):
                 raise
-            print("a trial was given up as lost while this machine was held up: another one has it", file=sys.stderr)
+            complain("a trial was given up as lost while this machine was held up: another one has it")
         except NoTrialLeft:
             running = _count_running(study)
             if not running:
                 return
             if not is_waiting and not options.quiet:
-                print(f"waiting for {running} of {options.trials} trials that other processes run", file=sys.stderr)
+                complain(f"waiting for {running} of {options.trials} trials that other processes run")
             is_waiting = True
             time.sleep(LOOK_AGAIN_SECONDS)
 
@@ -213,12 +214,11 @@ def _ended(trial: Any, order: SweepOrder, *, say: bool) -> float:
 
 
 def _tell(say: bool, order: SweepOrder, trial: Any, what: str) -> None:
-    from torchglass.listing import terminal_text
     from torchglass.sweep_table import changes_told
 
     if say:
         told = f"{order.name}/{trial.number}: {what}  {changes_told(trial.params)}"
-        print(terminal_text(told), file=sys.stderr, flush=True)
+        complain(terminal_text(told))
 
 
 def _count_running(study: Any) -> int:

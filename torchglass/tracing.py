@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from torchglass.exchange.progress import bar
-from torchglass.listing import terminal_text
+from torchglass.terminal import complain, say, terminal_text
 from torchglass.traces.importing import import_traces
 
 
@@ -18,12 +17,10 @@ def print_trace_import(files: Sequence[Path], location: str | None, run: str | N
         imported = import_traces(files, store=location, run=run, advance=advance)
     for fault in imported.faults:
         _warn(fault)
-    print(
-        f"{terminal_text(imported.name)}: {len(imported.traces)} {_counted('trace', len(imported.traces))}", flush=True
-    )
+    say(f"{terminal_text(imported.name)}: {len(imported.traces)} {_counted('trace', len(imported.traces))}")
     for each in imported.traces:
         device = f"{each.device_event_count:,} on devices" if each.device_event_count else "none of a device"
-        print(
+        say(
             f"  rank {each.rank}: {each.event_count:,} events, {device}; {each.step_count} "
             f"{_counted('step', each.step_count)} in {each.wall_seconds:.3g} s ({terminal_text(each.file)})"
         )
@@ -38,4 +35,4 @@ def _counted(noun: str, count: int) -> str:
 
 
 def _warn(text: str) -> None:
-    print(f"torchglass: {terminal_text(text)}", file=sys.stderr)
+    complain(f"torchglass: {terminal_text(text)}")

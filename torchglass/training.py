@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from torchglass.terminal import complain, say
 
 if TYPE_CHECKING:
     from torchglass.reference_models.recipe import Switch
@@ -108,14 +109,14 @@ def train_model(options: argparse.Namespace) -> int:
         probes=None if options.no_probes else probes,
     )
     if result.interrupted:
-        print(f"{result.run_name}: interrupted after {len(result.epochs)} epochs", file=sys.stderr)
+        complain(f"{result.run_name}: interrupted after {len(result.epochs)} epochs")
         return EXIT_INTERRUPTED
     if not result.epochs:
         return EXIT_NO_EPOCH
     if find_placement().is_first:
-        print(f"{result.run_name}: {result.told} in {result.seconds:.1f} s on {result.device}")
+        say(f"{result.run_name}: {result.told} in {result.seconds:.1f} s on {result.device}")
         if result.weights is not None:
-            print(f"weights: {result.weights}")
+            say(f"weights: {result.weights}")
     return 0
 
 
