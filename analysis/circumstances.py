@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from torchglass.analysis.measured import Measured
 from torchglass.language import tr
+from torchglass.store import Run
 
+CONFIG = "config."  # before the names of a configuration's entries
 MOST_CHARACTERS = 200  # of a value; a configuration may hold whole texts
 
 
@@ -22,7 +24,7 @@ class Circumstance(NamedTuple):
 
 def differing(base: Measured, new: Measured) -> tuple[Circumstance, ...]:
     """What two runs say differently of their machine, their software and their configuration."""
-    first, second = dict(_stated(base)), dict(_stated(new))
+    first, second = (stated(each.run, each.facts) for each in (base, new))
     return tuple(
         Circumstance(name, first.get(name), second.get(name))
         for name in dict.fromkeys([*first, *second])
@@ -30,8 +32,12 @@ def differing(base: Measured, new: Measured) -> tuple[Circumstance, ...]:
     )
 
 
-def _stated(measured: Measured) -> Iterator[tuple[str, str]]:
-    facts = measured.facts
+def stated(run: Run, facts: Mapping[str, Any]) -> Mapping[str, str]:
+    """What a run says of its machine, its software and, as `config.…`, its configuration."""
+    return dict(_stated(run, facts))
+
+
+def _stated(run: Run, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     devices, machine = _mapping(facts.get("devices/gpu")), _mapping(facts.get("devices/host"))
     gpus = Counter(str(_mapping(gpu).get("name", "unknown")) for gpu in devices.get("gpus") or [])
     if "devices/gpu" in facts:
@@ -39,7 +45,7 @@ def _stated(measured: Measured) -> Iterator[tuple[str, str]]:
     for name, key in ((tr("processor"), "name"), (tr("processor cores"), "cpu_count")):
         if machine.get(key) is not None:
             yield name, _short(machine[key])
-    yield tr("host"), _short(measured.run.host)
+    yield tr("host"), _short(run.host)
     environment = _mapping(facts.get("environment"))
     for key in sorted(environment):
         if key != "host":
@@ -48,7 +54,7 @@ def _stated(measured: Measured) -> Iterator[tuple[str, str]]:
     for name, key in ((tr("device of the phases"), "device"), (tr("clock of the phases"), "clock")):
         if phases.get(key) is not None:
             yield name, _short(phases[key])
-    yield from ((f"config.{name}", value) for name, value in _flat(measured.run.config, ""))
+    yield from _flat(run.config, CONFIG)
 
 
 def _flat(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
