@@ -26,6 +26,7 @@ from torchglass.store.bins import bin_edges, number_line_order
 
 MAX_SERIES = 256
 MAX_WINDOWS = 1000
+MAX_EXPLANATIONS = 200
 MAX_ROWS = 3_000_000  # a CSV of some 200 MB; `torchglass export` writes what is larger, piece by piece
 
 Columns = Mapping[str, Sequence[Any] | npt.NDArray[Any]]  # of equal length, by name
@@ -45,6 +46,21 @@ def series(store: Store, query: Query) -> Columns:
         "step": _joined([each.steps for each in points], np.int64),
         "time": _joined([each.times for each in points], np.float64),
         "value": _joined([each.values for each in points], np.float64),
+    }
+
+
+def layers(store: Store, query: Query) -> Columns:
+    """Every point of one `quantity` of a run's layers, such as gradient_norm or dead_percent, one row a point."""
+    end = f"/{query.text('quantity')}"
+    series = store.series_of(query.integer("run"), kind="layer", rank=query.integer("rank", 0))
+    found = [(one.key.removesuffix(end), store.points(one.id)) for one in series if one.key.endswith(end)]
+    return {
+        "layer": np.repeat(
+            np.array([name.removeprefix("layers/") for name, _ in found], object),
+            [len(points.steps) for _, points in found],
+        ),
+        "step": _joined([points.steps for _, points in found], np.int64),
+        "value": _joined([points.values for _, points in found], np.float64),
     }
 
 
@@ -104,6 +120,20 @@ def artifact(store: Store, query: Query) -> Columns:
     return {**{f"index{axis}": place for axis, place in enumerate(places)}, "value": array.reshape(-1)}
 
 
+def explanations(store: Store, query: Query) -> Columns:
+    """Every attribution of some explanations (`run`, `ids`), raw: a row a pixel, word or column, with its place."""
+    wanted = set(query.integers("ids", MAX_EXPLANATIONS))
+    chosen = [one for one in store.artifacts(query.integer("run"), kind="explanation") if one.id in wanted]
+    rows: list[tuple[Any, ...]] = []
+    for one in chosen:
+        values = np.asarray(store.arrays(one.id)["attributions"][0], np.float64)
+        if len(rows) + values.size > MAX_ROWS:
+            raise BadQueryError(f"more than {MAX_ROWS:,} values: ask for fewer explanations")
+        told = (one.key, one.step, str(one.meta.get("method")))
+        rows += [(*told, "/".join(map(str, place)), value) for place, value in np.ndenumerate(values)]
+    return _from_rows(("key", "step", "method", "place", "value"), rows)
+
+
 def variants(store: Store, query: Query) -> Columns:
     """The newest comparison of a run's model under several techniques (`run`, `mode`: train or infer)."""
     mode: Mode = "train" if query.text("mode") == "train" else "infer"
@@ -116,6 +146,8 @@ def variants(store: Store, query: Query) -> Columns:
 TABLES: Mapping[str, Callable[[Store, Query], Columns]] = {
     "series": series,
     "histograms": histograms,
+    "layers": layers,
+    "explanations": explanations,
     "window": window,
     "windows": windows,
     "artifact_columns": artifact_columns,
