@@ -2,8 +2,11 @@
 
 Long rather than wide: series have steps of their own, and a wide table would be mostly holes that no reader can tell
 from missing values. `time` is in seconds since the epoch; numbers are the shortest text that reads back to the same
-float64, and what is not finite is `nan`, `inf` or `-inf`. A key or unit that a spreadsheet would take for a formula,
-because it begins with `=`, `+`, `-`, `@`, a tab or a line break, gets an apostrophe in front; Parquet keeps it as is.
+float64, and what is not finite is `nan`, `inf` or `-inf`.
+
+A text that a spreadsheet would compute, because it begins with `=`, `+`, `-`, `@` (also full-width), a tab or
+a line break, gets an apostrophe in front, and so does one that begins with an apostrophe: `original` takes one away and
+has every text back. Numbers never get one, and Parquet keeps all as it is.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from torchglass.exchange.reading import pieces
 from torchglass.store import Points, Series, Store
 
 COLUMNS = ("key", "kind", "unit", "rank", "step", "time", "value")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_APOSTROPHE = "'"
+_FORMULA_STARTS = (*"=+-@＝＋－＠", "\t", "\r", "\n")
 
 
 def write_csv(path: Path, store: Store, series: Iterable[Series], advance: Advance) -> int:
@@ -44,8 +48,13 @@ def _row_start(series: Series) -> str:
 
 
 def harmless(cell: str) -> str:
-    """The cell as no spreadsheet takes it for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+    """A text as a cell that no spreadsheet computes."""
+    return f"{_APOSTROPHE}{cell}" if cell.startswith((*_FORMULA_STARTS, _APOSTROPHE)) else cell
+
+
+def original(cell: str) -> str:
+    """The text that `harmless` made a cell of."""
+    return cell.removeprefix(_APOSTROPHE)
 
 
 def _rows(start: str, points: Points) -> str:

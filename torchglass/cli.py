@@ -23,7 +23,7 @@ from torchglass.overview import add_overview
 from torchglass.password_verb import add_password
 from torchglass.shortcuts import add_shortcuts
 from torchglass.sweeping import add_sweep
-from torchglass.terminal import complain, say, terminal_text
+from torchglass.terminal import complain, say, shortened
 from torchglass.training import add_train
 
 RUNS_EPILOG = """\
@@ -36,6 +36,7 @@ A name is one of these, in this order; what a run lacks meets no condition:
   config.lr  series.lr  `val-loss`.min    says which is meant; backquotes take any characters
   'good' in tags and created > '2026-11-01' and status in ('failed', 'lost')"""
 EXIT_REFUSED, EXIT_INTERRUPTED = 2, 130
+MOST_OF_AN_ERROR = 4000  # characters
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.command(options)
     except TorchglassError as error:
-        complain(f"torchglass: {terminal_text(str(error))}")  # it may name runs, as others called them
+        complain(f"torchglass: {shortened(str(error), MOST_OF_AN_ERROR)}")  # it may name runs, as others called them
         return EXIT_REFUSED
     except KeyboardInterrupt:
         complain("torchglass: interrupted")

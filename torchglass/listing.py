@@ -11,9 +11,10 @@ from typing import Any
 from torchglass.store import Resumption, Run, Series, Store, open_store
 from torchglass.store.filters import Expression, filtered, sorted_by
 from torchglass.store.subject import Subject
-from torchglass.terminal import say, say_json, terminal_text
+from torchglass.terminal import say, say_json, shortened, terminal_text
 
 MOST_SHOWN = 60  # characters of a note or an error in a table
+MOST_OF_A_NAME = 200  # a longer one would make every row as long
 Location = str | os.PathLike[str] | None
 
 
@@ -94,15 +95,19 @@ def _run_row(subject: Subject, expression: Expression | None) -> tuple[str, ...]
     run = subject.run
     value = expression.value(subject) if expression is not None else ""
     return (
-        terminal_text(run.name),
+        shortened(run.name, MOST_OF_A_NAME),
         run.status,
         _clock(run.created_at),
         _lasted(run),
         str(subject.steps),
-        terminal_text(f"{value:.6g}" if isinstance(value, float) else "N/A" if value is None else str(value)),
-        terminal_text(", ".join(run.tags)),
-        _shortened(run.note),
-        _shortened(run.error or ""),
+        f"{value:.6g}"
+        if isinstance(value, float)
+        else "N/A"
+        if value is None
+        else shortened(str(value), MOST_OF_A_NAME),
+        shortened(", ".join(run.tags), MOST_OF_A_NAME),
+        shortened(run.note, MOST_SHOWN),
+        shortened(run.error or "", MOST_SHOWN),
     )
 
 
@@ -122,11 +127,6 @@ def _told(run: Run, resumptions: Sequence[Resumption]) -> list[str]:
     return [line for line in lines if line]
 
 
-def _shortened(text: str) -> str:
-    shown = terminal_text(" ".join(text.split()))
-    return shown if len(shown) <= MOST_SHOWN else f"{shown[: MOST_SHOWN - 1]}…"
-
-
 def _summary(series: Series) -> tuple[str, ...]:
     numbers: tuple[Any, ...] = (
         series.last,
@@ -137,11 +137,11 @@ def _summary(series: Series) -> tuple[str, ...]:
     )
     shown = ["N/A" if number is None else f"{number:.6g}" for number in numbers]
     return (
-        terminal_text(series.key),
+        shortened(series.key, MOST_OF_A_NAME),
         str(series.count),
         str(series.nonfinite_count),
         *shown,
-        terminal_text(series.unit),
+        shortened(series.unit, MOST_SHOWN),
     )
 
 

@@ -11,6 +11,12 @@ def terminal_text(text: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
+def shortened(text: str, most: int) -> str:
+    """`terminal_text` of at most so many characters, white space as single spaces; what is cut ends in an ellipsis."""
+    shown = terminal_text(" ".join(text[: 4 * most].split()))
+    return shown if len(shown) <= most and len(text) <= 4 * most else f"{shown[: most - 1]}…"
+
+
 def say(text: str = "") -> None:
     """Print lines of ours; whatever name is in them, its control characters are not printed.
 
