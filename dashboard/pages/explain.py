@@ -8,58 +8,62 @@ from typing import Any, Literal
 import numpy.typing as npt
 import streamlit as st
 
-from torchglass.charts import Explained, ExplanationsData, PicturesData, explanation_figures, explanations_data
-from torchglass.charts.explanations import PartsPanel
 from torchglass.charts.explanations_words import answer, class_name, method_name
 from torchglass.charts.pictures import resized, rgb
 from torchglass.charts.text import markdown_text, plain_text
-from torchglass.charts.trust import MOST_CHARACTERS
 from torchglass.charts.units import number
-from torchglass.dashboard import episode, film_strip, job_panel, notices, overview, shortcuts, what_if
-from torchglass.dashboard.figures import draw
+from torchglass.dashboard import (
+    episode,
+    film_strip,
+    job_panel,
+    notices,
+    overview,
+    own_input,
+    shortcuts,
+    side_by_side,
+    what_if,
+)
 from torchglass.dashboard.run_arguments import argument_of
 from torchglass.dashboard.training_order import order_training
-from torchglass.errors import OptionError
-from torchglass.reference_models.catalogue import get
-from torchglass.store import Artifact, Run, Store
+from torchglass.language import tr
+from torchglass.store import Run, Store
 
-SAMPLE = "sample"
+SAMPLE, OTHERS = "sample", "with"
 THUMBNAILS_AT_FIRST = 20
 MAX_THUMBNAILS = 60
 MAX_LISTED = 200
+MAX_BESIDE = 11  # samples below the chosen one: a page of pictures
 THUMBNAIL_PIXELS = 64
 CELL_PIXELS = 80
 NAME_CHARACTERS = 16
 SENTENCE_CHARACTERS = 110
-ALL_METHODS = ("gradcam", "shap", "lime")  # of a picture, where the catalogue does not know the model
-LEGEND = (
-    "Red speaks for the class, or for a larger value, and blue against it; a map from blue to yellow shows evidence "
-    "for it alone. What is known to decide is outlined in green. In brackets stands what a random order and an edge "
-    "detector, which know nothing of the model, get in the same test: a map that is no better explains nothing. An "
-    "explanation shows what the model's score responds to. It is not proof of a cause."
-)
 PREDICTED = -1  # the choice of class that leaves it to the model
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 def show(store: Store, run: Run) -> None:
-    """Choose a sample, see what is stored about it, ask for more."""
-    notices.run_heading("Explain", store, run)
+    """Choose a sample or several, see what is stored about them, ask for more."""
+    notices.run_heading(tr("Explain"), store, run)
     samples = store.artifacts(run.id, kind="samples")
     if samples:
         arrays, meta = store.arrays(samples[-1].id), samples[-1].meta
         sample = _choose_sample(arrays, meta)
-        _order_explanation(store, run, sample, meta)
+        others = _choose_others(sample, arrays, meta)
+        _order_explanation(store, run, [sample, *others], meta)
         job_panel.show()
-        _explanations(store, run, sample)
+        if others:
+            side_by_side.show_several(store, run, [f"test/{each}" for each in (sample, *others)])
+        else:
+            side_by_side.show_one(store, run, f"test/{sample}")
+        own_input.show(store, run, sample, arrays, meta)
         what_if.show(store, run, sample, arrays, meta)
         shortcuts.show(store, run, meta)
         episode.show(store, run, meta)
         overview.show(store, run, meta)
     else:
         notices.nothing_recorded(
-            "This run stored no samples. Runs of the reference models do; for a model of your own, call",
+            tr("This run stored no samples. Runs of the reference models do; for a model of your own, call"),
             "torchglass.explain(model, inputs, target, method='shap')",
         )
         order_training()
@@ -79,7 +83,7 @@ def _choose_sample(arrays: Arrays, meta: Mapping[str, Any]) -> int:
         return _listed(count, chosen, arrays, meta)
     _thumbnails(range(min(count, THUMBNAILS_AT_FIRST)), chosen, arrays, meta)
     if count > THUMBNAILS_AT_FIRST:
-        with st.expander("More samples", expanded=chosen >= THUMBNAILS_AT_FIRST):
+        with st.expander(tr("More samples"), expanded=chosen >= THUMBNAILS_AT_FIRST):
             _thumbnails(range(THUMBNAILS_AT_FIRST, count), chosen, arrays, meta)
     return chosen
 
@@ -105,13 +109,37 @@ def _thumbnails(indices: range, chosen: int, arrays: Arrays, meta: Mapping[str, 
 
 
 def _listed(count: int, chosen: int, arrays: Arrays, meta: Mapping[str, Any]) -> int:
-    def described(index: int) -> str:
-        said = (f"#{index}", answer(arrays, meta, index), _content(arrays, meta, index))
-        return " · ".join(part for part in said if part)
-
-    picked = st.selectbox("Sample", range(count), index=chosen, format_func=described)
+    picked = st.selectbox(
+        tr("Sample"), range(count), index=chosen, format_func=lambda index: _described(index, arrays, meta)
+    )
     st.query_params[SAMPLE] = str(picked)
     return int(picked)
+
+
+def _described(index: int, arrays: Arrays, meta: Mapping[str, Any]) -> str:
+    content = "" if _inputs(arrays).ndim == 4 else _content(arrays, meta, index)
+    return " · ".join(part for part in (f"#{index}", answer(arrays, meta, index), content) if part)
+
+
+def _choose_others(sample: int, arrays: Arrays, meta: Mapping[str, Any]) -> list[int]:
+    """Samples to be shown below the chosen one; the address keeps them."""
+    count = min(len(_inputs(arrays)), MAX_LISTED)
+    asked = st.query_params.get(OTHERS, "").split(",")
+    kept = [int(part) for part in asked if part.isdecimal() and int(part) < count and int(part) != sample]
+    picked = st.multiselect(
+        tr("Beside it"),
+        [index for index in range(count) if index != sample],
+        default=list(dict.fromkeys(kept))[:MAX_BESIDE],
+        format_func=lambda index: _described(index, arrays, meta),
+        max_selections=MAX_BESIDE,
+        placeholder=tr("Choose more samples to compare what the methods say of them"),
+        key=f"beside-{sample}",
+    )
+    if picked:
+        st.query_params[OTHERS] = ",".join(map(str, picked))
+    elif OTHERS in st.query_params:
+        del st.query_params[OTHERS]
+    return [int(index) for index in picked]
 
 
 def _content(arrays: Arrays, meta: Mapping[str, Any], index: int) -> str:
@@ -126,97 +154,41 @@ def _content(arrays: Arrays, meta: Mapping[str, Any], index: int) -> str:
     return plain_text(", ".join(pairs), SENTENCE_CHARACTERS)
 
 
-def _order_explanation(store: Store, run: Run, sample: int, meta: Mapping[str, Any]) -> None:
+def _order_explanation(store: Store, run: Run, samples: Sequence[int], meta: Mapping[str, Any]) -> None:
     if not store.artifacts(run.id, kind="checkpoint"):
-        st.info("New explanations need the trained weights, which this run has not stored yet.", icon=":material/info:")
+        st.info(
+            tr("New explanations need the trained weights, which this run has not stored yet."), icon=":material/info:"
+        )
         return
-    offered = _methods(meta)
+    offered = side_by_side.methods_for(meta.get("model"))
     classes = range(len(meta.get("class_names") or []))
     with st.form("explain", border=True):
-        *target, methods, start = st.columns([2, 3, 1] if classes else [5, 1], vertical_alignment="bottom")
+        *target, methods, when, start = st.columns([2, 3, 2, 1] if classes else [4, 2, 1], vertical_alignment="bottom")
         chosen_class = PREDICTED
         if classes:
             chosen_class = target[0].selectbox(
-                "Class",
+                tr("Class"),
                 [PREDICTED, *classes],
-                format_func=lambda index: "predicted" if index == PREDICTED else class_name(meta, index),
+                format_func=lambda index: tr("predicted") if index == PREDICTED else class_name(meta, index),
             )
-        chosen_methods = methods.multiselect("Methods", offered, default=offered, format_func=method_name)
-        if not start.form_submit_button("Explain", type="primary", width="stretch"):
+        chosen_methods = methods.multiselect(tr("Methods"), offered, default=offered, format_func=method_name)
+        at_all = when.toggle(
+            tr("At every checkpoint"), help=tr("Then the cursor chooses which one is shown, and the film strip grows")
+        )
+        if not start.form_submit_button(tr("Explain"), type="primary", width="stretch"):
             return
     if not chosen_methods:
-        st.warning("Choose at least one method.", icon=":material/warning:")
+        st.warning(tr("Choose at least one method."), icon=":material/warning:")
         return
-    arguments = ["explain", argument_of(run), "--samples", str(sample), "--methods", ",".join(chosen_methods)]
+    listed = ",".join(map(str, samples))
+    arguments = ["explain", argument_of(run), "--samples", listed, "--methods", ",".join(chosen_methods)]
     if chosen_class != PREDICTED:
         arguments += ["--target", str(chosen_class)]
-    job_panel.start(f"Explain sample {sample}", arguments)
-
-
-def _methods(meta: Mapping[str, Any]) -> tuple[str, ...]:
-    """The methods that suit the run's model, best first."""
-    try:
-        return get(str(meta.get("model"))).explain.methods
-    except OptionError:
-        return ALL_METHODS
-
-
-def _explanations(store: Store, run: Run, sample: int) -> None:
-    found = store.artifacts(run.id, kind="explanation", key=f"test/{sample}")
-    if not found:
-        st.info("No explanation of this sample is stored.", icon=":material/info:")
-        return
-    target = _choose_target(found)
-    shown = _newest_of_each_method([artifact for artifact in found if _target(artifact) == target])
-    data = explanations_data([Explained(artifact, store.arrays(artifact.id)) for artifact in shown])
-    if data is not None:
-        st.caption(markdown_text(data.heading, 200))
-        _draw(data, f"explanations-{sample}-{target}")
-    st.caption(LEGEND)
-    with st.expander("How these were made"):
-        kept_out = ("class_names", "names", "values")
-        st.json([{key: value for key, value in one.meta.items() if key not in kept_out} for one in shown])
-
-
-def _draw(data: ExplanationsData, key: str) -> None:
-    if isinstance(data, PicturesData):
-        alt = "Input, attribution map and overlay, one row for each method"
-        draw(lambda dark: explanation_figures(data, dark=dark)[0], key, alt)
-        return
-    columns = st.columns(2)
-    panels: Sequence[PartsPanel] = data.panels
-    for place, panel in enumerate(panels):
-        with columns[place % 2].container(border=True):
-            st.markdown(f"**{markdown_text(panel.title, 160)}**")
-            draw(
-                lambda dark, place=place: explanation_figures(data, dark=dark)[place],  # type: ignore[misc]
-                f"{key}-{panel.method}",
-                f"{method_name(panel.method)}: each part's share of the score",
-            )
-            st.caption("  \n".join(markdown_text(said, MOST_CHARACTERS) for said in panel.trust))
-
-
-def _choose_target(found: Sequence[Artifact]) -> int:
-    newest = found[-1]
-    if not newest.meta.get("class_names"):
-        return _target(newest)
-    targets = sorted({_target(artifact) for artifact in found})
-    chosen = st.segmented_control(
-        "Explained class",
-        targets,
-        default=_target(newest),
-        required=True,
-        format_func=lambda index: markdown_text(class_name(newest.meta, index)),
+    if at_all:
+        arguments += ["--checkpoints", "all"]
+    label = (
+        tr("Explain sample {sample}", sample=listed)
+        if len(samples) == 1
+        else tr("Explain samples {samples}", samples=listed)
     )
-    return int(chosen)
-
-
-def _target(artifact: Artifact) -> int:
-    target = artifact.meta.get("target")
-    return target if isinstance(target, int) else PREDICTED
-
-
-def _newest_of_each_method(found: Sequence[Artifact]) -> list[Artifact]:
-    newest = {str(artifact.meta.get("method")): artifact for artifact in found}
-    order = _methods(found[-1].meta)
-    return sorted(newest.values(), key=lambda one: order.index(m) if (m := one.meta.get("method")) in order else 99)
+    job_panel.start(label, arguments)

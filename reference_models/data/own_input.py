@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,18 @@ FORMATS = ("PNG", "JPEG", "WEBP")  # decoders that see a user's bytes; a picture
 NAMED_UNKNOWN = 8  # words
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # a PNG of 16 bits; Pillow's own conversion would cut it off
 DARK, LIGHT = 0.25, 0.6  # brightness of an edge, 0 to 1
+CUT = mark("Only its middle is used, {width} × {height} pixels: the model takes a fixed shape.")
+RESIZED = mark("It was {before} pixels and is {after} to the model.")
+ANIMATED = mark("Of an animated picture only the first frame is used.")
+TRANSPARENT = mark("What is transparent is white.")
+DARK_ON_LIGHT = mark("The data set is light on dark, and this is dark on light: invert it.")
+TOO_LONG = mark("The model reads the first {used} of its {count} words.")
+STRANGE_WORDS = mark("Words that the model does not know: {count} ({words}). They are one and the same to it.")
+SENTENCES: Mapping[str, frozenset[str]] = {
+    sentence: frozenset(re.findall(r"{(\w+)}", sentence))
+    for sentence in (CUT, RESIZED, ANIMATED, TRANSPARENT, DARK_ON_LIGHT, TOO_LONG, STRANGE_WORDS)
+}
+"""What a note may say, and the values that it needs."""
 _NPY = b"\x93NUMPY"
 _SEPARATOR = "\0"
 
@@ -101,7 +114,7 @@ def picture_input(
     if invert:
         values = 1 - values
     elif like is not None and _ground(like) < DARK and _ground(values[None]) > LIGHT:
-        notes.append(Note(mark("The data set is light on dark, and this is dark on light: invert it."), {}))
+        notes.append(Note(DARK_ON_LIGHT, {}))
     return OwnInput(np.ascontiguousarray(values, np.float32), notes=tuple(notes))
 
 
@@ -136,15 +149,15 @@ def _decoded_picture(content: bytes, form: DataForm) -> tuple[npt.NDArray[np.flo
         )
     if whole != (width, height):
         to = {"before": f"{whole[0]} × {whole[1]}", "after": f"{width} × {height}"}
-        notes.append(Note(mark("It was {before} pixels and is {after} to the model."), to))
+        notes.append(Note(RESIZED, to))
     return pixels, notes
 
 
 def _notes_on(picture: Any) -> Iterator[Note]:
     if getattr(picture, "n_frames", 1) > 1:
-        yield Note(mark("Of an animated picture only the first frame is used."), {})
+        yield Note(ANIMATED, {})
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        yield Note(mark("What is transparent is white."), {})
+        yield Note(TRANSPARENT, {})
 
 
 def _plain(picture: Any) -> Any:
@@ -253,7 +266,7 @@ def check_length(text: str) -> None:
 def notes_on_words(count: int, length: int, unknown: Sequence[str]) -> Iterator[Note]:
     """Say what of a text the model does not see."""
     if count > length:
-        yield Note(mark("The model reads the first {used} of its {count} words."), {"used": length, "count": count})
+        yield Note(TOO_LONG, {"used": length, "count": count})
     if unknown:
         named = ", ".join(word[:40] for word in unknown[:NAMED_UNKNOWN])
         rest = {"count": len(unknown), "words": f"{named}, …" if len(unknown) > NAMED_UNKNOWN else named}
