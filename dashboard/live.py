@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 from torchglass.charts import phases
+from torchglass.charts.text import plot_text
 from torchglass.dashboard import api
 from torchglass.dashboard.components import mount
 from torchglass.dashboard.token import TOKEN
+from torchglass.language import tr
 from torchglass.store import ProfilerWindow, Run
+from torchglass.store.location import locate
 from torchglass.store.records import SeriesKind
 
 XAxis = Literal["step", "relative", "wall"]
@@ -24,25 +27,36 @@ def live_charts(
     axis: XAxis = "step",
     rank: int | None = None,
     windows: Sequence[ProfilerWindow] = (),
+    overlaid: Sequence[Run] = (),
 ) -> None:
     """Draw every series of these kinds, of one rank or of all, and keep them current; phases become one stack.
 
     The two sentences stand in for charts while there is none; `axis` is the horizontal axis at first. `windows` are
-    marked on the stack.
+    marked on the stack. Runs that are `overlaid` have their lines in the same charts.
     """
     mount(
         "live",
         f"live-{'-'.join(kinds)}",
         {
-            "run": run.id,
+            "runs": [{"id": one.id, "name": one.name, "label": plot_text(one.name)} for one in (run, *overlaid)],
             "kinds": list(kinds),
             "rank": rank,
             "axis": axis,
-            "stack": {"order": list(phases.ORDER), "names": phases.NAMES, "colors": phases.COLORS},
+            "stack": {
+                "order": list(phases.ORDER),
+                "names": {phase: tr(name) for phase, name in phases.NAMES.items()},
+                "colors": phases.COLORS,
+            },
             "windows": [[window.step, window.step_count] for window in windows],
+            "store": locate(None).shown,
             "token": TOKEN,
-            "paths": {"series": api.SERIES_PATH, "window": api.WINDOW_PATH, "plotly": api.PLOTLY_PATH},
-            "waiting": waiting,
-            "ended": ended,
+            "paths": {
+                "series": api.SERIES_PATH,
+                "window": api.WINDOW_PATH,
+                "plotly": api.PLOTLY_PATH,
+                "table": api.TABLE_PATH,
+            },
+            "waiting": tr(waiting),
+            "ended": tr(ended),
         },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 MAX_DIGITS = 15  # more would not be exact as a float64
@@ -32,6 +33,17 @@ class Query:
         if len(parts) > most:
             raise BadQueryError(f"{name} takes at most {most} integers, not {len(parts)}")
         return [to_integer(name, part) for part in parts]
+
+    def number(self, name: str, default: str = "") -> float:
+        """A finite number; what `default` says where the query does not."""
+        text = self._values.get(name, default)
+        try:
+            number = float(text)
+        except ValueError as error:
+            raise BadQueryError(f"{name} takes a number, not {text!r}") from error
+        if not math.isfinite(number) or abs(number) >= 10**MAX_DIGITS:
+            raise BadQueryError(f"{name} takes a finite number, not {text!r}")
+        return number
 
     def text(self, name: str, default: str | None = None) -> str:
         """A short text; `default` where the query does not say, an error where there is none."""

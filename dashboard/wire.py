@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from torchglass.store import Points
-
 MEDIA_TYPE = "application/octet-stream"
 _ALIGNMENT = 8  # a Float64Array may only begin at a multiple of its element size
 
 
-def encode(header: Mapping[str, Any], columns: Sequence[Points]) -> bytes:
-    """Pack a header and, for each series, its steps, times and values as little-endian float64.
+def encode(header: Mapping[str, Any], columns: Iterable[npt.NDArray[Any]]) -> bytes:
+    """Pack a header and columns of numbers as little-endian float64, one after the other.
 
     Layout: length of the header as uint32, the header in UTF-8 padded with spaces so that what follows is aligned, then
-    three columns a series, in the order of the header's "series". Steps below 2**53 are exact.
+    the columns; how many there are and how long is for the header to say. Steps below 2**53 are exact.
     """
-    parts = [_head(header)]
-    for points in columns:
-        columns_of_one = (points.steps, points.times, points.values)
-        parts += [np.ascontiguousarray(column, "<f8").tobytes() for column in columns_of_one]
-    return b"".join(parts)
+    return b"".join([_head(header), *(np.ascontiguousarray(column, "<f8").tobytes() for column in columns)])
 
 
 def encode_columns(header: Mapping[str, Any], columns: Mapping[str, npt.NDArray[Any]]) -> bytes:
@@ -43,6 +37,6 @@ def encode_columns(header: Mapping[str, Any], columns: Mapping[str, npt.NDArray[
 
 
 def _head(header: Mapping[str, Any]) -> bytes:
-    text = json.dumps(header, allow_nan=False).encode()
+    text = json.dumps(header, allow_nan=False, separators=(",", ":")).encode()
     text += b" " * (-(struct.calcsize("<I") + len(text)) % _ALIGNMENT)
     return struct.pack("<I", len(text)) + text

@@ -1,6 +1,8 @@
 // What the axes say: the three horizontal ones, and units on the vertical one.
 
-export const X_AXES = { step: "Step", relative: "Time since start", wall: "Time of day" };
+import { mark, tr } from "./words.js";
+
+export const X_AXES = { step: mark("Step"), relative: mark("Time since start"), wall: mark("Time of day") };
 
 const Y_AXES = {
   "%": { ticksuffix: " %", rangemode: "tozero" },
@@ -32,7 +34,7 @@ export function limit(value, axis) {
 }
 
 export function xAxis(axis) {
-  const title = { step: "step", relative: "seconds since start", wall: "local time" }[axis];
+  const title = { step: tr("step"), relative: tr("seconds since start"), wall: tr("local time") }[axis];
   return { type: axis === "wall" ? "date" : "linear", title: { text: title, standoff: 4 } };
 }
 

@@ -1,50 +1,64 @@
-// One plot of one key: a raw line and a smoothed one for each rank, and red marks where a value was not finite.
+// One plot of one key: a raw line and a smoothed one for each rank and run, bands of ranks, and red marks where a value
+// was not finite.
 
 import { leastOf, limit, places, xAxis, yAxis } from "./axes.js";
+import { cursorShape } from "./cursor.js";
 import { Line, lowerBound, upperBound, withGaps } from "./line.js";
-import { Smoother } from "./smoothing.js";
-import { ALARM, themeLayout } from "./theme.js";
+import { marksOf, styleOf } from "./marks.js";
+import { quantity } from "./numbers.js";
+import { limitsOf, union } from "./outliers.js";
+import { layoutOf, themeLayout } from "./theme.js";
+import { tracesOf } from "./traces.js";
+import { tr } from "./words.js";
 
 const HEIGHT = 240;
-const GHOST_OPACITY = 0.3;
 const SETTLE_MS = 150; // a drag of an axis reports every pixel; ask for the window once it rests
-const TRACES_PER_LINE = 2;
+const MOVED_SHARE = 0.02; // of the extent that is shown without outliers: below that the axis stays as it is
 export const CONFIG = {
   displaylogo: false,
   showSendToCloud: false,
-  modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+  modeBarButtonsToRemove: ["toImage", "lasso2d", "select2d", "autoScale2d"],
 };
 
 export class Chart {
-  // `view` is shared by all charts of a page: {axis, isLog, smoothing, startedAt, theme}.
-  constructor(node, view, askWindow) {
+  // `view` is shared by all charts of a page: {axis, isLog, smoothing, ignoresOutliers, startedAt: one for each run,
+  // theme, hasRuns, lookOf(line, lines)}. `on` holds askWindow(lines, first, last) and pick(step).
+  constructor(node, view, on) {
     this.node = node;
     this.view = view;
-    this.askWindow = askWindow;
+    this.on = on;
     this.lines = [];
-    this.smoothers = [];
+    this.height = HEIGHT;
     this.isDrawn = false;
     this.settling = null;
+    this.cursor = null;
+    this.clip = [null, null];
   }
 
-  addLine(series) {
-    const line = new Line(series);
-    this.lines.push(line);
+  // Draw these lines from now on; those that are here already keep their points.
+  setLines(specs) {
+    const held = new Map(this.lines.map((line) => [String(line.series.ids), line]));
+    this.lines = specs.map((series) => held.get(String(series.ids)) ?? this.newLine(series));
+    this.lines.forEach((line) => line.smooth(this.view.smoothing));
     this.isDrawn = false;
-    return line;
   }
 
-  // Take answers by series id and show them; a plain append leaves everything else of the plot as it is.
+  newLine(series) {
+    return new Line(series);
+  }
+
+  // Take answers by line and show them; a plain append leaves everything else of the plot as it is.
   async update(answers) {
     const wasFlat = this.isFlat();
     const outcomes = this.lines.map((line) => {
-      const answer = answers.get(line.series.id);
+      const answer = answers.get(line);
       return answer ? [line.take(answer), answer] : ["unchanged", null];
     });
     if (!this.isDrawn) return this.draw();
     if (wasFlat && !this.isFlat()) await this.relayout({ "yaxis.rangemode": this.rangeMode() });
     const isGrown = outcomes.some(([outcome]) => outcome === "appended");
     const isReplaced = outcomes.some(([outcome]) => outcome === "replaced");
+    if (isGrown || isReplaced) await this.clipAnew();
     // Where samples may be missing, a gap is seen only with the points before it.
     if (isReplaced || (isGrown && this.lines.some((line) => line.series.timed))) return this.redraw();
     for (const [index, [outcome, answer]] of outcomes.entries()) {
@@ -54,37 +68,49 @@ export class Chart {
 
   async draw() {
     const { theme } = this.view;
-    const traces = this.lines.flatMap((line, index) => this.tracesOf(line, index));
     const isFirst = !this.node.classList.contains("js-plotly-plot");
-    await window.Plotly.react(this.node, [...traces, this.marks()], this.layout(theme), CONFIG);
-    if (isFirst) this.node.on("plotly_relayout", (change) => this.onRelayout(change));
+    this.clip = this.limits();
+    await window.Plotly.react(this.node, [...this.traces(), this.marks()], this.layout(theme), CONFIG);
+    if (isFirst) this.listen();
     this.isDrawn = true;
+  }
+
+  listen() {
+    this.node.on("plotly_relayout", (change) => this.onRelayout(change));
+    this.node.on("plotly_click", ({ points }) => this.onClick(points));
   }
 
   // Put all data anew into the plot that is there: its node, zoom and legend stay.
   async redraw(layout = {}) {
     if (!this.isDrawn) return;
-    const traces = this.lines.flatMap((line, index) => this.tracesOf(line, index));
     const marks = this.marks();
-    const all = [...traces, marks];
+    const all = [...this.traces(), marks];
     const pick = (name) => all.map((trace) => trace[name]);
-    const data = { x: pick("x"), y: pick("y"), visible: pick("visible"), opacity: pick("opacity") };
-    await window.Plotly.update(this.node, data, layout);
+    const data = { x: pick("x"), y: pick("y"), visible: pick("visible"), opacity: pick("opacity"), mode: pick("mode") };
+    await window.Plotly.update(this.node, data, { ...layout, shapes: this.shapes() });
     await window.Plotly.restyle(this.node, styleOf(marks), [all.length - 1]);
   }
 
   async extend(index, answer) {
-    const { axis, startedAt } = this.view;
-    const raw = index * TRACES_PER_LINE;
-    const smoothed = this.smoothers[index].take(answer.values);
-    const x = places(answer, axis, startedAt);
-    const data = { x: [x, x.slice()], y: [answer.values.slice(), smoothed] };
-    await window.Plotly.extendTraces(this.node, data, [raw, raw + 1]);
+    const line = this.lines[index];
+    const x = places(answer, this.view.axis, this.startOf(line));
+    const smoothed = line.held.smoothed.slice(-answer.count);
+    const raw = this.places.get(line);
+    await window.Plotly.extendTraces(this.node, { x: [x, x.slice()], y: [answer.values.slice(), smoothed] }, [raw, raw + 1]);
     if (answer.values.some((value) => !Number.isFinite(value))) {
       const marks = this.marks();
       const data = { x: [marks.x], y: [marks.y], ...styleOf(marks) };
-      await window.Plotly.restyle(this.node, data, [this.lines.length * TRACES_PER_LINE]);
+      await window.Plotly.restyle(this.node, data, [this.node.data.length - 1]);
     }
+  }
+
+  // Smooth by the view's weight; true when lines that the server has thinned have to be asked for.
+  async changeSmoothing() {
+    const thinned = this.lines.filter((line) => line.smooth(this.view.smoothing));
+    thinned.forEach((line) => line.forgetPlace());
+    if (this.isDrawn && !thinned.length) await this.redraw();
+    else if (this.isDrawn && this.lines.some((line) => line.fine)) this.refine();
+    return thinned.length > 0;
   }
 
   // Steps, seconds and dates have no range in common: the zoom goes, the rest of the plot stays.
@@ -94,26 +120,56 @@ export class Chart {
     return this.redraw({ "xaxis.type": type, "xaxis.title.text": title.text, "xaxis.autorange": true });
   }
 
-  changeScale() {
-    const { isLog } = this.view;
+  // Of what is thinned here, the server has to say where most values lie.
+  async changeScale() {
+    const { isLog, ignoresOutliers } = this.view;
+    const thinned = ignoresOutliers ? this.lines.filter((line) => line.isReduced) : [];
+    thinned.forEach((line) => line.forgetPlace());
     const least = leastOf(this.lines[0].series.unit, isLog);
-    return this.relayout({ "yaxis.type": isLog ? "log" : "linear", "yaxis.autorangeoptions.include": least, "yaxis.autorange": true });
+    this.clip = this.limits();
+    await this.relayout({
+      "yaxis.type": isLog ? "log" : "linear",
+      "yaxis.autorangeoptions.include": least,
+      ...this.clipLayout(),
+      "yaxis.autorange": true,
+    });
+    return thinned.length > 0;
+  }
+
+  async clipAnew() {
+    if (!this.view.ignoresOutliers) return;
+    const [low, high] = this.limits();
+    const [before, after] = this.clip;
+    const little = MOVED_SHARE * (high - low);
+    if (before !== null && Math.abs(low - before) <= little && Math.abs(high - after) <= little) return;
+    this.clip = [low, high];
+    await this.relayout(this.clipLayout());
+  }
+
+  limits() {
+    const { isLog, ignoresOutliers } = this.view;
+    return limitsOf(ignoresOutliers ? union(this.lines.map((line) => line.extentFor(isLog))) : null, isLog);
+  }
+
+  clipLayout() {
+    const [low, high] = this.clip;
+    return { "yaxis.autorangeoptions.clipmin": low, "yaxis.autorangeoptions.clipmax": high };
   }
 
   async changeTheme() {
-    await this.relayout(themeLayout(this.view.theme));
-    if (!this.isDrawn) return;
-    const colors = this.lines.flatMap((_, index) => [this.color(index), this.color(index)]);
-    await window.Plotly.restyle(this.node, { "line.color": colors }, [...colors.keys()]);
+    await this.relayout({ ...themeLayout(this.view.theme), shapes: this.shapes() });
+    if (this.isDrawn) await this.draw();
   }
 
   async relayout(layout) {
     if (this.isDrawn) await window.Plotly.relayout(this.node, layout);
   }
 
-  resize() {
-    const isShown = this.node.offsetParent !== null; // plotly refuses to size what is not displayed
-    if (this.isDrawn && isShown) window.Plotly.Plots.resize(this.node);
+  // The plot takes the width of its frame, and of a screen that it fills the height too.
+  resize(height = HEIGHT) {
+    const isShown = this.node.getClientRects().length > 0; // plotly refuses to size what is not displayed
+    this.height = height;
+    if (this.isDrawn && isShown) window.Plotly.relayout(this.node, { height, width: this.node.clientWidth });
   }
 
   remove() {
@@ -121,86 +177,68 @@ export class Chart {
     window.Plotly?.purge(this.node);
   }
 
-  tracesOf(line, index) {
-    const { axis, smoothing, startedAt } = this.view;
+  // The raw and the smoothed trace of each line, those of a band's edges before them; notes where the raw one stands.
+  traces() {
+    this.places = new Map();
+    const traces = [];
+    for (const line of this.lines) {
+      const own = this.tracesOf(line);
+      this.places.set(line, traces.length + own.length - 2);
+      traces.push(...own);
+    }
+    return traces;
+  }
+
+  tracesOf(line) {
     const points = line.series.timed ? withGaps(line.points()) : line.points();
-    const x = places(points, axis, startedAt);
-    this.smoothers[index] = new Smoother(smoothing);
-    const isSmoothed = smoothing > 0;
-    const common = {
-      type: "scatter",
-      mode: x.length === 1 ? "lines+markers" : "lines",
-      name: `rank ${line.series.rank}`,
-      legendgroup: `rank ${line.series.rank}`,
-      line: { color: this.color(index), width: 1.5 },
-      connectgaps: false,
-      hovertemplate: this.lines.length > 1 ? undefined : "%{y}<extra></extra>",
-    };
-    return [
-      { ...common, x, y: points.values.slice(), visible: true, opacity: isSmoothed ? GHOST_OPACITY : 1 },
-      {
-        ...common,
-        x: x.slice(),
-        y: this.smoothers[index].take(points.values),
-        visible: isSmoothed,
-        opacity: 1,
-        showlegend: false,
-        hoverinfo: "skip",
-        hovertemplate: undefined,
-      },
-    ];
+    line.drawn = points;
+    const x = places(points, this.view.axis, this.startOf(line));
+    const look = { ...this.view.lookOf(line, this.lines), isSmoothed: this.view.smoothing > 0, isAlone: this.lines.length === 1 };
+    return tracesOf(line, points, x, look);
   }
 
   marks() {
-    const { axis, startedAt } = this.view;
-    const found = { x: [], y: [], text: [], symbol: [] };
-    for (const line of this.lines) {
-      const points = line.points();
-      const x = places(points, axis, startedAt);
-      points.values.forEach((value, index) => {
-        if (Number.isFinite(value)) return;
-        found.x.push(x[index]);
-        const kind = Number.isNaN(value) ? "NaN" : value > 0 ? "+∞" : "−∞";
-        found.y.push(kind === "+∞" ? 0.96 : 0.04);
-        found.text.push(kind);
-        found.symbol.push({ NaN: "x", "+∞": "triangle-up", "−∞": "triangle-down" }[kind]);
-      });
-    }
-    const { symbol, ...drawn } = found;
-    return {
-      ...drawn,
-      type: "scatter",
-      mode: "markers",
-      name: "not finite",
-      yaxis: "y2",
-      visible: true,
-      opacity: 1,
-      showlegend: false,
-      marker: { color: ALARM, symbol, size: 8 },
-      hovertemplate: "%{text}<extra></extra>",
-    };
+    return marksOf(this.lines, (line, points) => places(points, this.view.axis, this.startOf(line)));
+  }
+
+  startOf(line) {
+    return this.view.startedAt[line.series.run] ?? 0;
   }
 
   layout(theme) {
-    const { unit } = this.lines[0].series;
+    const base = layoutOf(theme, this.height);
     const kept = this.node.layout; // of a plot that gains a line: where the reader has zoomed to
-    const axis = { gridcolor: theme.grid, zeroline: false, automargin: true };
+    const [clipmin, clipmax] = this.clip;
+    const vertical = yAxis(this.lines[0].series.unit, this.view.isLog);
+    const autorangeoptions = { ...vertical.autorangeoptions, clipmin, clipmax };
     return {
-      height: HEIGHT,
-      margin: { l: 8, r: 12, t: 8, b: 8 },
-      font: { size: 11, color: theme.text },
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      hovermode: "x",
-      dragmode: "zoom",
-      showlegend: this.lines.length > 1,
-      legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" },
-      hoverlabel: { bgcolor: theme.background, font: { color: theme.text } },
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: theme.grid, activecolor: theme.text },
-      xaxis: { ...axis, ...xAxis(this.view.axis), ...zoomOf(kept?.xaxis) },
-      yaxis: { ...axis, ...yAxis(unit, this.view.isLog), rangemode: this.rangeMode(), ...zoomOf(kept?.yaxis) },
-      yaxis2: { overlaying: "y", range: [0, 1], fixedrange: true, visible: false },
+      ...base,
+      showlegend: this.lines.length > 1 && !this.view.hasRuns,
+      xaxis: { ...base.xaxis, ...xAxis(this.view.axis), ...zoomOf(kept?.xaxis) },
+      yaxis: { ...base.yaxis, ...vertical, autorangeoptions, rangemode: this.rangeMode(), ...zoomOf(kept?.yaxis) },
+      shapes: this.shapes(),
     };
+  }
+
+  shapes() {
+    const place = this.cursor === null ? null : this.placeOfStep(this.cursor);
+    return place === null ? [] : [cursorShape(place, this.view.theme.text)];
+  }
+
+  // Where a step lies on the axis: by the clock, where the first line that has come so far recorded it.
+  placeOfStep(step) {
+    if (this.view.axis === "step") return step;
+    for (const line of this.lines) {
+      const points = line.points();
+      const index = upperBound(points.steps, step) - 1;
+      if (index >= 0) return places(slicedAt(points, index), this.view.axis, this.startOf(line))[0];
+    }
+    return null;
+  }
+
+  async showCursor(step) {
+    this.cursor = step;
+    await this.relayout({ shapes: this.shapes() });
   }
 
   // Plotly draws what never changes one unit to either side, where 0.001 and 0 look alike.
@@ -213,13 +251,19 @@ export class Chart {
     return known.every((value) => value === known[0]);
   }
 
-  color(index) {
-    const { colors } = this.view.theme;
-    return colors[index % colors.length];
-  }
-
   coarsen() {
     for (const line of this.lines) line.refine(null);
+  }
+
+  // The nearest recorded step of the line that was clicked.
+  onClick([point]) {
+    const line = this.lineOf(point?.curveNumber);
+    const step = line?.drawn.steps[point.pointIndex];
+    if (Number.isFinite(step)) this.on.pick(step);
+  }
+
+  lineOf(trace) {
+    return [...this.places].find(([, place]) => place === trace || place + 1 === trace)?.[0];
   }
 
   onRelayout(change) {
@@ -241,7 +285,7 @@ export class Chart {
     const reduced = this.lines.filter((line) => line.isReduced && line.held.steps.length);
     for (const line of reduced) {
       const [first, last] = this.windowOf(line, low, high);
-      line.refine(await this.askWindow(line.series.id, first, last));
+      line.refine((await this.on.askWindow([line], first, last))[0] ?? null);
     }
     if (reduced.length) await this.redraw();
   }
@@ -252,16 +296,34 @@ export class Chart {
 
   // The drawn range in what the line is sorted by, one coarse point wider on either side.
   windowOf(line, low, high) {
-    const x = places(line.held, this.view.axis, this.view.startedAt);
+    const x = places(line.held, this.view.axis, this.startOf(line));
     const order = line.order(line.held);
     const from = Math.max(0, lowerBound(x, low) - 1);
     const to = Math.min(order.length - 1, upperBound(x, high));
     return [order[from], order[to]];
   }
+
+  // {color, name, value, unit} of each line at a step or before it, or at its last point.
+  valuesAt(step) {
+    return this.lines.flatMap((line) => {
+      const found = line.at(step ?? Infinity);
+      const { color, name } = this.view.lookOf(line, this.lines);
+      return found ? [{ color, name, value: found.value, unit: line.series.unit }] : [];
+    });
+  }
+
+  // The takeaway, for those who do not see the plot.
+  told() {
+    const { held, series } = this.lines[0];
+    const last = held.steps.length - 1;
+    if (last < 0) return series.title;
+    const value = quantity(held.values[last], series.unit);
+    return tr("{name}: {value} at step {step}", { name: series.title, value, step: held.steps[last] });
+  }
 }
 
-function styleOf(marks) {
-  return { text: [marks.text], "marker.symbol": [marks.marker.symbol] };
+function slicedAt(points, index) {
+  return { steps: points.steps.slice(index, index + 1), times: points.times.slice(index, index + 1) };
 }
 
 function zoomOf(axis) {

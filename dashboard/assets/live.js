@@ -1,32 +1,34 @@
 // The live page: every chart of a run, kept up to date by asking the server for what is new. Called by Streamlit with
-// {run, kinds, rank, axis, token, paths: {series, window, plotly}, stack: {order, names, colors}, windows, waiting, ended};
-// user text reaches the page as textContent only. A rank of null stands for all of them.
+// {runs: [{id, name, label}], kinds, rank, axis, token, paths: {series, window, plotly, table}, store, stack: {order,
+// names, colors}, windows, waiting, ended, words}; user text reaches the page as textContent only. A rank of null stands
+// for all of them. The first run is the page's own, the others are drawn over it.
 
 import { Chart } from "./chart.js";
+import { entriesOf, linesOf, matching, STACKED, titleOf } from "./catalogue.js";
+import { Choices, followLink } from "./choices.js";
+import { pythonOf } from "./code.js";
+import { cursorStep, moveCursor, onCursor, reach } from "./cursor.js";
+import { element } from "./element.js";
+import { Frame } from "./frame.js";
+import { lookOf } from "./look.js";
+import { exactly, neighbour } from "./places.js";
 import { loadPlotly } from "./plotly.js";
 import { Poller } from "./poller.js";
 import { StackedChart } from "./stack.js";
 import { readTheme } from "./theme.js";
-import { buildToolbar, element } from "./toolbar.js";
+import { buildToolbar } from "./toolbar.js";
 import { ask } from "./wire.js";
+import { speak, tr } from "./words.js";
 
 const CHARTS_AT_FIRST = 24;
-const SERIES_PER_QUESTION = 64; // what the server allows (api.py)
-const GROUP_TITLES = {
-  "": "General",
-  host: "Host",
-  torchglass: "torchglass itself",
-  phase: "Time of a step by phase",
-  work: "Work done",
-  memory: "Memory",
-  explanation: "Probes explained during training",
-};
-const LAST_GROUP = "explanation"; // how maps drift is read after what was learnt, whichever was recorded first
-const STACKED = "phase"; // kind of the series that are drawn as one stack
+const SERIES_PER_QUESTION = 64; // what the server allows (live_answers.py)
+const AHEAD = "300px"; // drawn before they are scrolled to
+const SETTLE_MS = 200; // a slider reports every place that it passes
 const pages = new WeakMap();
 
 export default function (component) {
   const { data, parentElement } = component;
+  speak(data);
   const present = pages.get(parentElement);
   if (present?.accept(data)) return () => present.remove();
   present?.remove();
@@ -41,51 +43,74 @@ class LivePage {
     this.data = data;
     this.root = element("div", "tg-live");
     parent.append(this.root);
-    this.view = { axis: data.axis, isLog: false, smoothing: 0, startedAt: 0, ...remembered(data), theme: readTheme(this.root) };
-    this.charts = new Map();
+    const said = followLink();
+    this.wanted = said.get("chart");
+    this.choices = new Choices(data, said);
+    this.view = { ...this.choices.chosen, startedAt: [], theme: readTheme(this.root), hasRuns: data.runs.length > 1 };
+    this.view.lookOf = (line, lines) => lookOf(line, lines, data.runs, this.view.theme.colors);
+    this.entries = [];
+    this.frames = new Map();
     this.groups = new Map();
-    this.seriesKnown = 0;
+    this.seriesKnown = -1;
     this.shown = CHARTS_AT_FIRST;
-    this.filter = "";
     this.build();
     this.width = this.root.clientWidth;
     this.resizing = new ResizeObserver(() => this.resize());
     this.resizing.observe(this.root);
+    this.nearing = new IntersectionObserver((seen) => this.onNear(seen), { rootMargin: AHEAD, scrollMargin: AHEAD });
+    this.forget = onCursor(() => this.showCursor());
     this.poller = new Poller(() => this.tick(), (state, text) => this.show(state, text));
+    loadPlotly(data.paths.plotly).catch(() => {}); // asked for early; a tick that needs it says what went wrong
     this.poller.start();
   }
 
   build() {
+    const redraw = (chart) => chart.changeScale();
     const toolbar = buildToolbar(this.view, {
       pause: (isPaused) => this.poller.pause(isPaused),
-      filter: (text) => this.applyFilter(text),
-      smoothing: (weight) => this.change({ smoothing: weight }, (chart) => chart.redraw()),
+      filter: (filter) => this.rearrange({ filter }),
+      ranks: (ranks) => this.rearrange({ ranks }),
+      smoothing: (smoothing) => this.change({ smoothing }, (chart) => chart.changeSmoothing()),
       axis: (axis) => this.change({ axis }, (chart) => chart.changeAxis()),
-      log: (isLog) => this.change({ isLog }, (chart) => chart.changeScale()),
+      log: (isLog) => this.change({ isLog }, redraw),
+      outliers: (ignoresOutliers) => this.change({ ignoresOutliers }, redraw),
     });
-    this.pill = toolbar.pill;
-    this.pause = toolbar.pause;
+    Object.assign(this, { pill: toolbar.pill, pause: toolbar.pause, offerRanks: toolbar.offerRanks });
     this.note = element("p", "tg-note", this.data.waiting);
     this.body = element("div", "tg-body");
     this.more = element("button", "tg-button tg-more");
     this.more.type = "button";
     this.more.hidden = true;
     this.more.addEventListener("click", () => this.showMore());
-    this.root.append(toolbar.bar, this.note, this.body, this.more);
+    this.root.append(toolbar.bar, ...this.legend(), this.note, this.body, this.more);
+  }
+
+  // Runs in the same charts are told apart here, once for all charts.
+  legend() {
+    if (!this.view.hasRuns) return [];
+    const list = element("ul", "tg-runs");
+    this.data.runs.forEach(({ name }, run) => {
+      const entry = element("li", "tg-value tg-swatch", name);
+      const { color, dash } = this.view.lookOf({ series: { run, rank: 0 } }, []);
+      entry.style.setProperty("--tg-line", color);
+      entry.dataset.dash = dash;
+      list.append(entry);
+    });
+    return [list];
   }
 
   // New data from the script: true when this page can go on with it.
   accept(data) {
-    const asked = ({ run, kinds, rank }) => JSON.stringify([run, kinds, rank]);
+    const asked = ({ runs, kinds, rank, language }) => JSON.stringify([runs.map((run) => run.id), kinds, rank, language]);
     if (asked(data) !== asked(this.data)) return false;
     const isNewServer = data.token !== this.data.token;
     this.data = data;
     const theme = readTheme(this.root);
     if (JSON.stringify(theme) !== JSON.stringify(this.view.theme)) {
       this.view.theme = theme;
-      this.charts.forEach((chart) => chart.changeTheme());
+      this.charts().forEach((chart) => chart.changeTheme());
     }
-    this.charts.get(STACKED)?.mark(data.windows);
+    this.frames.get(STACKED)?.chart.mark(data.windows);
     if (isNewServer) this.poller.wake();
     return true;
   }
@@ -94,126 +119,175 @@ class LivePage {
   resize() {
     if (this.root.clientWidth === this.width) return;
     this.width = this.root.clientWidth;
-    this.charts.forEach((chart) => chart.resize());
+    this.frames.forEach((frame) => frame.resize());
   }
 
   remove() {
     this.poller.stop();
     this.resizing.disconnect();
-    this.charts.forEach((chart) => chart.remove());
+    this.nearing.disconnect();
+    this.forget();
+    clearTimeout(this.settling);
+    this.choices.release();
+    this.frames.forEach((frame) => frame.remove());
     this.root.remove();
     if (pages.get(this.parent) === this) pages.delete(this.parent);
   }
 
-  // Ask for what is new, show it, and return the run's status.
+  // Ask for what is new, show it, and return the runs' status: that of the page's own unless another still trains.
   async tick() {
-    await loadPlotly(this.data.paths.plotly);
-    const lines = this.visible().flatMap(([, chart]) => chart.lines);
+    const lines = this.near().flatMap((frame) => frame.chart.lines);
     const answers = new Map();
-    let header;
-    for (let from = 0; from === 0 || from < lines.length; from += SERIES_PER_QUESTION) {
-      header = await this.askSeries(lines.slice(from, from + SERIES_PER_QUESTION));
-      for (const answer of header.series) answers.set(answer.id, answer);
+    let header = null;
+    for (const part of partsOf(lines)) {
+      header = await this.askSeries(part);
+      for (const answer of header.series) answers.set(part[answer.place], answer);
     }
-    this.view.startedAt = header.run.created_at;
+    if (header.catalogue) this.learn(header);
+    await loadPlotly(this.data.paths.plotly);
     await this.draw(answers);
-    if (header.catalogue && this.learn(header.catalogue)) return this.tick();
-    return header.run.status;
+    const { status } = header;
+    return ["running", "lost"].find((one) => status.includes(one)) ?? status[0];
   }
 
   askSeries(lines) {
+    const { isLog, smoothing, ignoresOutliers } = this.view;
     const query = {
-      run: this.data.run,
+      run: this.data.runs.map((run) => run.id).join(","),
       kinds: this.data.kinds.join(","),
       known: this.seriesKnown,
-      series: lines.map((line) => `${line.series.id}:${line.cursor}`).join(","),
+      series: lines.map((line) => line.question).join(","),
     };
+    if (smoothing > 0) query.smoothing = smoothing;
+    if (ignoresOutliers) query.extent = isLog ? "positive" : "all";
     return ask(this.data.paths.series, query, this.data.token);
   }
 
-  async askWindows(ids, first, last) {
+  // Answers to a window of lines, in their order; empty ones where nothing is left of a line.
+  async askWindow(lines, first, last) {
     const { paths, token } = this.data;
-    const series = ids.map((id) => `${id}:0`).join(",");
-    return (await ask(paths.window, { series, first, last }, token)).series;
+    const series = lines.map((line) => line.question).join(",");
+    const { smoothing } = this.view;
+    const answer = await ask(paths.window, { series, first, last, ...(smoothing > 0 ? { smoothing } : {}) }, token);
+    const found = new Map(answer.series.map((one) => [one.place, one]));
+    return lines.map((_, place) => found.get(place) ?? null);
   }
 
   async draw(answers) {
-    for (const [, chart] of this.visible()) {
-      await chart.update(answers);
+    for (const frame of this.near()) {
+      await frame.chart.update(answers);
+      frame.tell(cursorStep());
       await aFrame(); // one task for all charts would block the page
     }
+    const lasts = this.charts().flatMap((chart) => chart.lines.map((line) => line.held.steps.at(-1) ?? 0));
+    if (lasts.length) reach(Math.max(...lasts));
   }
 
-  // Make a chart for each key that is new, a line for each rank; true when there is something to ask for.
-  learn(catalogue) {
-    const heldIds = new Set([...this.charts.values()].flatMap((chart) => chart.lines.map((line) => line.series.id)));
+  learn({ catalogue, created_at: startedAt }) {
     const { rank } = this.data;
-    const fresh = catalogue
-      .filter((series) => !heldIds.has(series.id) && (rank === null || series.rank === rank))
-      .sort((a, b) => a.id - b.id);
     this.seriesKnown = catalogue.length;
-    for (const series of fresh) this.chartOf(series).addLine(series);
+    this.view.startedAt = startedAt;
+    const drawn = catalogue.filter((series) => rank === null || series.rank === rank);
+    this.entries = entriesOf(drawn);
+    const isByClock = drawn.some((series) => series.timed);
+    if (rank === null && !isByClock) this.offerRanks([...new Set(drawn.map((series) => series.rank))].sort((a, b) => a - b));
     this.arrange();
-    return fresh.length > 0;
   }
 
-  chartOf(series) {
-    const isStacked = series.kind === STACKED;
-    const key = isStacked ? STACKED : series.key;
-    if (!this.charts.has(key)) {
-      const frame = element("figure", isStacked ? "tg-chart tg-wide" : "tg-chart");
-      frame.dataset.key = key;
-      const plot = element("div", "tg-plot");
-      if (!isStacked) frame.append(captionOf(series));
-      frame.append(plot);
-      const grid = this.gridOf(isStacked ? series.key : key);
-      if (isLoss(key)) grid.insertBefore(frame, [...grid.children].find((other) => !isLoss(other.dataset.key)) ?? null);
-      else grid.append(frame);
-      const askWindows = (...window) => this.askWindows(...window);
-      const chart = isStacked
-        ? new StackedChart(plot, this.view, askWindows, this.data.stack)
-        : new Chart(plot, this.view, async (id, ...window) => (await askWindows([id], ...window))[0] ?? null);
-      if (isStacked) chart.mark(this.data.windows);
-      chart.frame = frame;
-      chart.title = isStacked ? titleOf(STACKED) : series.title;
-      this.charts.set(key, chart);
+  // Frames for the charts that match, as many as are shown, each group's in its order.
+  arrange() {
+    const found = matching(this.entries, this.view.filter);
+    const drawn = found.filter((entry, place) => place < this.shown || entry.key === this.wanted);
+    const keys = new Set(drawn.map((entry) => entry.key));
+    for (const [key, frame] of this.frames) frame.root.hidden = !keys.has(key);
+    const places = new Map();
+    for (const entry of drawn) {
+      const frame = this.frameOf(entry);
+      const grid = this.gridOf(entry.prefix);
+      const place = places.get(grid) ?? 0;
+      places.set(grid, place + 1);
+      const visible = [...grid.children].filter((one) => !one.hidden);
+      if (visible[place] !== frame.root) grid.insertBefore(frame.root, visible[place] ?? null);
+      this.setLines(frame, entry);
     }
-    return this.charts.get(key);
+    for (const { section, grid } of this.groups.values()) section.hidden = [...grid.children].every((one) => one.hidden);
+    const left = found.length - drawn.length;
+    this.more.hidden = left <= 0;
+    this.more.textContent = tr("Show {count} more of {left} charts", { count: Math.min(left, CHARTS_AT_FIRST), left });
+    this.note.hidden = drawn.length > 0;
+    if (this.entries.length) this.note.textContent = tr("No chart has this text in its name.");
+    this.goToWanted();
   }
 
-  gridOf(key) {
-    const prefix = key.includes("/") ? key.slice(0, key.indexOf("/")) : "";
+  frameOf(entry) {
+    if (this.frames.has(entry.key)) return this.frames.get(entry.key);
+    const isStacked = entry.key === STACKED;
+    const frame = new Frame(entry, isStacked, (way) => this.step(frame.chart, way));
+    const on = { askWindow: (...asked) => this.askWindow(...asked), pick: moveCursor };
+    frame.chart = isStacked ? new StackedChart(frame.plot, this.view, on, this.data.stack) : new Chart(frame.plot, this.view, on);
+    frame.chart.cursor = cursorStep();
+    if (isStacked) frame.chart.mark(this.data.windows);
+    this.frames.set(entry.key, frame);
+    this.nearing.observe(frame.root);
+    return frame;
+  }
+
+  setLines(frame, entry) {
+    const lines = linesOf(entry, this.view.ranks);
+    const asked = (several) => several.map((one) => String(one.ids)).sort().join(";");
+    if (asked(lines) === asked(frame.chart.lines.map((line) => line.series))) return;
+    frame.chart.setLines(lines);
+    this.offer(frame);
+  }
+
+  // The menu: the numbers and the code are those of the lines that are drawn.
+  offer(frame) {
+    const { store, runs } = this.data;
+    const { lines } = frame.chart;
+    const code = () => pythonOf(frame.key, lines, { store, runs: runs.map((run) => run.name), view: this.view });
+    const query = { ids: lines.flatMap((line) => line.series.ids).join(",") };
+    frame.offer({ table: "series", query, get code() { return code(); } }, this.data);
+  }
+
+  gridOf(prefix) {
     if (!this.groups.has(prefix)) {
       const section = element("section", "tg-group");
       const grid = element("div", "tg-grid");
       section.append(element("h3", "tg-title", titleOf(prefix)), grid);
-      if (prefix === "") this.body.prepend(section);
-      else this.body.insertBefore(section, this.groups.get(LAST_GROUP)?.section ?? null);
       this.groups.set(prefix, { section, grid });
+      const order = [...new Set(this.entries.map((entry) => entry.prefix))];
+      const next = order.slice(order.indexOf(prefix) + 1).find((other) => this.groups.has(other));
+      this.body.insertBefore(section, this.groups.get(next)?.section ?? null);
     }
     return this.groups.get(prefix).grid;
   }
 
-  visible() {
-    return [...this.charts].filter(([, chart]) => !chart.frame.hidden);
+  charts() {
+    return [...this.frames.values()].map((frame) => frame.chart);
   }
 
-  arrange() {
-    const matching = [...this.charts].filter(([key, chart]) => [key, chart.title].some((name) => name.toLowerCase().includes(this.filter)));
-    const drawn = new Set(matching.slice(0, this.shown).map(([key]) => key));
-    for (const [key, chart] of this.charts) chart.frame.hidden = !drawn.has(key);
-    for (const { section, grid } of this.groups.values()) {
-      section.hidden = [...grid.children].every((frame) => frame.hidden);
-    }
-    const left = matching.length - drawn.size;
-    this.more.hidden = left <= 0;
-    this.more.textContent = `Show ${Math.min(left, CHARTS_AT_FIRST)} more of ${left} charts`;
-    this.note.hidden = drawn.size > 0;
-    if (this.charts.size) this.note.textContent = "No chart has this text in its name.";
+  // Only what is on screen, or nearly so, is asked for and drawn.
+  near() {
+    return [...this.frames.values()].filter((frame) => frame.isNear && !frame.root.hidden);
   }
 
-  applyFilter(text) {
-    this.filter = text.trim().toLowerCase();
+  onNear(seen) {
+    const frames = new Map([...this.frames.values()].map((frame) => [frame.root, frame]));
+    for (const { target, isIntersecting } of seen) frames.get(target).isNear = isIntersecting;
+    if (seen.some((one) => one.isIntersecting)) this.poller.wake();
+  }
+
+  goToWanted() {
+    const frame = this.frames.get(this.wanted);
+    if (!frame) return;
+    this.wanted = null;
+    frame.root.scrollIntoView({ block: "center" });
+    frame.root.focus({ preventScroll: true });
+  }
+
+  rearrange(part) {
+    this.choices.change(part);
+    Object.assign(this.view, part);
     this.arrange();
     this.poller.wake();
   }
@@ -226,11 +300,38 @@ class LivePage {
 
   async change(part, apply) {
     Object.assign(this.view, part);
-    remember(this.data, this.view);
-    for (const [, chart] of this.charts) {
-      await apply(chart);
+    this.choices.change(part);
+    let isAsked = false;
+    for (const chart of this.charts()) {
+      isAsked = (await apply(chart)) === true || isAsked;
       await aFrame();
     }
+    if (isAsked) this.poller.wake();
+  }
+
+  // Move the line in every chart that is seen, and tell the values there: first those at hand, soon the exact ones.
+  async showCursor() {
+    const step = cursorStep();
+    clearTimeout(this.settling);
+    if (step !== null) this.settling = setTimeout(() => this.settle(step), SETTLE_MS);
+    for (const frame of this.frames.values()) {
+      if (cursorStep() !== step) return; // it has moved on
+      await frame.chart.showCursor(step);
+      frame.tell(step);
+      if (frame.isNear) await aFrame();
+    }
+  }
+
+  async settle(step) {
+    const frames = this.near();
+    const lines = frames.flatMap((frame) => frame.chart.lines);
+    for (const part of partsOf(lines)) await exactly(part, step, (...asked) => this.askWindow(...asked));
+    if (cursorStep() === step) frames.forEach((frame) => frame.tell(step));
+  }
+
+  async step(chart, way) {
+    const next = await neighbour(chart, cursorStep(), way, (...asked) => this.askWindow(...asked));
+    if (next !== null) moveCursor(next);
   }
 
   show(state, text) {
@@ -238,47 +339,24 @@ class LivePage {
     this.pill.dataset.state = state;
     this.pill.textContent = text;
     this.pause.hidden = state === "ended";
-    if (!this.charts.size && state === "ended") this.note.textContent = this.data.ended;
+    if (!this.entries.length && state === "ended") this.note.textContent = this.data.ended;
   }
 }
 
-// Its key, too, where the title is not the key: that is what another program reads it by.
-function captionOf({ title, key }) {
-  const caption = element("figcaption", "tg-caption", title);
-  if (title !== key) caption.title = key;
-  return caption;
-}
-
-// What a reader looks for first stands first, whatever was logged before it.
-function isLoss(key) {
-  return key.slice(key.lastIndexOf("/") + 1) === "loss";
-}
-
-function titleOf(prefix) {
-  if (Object.hasOwn(GROUP_TITLES, prefix)) return GROUP_TITLES[prefix];
-  const gpu = /^gpu(\d+)$/.exec(prefix);
-  return gpu ? `GPU ${gpu[1]}` : prefix;
-}
-
-// What the reader chose lasts for the tab: another run or page shows itself in the same way.
-function remembered(data) {
-  try {
-    return JSON.parse(sessionStorage.getItem(memoryOf(data)) ?? "{}");
-  } catch {
-    return {}; // storage may be switched off, or hold what an older version wrote
+// Lines in portions that the server answers at once; one empty portion where there are none.
+function partsOf(lines) {
+  const parts = [[]];
+  let count = 0;
+  for (const line of lines) {
+    const { length } = line.series.ids;
+    if (count + length > SERIES_PER_QUESTION && count) {
+      parts.push([]);
+      count = 0;
+    }
+    parts[parts.length - 1].push(line);
+    count += length;
   }
-}
-
-function remember(data, { axis, isLog, smoothing }) {
-  try {
-    sessionStorage.setItem(memoryOf(data), JSON.stringify({ axis, isLog, smoothing }));
-  } catch {
-    // storage is full or switched off: the choice lasts until the page is left
-  }
-}
-
-function memoryOf(data) {
-  return `torchglass.live.${data.kinds.join("+")}`;
+  return parts;
 }
 
 function aFrame() {

@@ -1,6 +1,7 @@
 // Asks again and again while there is something to expect: slower when the server is away, not at all when hidden.
 
 import { RefusedError } from "./wire.js";
+import { tr } from "./words.js";
 
 const PERIOD_MS = 1000;
 const SILENT_PERIOD_MS = 5000; // the run's process has stopped beating: it may come back
@@ -44,8 +45,8 @@ export class Poller {
 
   async run() {
     if (this.isStopped) return;
-    if (this.isPaused) return this.show("paused", "Paused");
-    if (document.visibilityState === "hidden") return this.show("paused", "Paused while hidden");
+    if (this.isPaused) return this.show("paused", tr("Paused"));
+    if (document.visibilityState === "hidden") return this.show("paused", tr("Paused while hidden"));
     this.isBusy = true;
     this.isWanted = false;
     const pause = await this.once();
@@ -62,21 +63,21 @@ export class Poller {
       this.failures = 0;
       if (this.isStopped) return null;
       if (status === "running") {
-        this.show("live", "Live");
+        this.show("live", tr("Live"));
         return PERIOD_MS;
       }
       if (status === "lost") {
-        this.show("silent", "No heartbeat");
+        this.show("silent", tr("No heartbeat"));
         return SILENT_PERIOD_MS;
       }
-      this.show("ended", status === "finished" ? "Finished" : status === "failed" ? "Failed" : "Interrupted");
+      this.show("ended", status === "finished" ? tr("Finished") : status === "failed" ? tr("Failed") : tr("Interrupted"));
       return null;
     } catch (error) {
       if (this.isStopped) return null;
       this.failures += 1;
       const pause = Math.min(PERIOD_MS * 2 ** this.failures, LONGEST_PAUSE_MS);
-      const what = error instanceof RefusedError ? error.message : "Server lost";
-      this.show("lost", `${what}: trying again every ${Math.round(pause / 1000)} s`);
+      const what = error instanceof RefusedError ? error.message : tr("Server lost");
+      this.show("lost", tr("{what}: trying again every {seconds} s", { what, seconds: Math.round(pause / 1000) }));
       return pause;
     }
   }

@@ -1,19 +1,40 @@
-// Exponential moving average without the pull towards zero of its first values (Kingma and Ba, 2015, section 3).
+// Smoothing as charts/smoothing.py defines it, for lines of which the browser holds every stored point and for what
+// arrives after the points that the server has smoothed.
 
-// Smooths values one batch after another; a constant series stays as it is, and NaN or infinity leaves a gap.
+// Goes on from a state {mean, weight, lastX, typical}; a constant line stays as it is, and NaN or infinity leaves a gap.
 export class Smoother {
-  constructor(weight) {
-    this.weight = weight;
-    this.average = 0;
-    this.share = 0;
+  constructor(smoothing, state) {
+    this.smoothing = smoothing;
+    Object.assign(this, state);
   }
 
-  take(values) {
-    return values.map((value) => {
+  take(x, values) {
+    return values.map((value, index) => {
       if (!Number.isFinite(value)) return NaN;
-      this.share = this.weight * this.share + (1 - this.weight);
-      this.average += ((1 - this.weight) / this.share) * (value - this.average);
-      return this.average;
+      const distance = this.weight ? (x[index] - this.lastX) / this.typical : 1;
+      const keep = this.smoothing ** distance;
+      this.weight = keep * this.weight + 1 - keep;
+      if (this.weight > 0) this.mean += ((1 - keep) / this.weight) * (value - this.mean);
+      this.lastX = x[index];
+      return this.mean;
     });
   }
+}
+
+// The state before the first point of a line whose finite points lie so far apart as a rule.
+export function beginning(typical) {
+  return { mean: 0, weight: 0, lastX: 0, typical };
+}
+
+// The median distance of the finite points; 1 where there is none.
+export function typicalDistance(x, values) {
+  const known = x.filter((_, index) => Number.isFinite(values[index]));
+  const distances = known.slice(1).map((place, index) => place - known[index]);
+  return median(distances) || 1;
+}
+
+function median(values) {
+  const sorted = Float64Array.from(values).sort();
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }

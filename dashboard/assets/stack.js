@@ -3,6 +3,7 @@
 import { places } from "./axes.js";
 import { Chart, CONFIG } from "./chart.js";
 import { Line } from "./line.js";
+import { tr } from "./words.js";
 
 export const HEIGHT = 340;
 const MAX_HELD = 1000; // steps: the server answers with at most 400 columns, and areas are dear to draw
@@ -14,23 +15,26 @@ const MAX_MARKS = 60;
 
 export class StackedChart extends Chart {
   // `look` is {order, names, colors} of phases; `marks` are [first step, steps] of profiler windows.
-  constructor(node, view, askWindows, look) {
-    super(node, view, null);
-    this.askWindows = askWindows;
+  constructor(node, view, on, look) {
+    super(node, view, on);
+    this.height = HEIGHT;
     this.look = look;
     this.marked = [];
   }
 
-  addLine(series) {
-    this.lines.push(new Line(series, MAX_HELD));
+  setLines(specs) {
+    super.setLines(specs);
     this.lines.sort((a, b) => this.placeOf(a) - this.placeOf(b));
-    this.isDrawn = false;
+  }
+
+  newLine(series) {
+    return new Line(series, MAX_HELD);
   }
 
   async update(answers) {
     let isChanged = !this.isDrawn;
     for (const line of this.lines) {
-      const answer = answers.get(line.series.id);
+      const answer = answers.get(line);
       if (answer && line.take(answer) !== "unchanged") isChanged = true;
     }
     // One that has to be asked for again takes the others with it: a stack stands on common steps.
@@ -42,7 +46,7 @@ export class StackedChart extends Chart {
     const isFirst = !this.node.classList.contains("js-plotly-plot");
     const traces = this.lines.map((line) => this.traceOf(line));
     await window.Plotly.react(this.node, traces, this.layout(this.view.theme), CONFIG);
-    if (isFirst) this.node.on("plotly_relayout", (change) => this.onRelayout(change));
+    if (isFirst) this.listen();
     this.isDrawn = true;
   }
 
@@ -58,7 +62,13 @@ export class StackedChart extends Chart {
   }
 
   // A sum has no meaning on a logarithmic axis, and neither has the average of a stack's parts.
-  changeScale() {}
+  changeScale() {
+    return false;
+  }
+
+  async changeSmoothing() {
+    return false;
+  }
 
   changeTheme() {
     return this.redraw();
@@ -76,13 +86,13 @@ export class StackedChart extends Chart {
     const points = line.points();
     const isWhole = name === WHOLE;
     const color = isWhole ? this.view.theme.text : Object.hasOwn(this.look.colors, name) ? this.look.colors[name] : UNKNOWN;
-    const { axis, startedAt } = this.view;
+    line.drawn = points;
     return {
       type: "scatter",
       mode: "lines",
-      x: places(points, axis, startedAt),
+      x: places(points, this.view.axis, this.startOf(line)),
       y: points.values.slice(),
-      name: isWhole ? "whole step" : Object.hasOwn(this.look.names, name) ? this.look.names[name] : name,
+      name: isWhole ? tr("whole step") : Object.hasOwn(this.look.names, name) ? this.look.names[name] : name,
       uid: name,
       line: { color, width: isWhole ? 1 : 0.5, dash: isWhole ? "dot" : "solid" },
       ...(isWhole ? {} : { stackgroup: "phases", fillcolor: `${color}${OPACITY}` }),
@@ -94,13 +104,33 @@ export class StackedChart extends Chart {
     return {
       ...base,
       uirevision: this.view.axis,
-      height: HEIGHT,
       showlegend: true,
       hovermode: "x unified",
       legend: { ...base.legend, traceorder: "normal" },
       yaxis: { ...base.yaxis, type: "linear", rangemode: "tozero" },
-      shapes: this.view.axis === "step" ? this.marked.slice(-MAX_MARKS).map((window) => shapeOf(window, theme)) : [],
     };
+  }
+
+  shapes() {
+    const windows = this.view.axis === "step" ? this.marked.slice(-MAX_MARKS) : [];
+    return [...windows.map((window) => shapeOf(window, this.view.theme)), ...super.shapes()];
+  }
+
+  lineOf(trace) {
+    return this.lines[trace];
+  }
+
+  resize(height = HEIGHT) {
+    super.resize(height);
+  }
+
+  valuesAt(step) {
+    const whole = this.lines.find((line) => this.nameOf(line) === WHOLE)?.at(step ?? Infinity);
+    return whole ? [{ color: this.view.theme.text, name: tr("whole step"), value: whole.value, unit: "s" }] : [];
+  }
+
+  told() {
+    return tr("Seconds of a step by phase");
   }
 
   // Fetch the zoomed steps of all lines together, so that they stay on common steps.
@@ -109,8 +139,8 @@ export class StackedChart extends Chart {
     const reduced = this.lines.filter((line) => line.isReduced && line.held.steps.length);
     if (!range || !reduced.length) return;
     const [first, last] = this.windowOf(reduced[0], ...this.limitsOf(range));
-    const answers = await this.askWindows(reduced.map((line) => line.series.id), first, last);
-    for (const answer of answers) this.lines.find((line) => line.series.id === answer.id)?.refine(answer);
+    const answers = await this.on.askWindow(reduced, first, last);
+    answers.forEach((answer, place) => reduced[place].refine(answer));
     await this.redraw();
   }
 

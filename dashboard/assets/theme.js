@@ -16,6 +16,27 @@ export function readTheme(element) {
   };
 }
 
+// What the layout of every live plot begins with.
+export function layoutOf(theme, height) {
+  const axis = { gridcolor: theme.grid, zeroline: false, automargin: true };
+  return {
+    height,
+    margin: { l: 8, r: 12, t: 8, b: 8 },
+    font: { size: 11, color: theme.text },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    hovermode: "x",
+    hoverdistance: -1, // a click anywhere goes to the step that lies nearest
+    dragmode: "zoom",
+    legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" },
+    hoverlabel: { bgcolor: theme.background, font: { color: theme.text }, namelength: 40 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: theme.grid, activecolor: theme.text },
+    xaxis: axis,
+    yaxis: axis,
+    yaxis2: { overlaying: "y", range: [0, 1], fixedrange: true, visible: false },
+  };
+}
+
 export function themeLayout(theme) {
   return {
     "font.color": theme.text,

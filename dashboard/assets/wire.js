@@ -4,6 +4,7 @@ const TIMEOUT_MS = 15000;
 const DOWNLOAD_TIMEOUT_MS = 300000;
 const LENGTH_BYTES = 4;
 const ALIGNMENT = 8;
+const COLUMNS = ["steps", "times", "values"]; // of every line; an answer may name more
 const TYPES = { f8: Float64Array, i4: Int32Array, i1: Int8Array, u1: Uint8Array };
 
 const REFUSED_TOKEN = 403;
@@ -16,7 +17,8 @@ export class RefusedError extends Error {
   }
 }
 
-// Ask a route and return {...header, series: [{id, cursor, ..., steps, times, values}]}.
+// Ask a route and return {...header, series: [{place, cursor, count, total, isReset, steps, times, values, ...}]} of the
+// lines that have something new, each with its place in the question (see live_answers.py).
 export function ask(path, query, token) {
   return fetched(path, query, token, decodeSeries);
 }
@@ -71,17 +73,16 @@ function headOf(buffer) {
 function decodeSeries(buffer) {
   const { header, offset: begin } = headOf(buffer);
   let offset = begin;
-  const column = (count) => {
-    const values = new Float64Array(buffer, offset, count);
-    offset += values.byteLength;
-    return values;
-  };
-  for (const series of header.series) {
-    series.steps = column(series.count);
-    series.times = column(series.count);
-    series.values = column(series.count);
-  }
-  return header;
+  const series = header.series.map(([place, cursor, count, total = null, extras = {}]) => {
+    const { columns = [], state, extent } = extras;
+    const answer = { place, cursor, count, total, isReset: total !== null, state, extent };
+    for (const name of [...COLUMNS, ...columns]) {
+      answer[name] = new Float64Array(buffer, offset, count);
+      offset += answer[name].byteLength;
+    }
+    return answer;
+  });
+  return { ...header, series };
 }
 
 function decodeColumns(buffer) {
