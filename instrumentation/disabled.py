@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,6 +88,9 @@ class DisabledRun(Run):
     def flush(self, timeout_seconds: float = 10.0) -> bool:
         """Do nothing: all that is recorded, nothing, is stored."""
         return True
+
+    def report(self, path: str | os.PathLike[str] | None = None, **options: Any) -> None:
+        """Write nothing: nothing is recorded."""
 
     def finish(self, status: RunStatus = "finished", error: str | None = None) -> None:
         """Do nothing."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from torchglass.errors import OptionError, StoreError
+from torchglass.errors import MissingExtraError, OptionError, StoreError
 from torchglass.instrumentation.batches import Batch, Batches
 from torchglass.instrumentation.buffer import Buffer
 from torchglass.instrumentation.clock import WallClock
@@ -28,7 +30,7 @@ from torchglass.instrumentation.transfer import Transfer, is_capturing
 from torchglass.instrumentation.watched import Watched
 from torchglass.instrumentation.watcher import StepWatcher
 from torchglass.instrumentation.writer import Writer
-from torchglass.store import Fact, RunStatus, Series, Store
+from torchglass.store import Fact, RunStatus, Series, Store, open_store
 from torchglass.store import Run as StoredRun
 
 FINISH_SECONDS = 10.0  # how long `finish` may wait for the store before it says what was lost
@@ -175,6 +177,33 @@ class Run(Recorder):
         if self._open and not is_capturing():
             self._guard.call(self._transfer.drain)
         return self._writer.flush(timeout_seconds)
+
+    def report(self, path: str | os.PathLike[str] | None = None, **options: Any) -> Path | None:
+        """Write what is recorded so far into one HTML file and return its path; training waits for it, a second or two.
+
+        Without a `path` it is named after the run and lies beside the store. `options` are those of
+        `torchglass.export_report`. Rank 0 alone writes one. None where that failed, with a warning: training goes on.
+
+        Raises:
+            OptionError: an option has a value that it cannot take.
+            MissingExtraError: plotly or jinja2 is not installed.
+        """
+        from torchglass import export_report
+
+        signature(export_report).bind(None, self.id, path, **options)  # a word that it does not know raises here
+        if self._rank != 0:
+            return None
+        if self._open:
+            self.flush()
+        try:
+            # A connection of its own: this one may be waited for by the thread that writes.
+            with open_store(self.store_address, read_only=True) as store:
+                return export_report(store, self.id, self.folder if path is None else path, **options)
+        except (OptionError, MissingExtraError):
+            raise
+        except Exception as failure:
+            tell(f"torchglass could not write a report of {self.name!r}: {failure}")
+            return None
 
     def finish(self, status: RunStatus = "finished", error: str | None = None) -> None:
         """Detach from the model, write what waits, and close the run; calling it again does nothing.

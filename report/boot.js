@@ -1,48 +1,59 @@
-"use strict";
-// Draws each figure when it comes into view, all of them before printing, and redraws when the reader's scheme changes.
-(() => {
-  const { looks, figures } = JSON.parse(document.getElementById("figures").textContent);
-  const config = { displaylogo: false, showSendToCloud: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
-  const scheme = window.matchMedia("(prefers-color-scheme: dark)");
-  const boxes = Array.from(document.querySelectorAll("[data-figure]"));
-  const drawn = new Set();
-  let onPaper = false;
+// Unpacks plotly.js, then brings the report to life.
 
-  const look = () => (scheme.matches && !onPaper ? looks.dark : looks.light);
+const LOOKS = ["auto", "light", "dark"];
 
-  function draw(box) {
-    if (drawn.has(box)) return;
-    drawn.add(box);
-    const figure = figures[Number(box.dataset.figure)];
-    box.replaceChildren();
-    Plotly.newPlot(box, figure.data, { ...figure.layout, template: look() }, config);
+async function loadPlotly() {
+  const packed = new Blob([bytesOf(document.getElementById("plotly").textContent)]).stream();
+  const script = document.createElement("script");
+  script.textContent = await new Response(packed.pipeThrough(new DecompressionStream("gzip"))).text();
+  document.head.append(script); // the policy knows its hash, and it runs at once
+}
+
+function offerLooks() {
+  const button = document.getElementById("look");
+  const root = document.documentElement;
+  const show = () => {
+    button.textContent = words[root.dataset.theme ?? "auto"];
+  };
+  button.addEventListener("click", () => {
+    const next = LOOKS[(LOOKS.indexOf(root.dataset.theme ?? "auto") + 1) % LOOKS.length];
+    if (next === "auto") delete root.dataset.theme;
+    else root.dataset.theme = next;
+    show();
+    recolour();
+  });
+  show();
+  button.hidden = false;
+}
+
+function offerPrint() {
+  const button = document.getElementById("print");
+  button.addEventListener("click", () => window.print());
+  button.hidden = false;
+  window.addEventListener("beforeprint", ontoPaper);
+  window.addEventListener("afterprint", backToScreen);
+}
+
+async function boot() {
+  unfold();
+  isWide.addEventListener("change", unfold);
+  follow();
+  try {
+    await loadPlotly();
+  } catch (error) {
+    const trouble = document.getElementById("trouble");
+    trouble.textContent = words.old;
+    trouble.hidden = false;
+    throw error;
   }
-
-  function recolour() {
-    for (const box of drawn) Plotly.relayout(box, { template: look() });
-  }
-
-  const observer = new IntersectionObserver(
-    (entries) => {
-      for (const entry of entries) {
-        if (!entry.isIntersecting) continue;
-        observer.unobserve(entry.target);
-        draw(entry.target);
-      }
-    },
-    { rootMargin: "300px" },
-  );
+  listen();
   boxes.forEach((box) => observer.observe(box));
+  offerLooks();
+  offerPrint();
+  systemIsDark.addEventListener("change", recolour);
+  showBar();
+  window.addEventListener("hashchange", readFragment);
+  readFragment();
+}
 
-  scheme.addEventListener("change", recolour);
-  window.addEventListener("beforeprint", () => {
-    onPaper = true;
-    recolour();
-    boxes.forEach(draw);
-  });
-  window.addEventListener("afterprint", () => {
-    onPaper = false;
-    recolour();
-  });
-  document.getElementById("print").addEventListener("click", () => window.print());
-})();
+boot();

@@ -2,168 +2,139 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
-from torchglass.charts import PicturesData, plain_text
+from torchglass.charts import plain_text
 from torchglass.charts.explanations_pictures import MethodPanel
 from torchglass.charts.over_training import LEGEND
 from torchglass.charts.pictures import png_data_uri
 from torchglass.charts.theme import DIVERGING, SEQUENTIAL, colorscale
 from torchglass.charts.units import number
+from torchglass.language import language, tr
+from torchglass.report.bounds import FULL, Bounds, given_up
+from torchglass.report.compared import LETTERS, Compared
+from torchglass.report.comparison_page import ComparisonPage, comparison_drawings, comparison_page
 from torchglass.report.contents import Contents
-from torchglass.report.figures import Drawing, drawings, figures_json
-from torchglass.report.overviews import overview_notes
-from torchglass.report.tables import listing_table, moment, phase_rows, scalar_rows, setting_rows, tiles
+from torchglass.report.figures import Drawing, drawings
+from torchglass.report.options import EVERYTHING, Options
+from torchglass.report.page import Page, page_of
+from torchglass.report.payload import Scalar, figures_json, raw_traces
+from torchglass.report.scripts import own_script, packed_plotly, part, policy
+from torchglass.report.tables import moment
 
-POLICY = (
-    "default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
-    "base-uri 'none'; form-action 'none'"
-)
-SECTIONS = {
-    "summary": "Summary",
-    "curves": "Curves",
-    "phases": "Where the time goes",
-    "ranks": "Ranks",
-    "memory": "Memory",
-    "layers": "Gradient flow",
-    "histograms": "Histograms",
-    "devices": "Devices",
-    "kernels": "Operators and kernels",
-    "variants": "Techniques side by side",
-    "model": "The model",
-    "quality": "What it gets right",
-    "explanations": "What the model looks at",
-    "over_training": "What it looked at over training",
-    "shortcuts": "Shortcuts",
-    "overview": "Over many rows",
-    "settings": "Configuration and environment",
-}
+
+@dataclass(frozen=True)
+class Report:
+    """What a file tells: its runs, the first `bounds.own` of them by themselves, and together where there are several.
+
+    `compared` is None for one run.
+    """
+
+    contents: tuple[Contents, ...]
+    compared: Compared | None = None
+    options: Options = EVERYTHING
+    bounds: Bounds = FULL
 
 
 def render(contents: Contents) -> str:
-    """The report as text."""
-    drawn = drawings(contents)
-    scripts = (_script(get_plotlyjs()), _script(_part("boot.js")))
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters |= {"plain": plain_text, "png": png_data_uri, "number": number}
-    environment.globals |= {"scale_of": _scale, "limit_of": _limit}
-    return environment.from_string(_part("report.html")).render(
-        contents=contents,
-        run=contents.run,
-        sections=SECTIONS,
-        drawings=list(enumerate(drawn)),
-        explained=_explained(contents, drawn),
-        policy=POLICY.format(hashes=" ".join(f"'{_hash(script)}'" for script in scripts)),
-        style=Markup(_part("report.css")),
-        plotly=scripts[0],
-        boot=scripts[1],
-        figures=Markup(figures_json([drawing.figure for drawing in drawn])),
-        tiles=tiles(contents),
-        scalars=scalar_rows(contents),
-        phases=phase_rows(contents.phases),
-        listings=[listing_table(title, listing) for title, listing in contents.profile.listings.items()],
-        judged_listings={
-            section: [listing_table(title, listing) for title, listing in listings.items()]
-            for section, listings in contents.judged.listings.items()
-        },
-        notes=_notes(contents),
-        settings=setting_rows(contents.run.config),
-        environment=setting_rows(_facts(contents)),
-        film_legend=LEGEND,
-        begun=moment(contents.run.created_at),
-        written=moment(contents.written_at),
-        error_lines=[plain_text(line, 400) for line in (contents.run.error or "").splitlines()],
-    )
+    """The report of one run, as text."""
+    return render_report(Report((contents,)))
 
 
-def _explained(contents: Contents, drawn: list[Drawing]) -> list[tuple[Any, list[int]]]:
-    """Each explained sample with the numbers of its panels' figures; none for a picture."""
-    numbers = (number for number, drawing in enumerate(drawn) if drawing.section == "explanations")
-    return [
-        (sample, [] if isinstance(sample, PicturesData) else [next(numbers) for _ in sample.panels])
-        for sample in contents.explanations
+def render_report(report: Report) -> str:
+    """The report as text, in the language in use."""
+    figures: list[Drawing] = []
+    comparison = None
+    if report.compared is not None:
+        drawn = _numbered(figures, comparison_drawings(report.compared))
+        comparison = comparison_page(report.compared, report.contents, drawn)
+    own = report.contents if report.compared is None else report.contents[: report.bounds.own]
+    pages = [
+        page_of(
+            one,
+            _numbered(figures, drawings(one, report.options)),
+            report.options,
+            prefix=f"{letter.lower()}-" if report.compared else "",
+            letter=letter,
+            present_only=report.compared is not None,
+        )
+        for letter, one in zip(LETTERS, own, strict=False)
     ]
-
-
-@cache
-def _part(name: str) -> str:
-    return files("torchglass.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _script(source: str) -> Markup:
-    """Script text as a browser will hash it: with plain line ends, and nothing in it that would end the element."""
-    text = source.replace("\r\n", "\n").replace("\r", "\n")
-    assert "</script" not in text.lower()
-    return Markup(text)
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
-
-
-def _facts(contents: Contents) -> Mapping[str, Any]:
-    """What the run ran on. A report is made to be handed on: it names no machine."""
-    told = {key: value for key, value in contents.environment.items() if key != "host"}
-    if contents.model:
-        told["model"] = dict(contents.model)
-    told |= {key: value for key, value in contents.device_facts.items() if key != "name"}
-    for place, gpu in enumerate(contents.gpus):
-        told[f"gpu{place}"] = {key: value for key, value in gpu.items() if key not in ("uuid", "index")}
-    return told
-
-
-def _notes(contents: Contents) -> dict[str, list[str]]:
-    """Sentences under the headings: how things were measured, and what is not here."""
-    notes: dict[str, list[str]] = {section: [] for section in SECTIONS}
-    for section, sentence in contents.left_out.items():
-        notes[section].append(sentence)
-    if contents.rank_count > 1:
-        told = f"The run had {contents.rank_count} ranks; charts show rank 0."
-        for section in ("curves", "phases", "memory"):
-            notes[section].append(told)
-    clocks = {"host": "the host's clock", "cuda": "CUDA events"}
-    clock = contents.phase_facts.get("clock")
-    if clock:
-        notes["phases"].append(f"Timed with {clocks.get(str(clock), plain_text(clock))}.")
-    for key, reason in contents.missing_devices:
-        notes["devices"].append(f"{plain_text(key)}: {plain_text(reason, 300).rstrip('.')}.")
-    notes["kernels"] += _profile_notes(contents)
-    notes["over_training"] += sorted(
-        {plain_text(note, 200) for read in contents.over_training for note in read.strip.notes}
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=_title(report.contents),
+            pages=pages,
+            comparison=comparison,
+            unshown=len(report.contents) - len(own),
+            given_up=given_up(report.bounds),
+            most=report.options.max_mb,
+            written=moment(report.contents[0].written_at),
+            language=language(),
+            policy=policy(),
+            style=Markup(part("report.css")),
+            plotly=packed_plotly(),
+            script=own_script(),
+            figures=Markup(_payload(figures, pages, comparison)),
+            film_legend=tr(LEGEND),
+        )
     )
-    notes["phases"] += contents.work_notes
-    notes["overview"] += overview_notes(contents.overviews)
-    notes["quality"] += contents.judged.texts["quality"]
-    if contents.phase_facts.get("note"):
-        notes["phases"].append(plain_text(contents.phase_facts["note"], 300))
-    return notes
 
 
-def _profile_notes(contents: Contents) -> list[str]:
-    """What was profiled, and why a part of it is missing; how far to trust it stands apart."""
-    profile = contents.profile
-    if not profile.window_count:
-        return []
-    windows = f"{profile.window_count} window{'s' if profile.window_count != 1 else ''}"
-    notes = [f"{profile.steps} steps were profiled in {windows}{f' of rank {profile.rank}' if profile.rank else ''}."]
-    if profile.left_out:
-        notes.append(f"{profile.left_out} earlier windows are left out.")
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in profile.missing.items():
-        by_reason.setdefault(plain_text(reason, 300).rstrip("."), []).append(plain_text(name))
-    notes += [f"No {', '.join(names)}: {reason}." for reason, names in by_reason.items()]
-    return [*notes, *(plain_text(note, 300) for note in profile.notes)]
+def _numbered(figures: list[Drawing], added: Sequence[Drawing]) -> list[tuple[int, Drawing]]:
+    """Append drawings to those of the file; each with its number there."""
+    first = len(figures)
+    figures.extend(added)
+    return list(enumerate(added, start=first))
+
+
+def _title(contents: Sequence[Contents]) -> str:
+    names = [plain_text(one.run.name, 60 if len(contents) > 1 else 120) for one in contents]
+    return names[0] if len(names) == 1 else tr("Comparison of {names}", names=", ".join(names))
+
+
+def _payload(figures: Sequence[Drawing], pages: Sequence[Page], comparison: ComparisonPage | None) -> str:
+    if comparison is not None:
+        scalars, runs = list(_compared_scalars(comparison)), list(comparison.letters)
+    else:
+        scalars, runs = [scalar for page in pages for scalar in _scalars(page)], [""]
+    return figures_json([drawing.figure for drawing in figures], scalars, runs)
+
+
+def _scalars(page: Page) -> Iterator[Scalar]:
+    for number_of, drawing in page.drawings:
+        if drawing.scalars is not None:
+            traces = raw_traces(drawing.scalars, drawing.figure)
+            for line, trace in zip(drawing.scalars.lines, traces, strict=True):
+                name = plain_text(line.name if drawing.section == "curves" else drawing.name)
+                yield Scalar(name, 0, number_of, trace, drawing.scalars.unit)
+
+
+def _compared_scalars(comparison: ComparisonPage) -> Iterator[Scalar]:
+    for number_of, drawing in comparison.drawings:
+        if drawing.scalars is not None:
+            traces = raw_traces(drawing.scalars, drawing.figure)
+            for line, trace in zip(drawing.scalars.lines, traces, strict=True):
+                yield Scalar(drawing.name, LETTERS.index(line.name[0]), number_of, trace, drawing.scalars.unit)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(part),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"plain": plain_text, "png": png_data_uri, "number": number, "tr": tr}
+    environment.globals |= {"tr": tr, "scale_of": _scale, "limit_of": _limit}
+    return environment
 
 
 def _scale(panel: MethodPanel) -> str:

@@ -15,6 +15,8 @@ from torchglass.charts.generated import SheetData, sheet_data
 from torchglass.charts.layers_table import layers_listing
 from torchglass.charts.listings import Listing
 from torchglass.charts.predictions import PredictionsData, predictions_data, predictions_text
+from torchglass.language import mark
+from torchglass.report.bounds import FULL, Bounds
 from torchglass.store import Artifact, Run, Store
 
 MAX_ROWS = 60
@@ -47,10 +49,10 @@ class Judged(NamedTuple):
     texts: Mapping[str, tuple[str, ...]]
 
 
-def read_judged(store: Store, run: Run, facts: Mapping[str, Any]) -> Judged:
-    """Read what is stored; each part is missing where a run has none of it."""
+def read_judged(store: Store, run: Run, facts: Mapping[str, Any], bounds: Bounds = FULL) -> Judged:
+    """Read what is stored; each part is missing where a run has none of it, pictures where the bounds leave none."""
     layers = _newest(store.artifacts(run.id, kind="graph", key="layers"))
-    graphs, kinds = _graphs(store, run)
+    graphs, kinds = _graphs(store, run) if bounds.pictures else ((), Listing(()))
     scores = _newest(store.artifacts(run.id, kind="scores", key="test"))
     arrays = {} if scores is None else dict(store.arrays(scores.id))
     names = _class_names(scores)
@@ -59,7 +61,7 @@ def read_judged(store: Store, run: Run, facts: Mapping[str, Any]) -> Judged:
     predictions = (
         predictions_data(arrays["true"], arrays["predicted"]) if {"true", "predicted"} <= set(arrays) else None
     )
-    made = _newest(store.artifacts(run.id, kind="generated"))
+    made = _newest(store.artifacts(run.id, kind="generated")) if bounds.pictures else None
     table = Listing(()) if layers is None else _layers(store, run, layers, facts)
     return Judged(
         graphs=graphs,
@@ -67,18 +69,18 @@ def read_judged(store: Store, run: Run, facts: Mapping[str, Any]) -> Judged:
         confusion=confusion,
         calibration=calibration,
         predictions=predictions,
-        detections=_detections(store, run, arrays, names),
+        detections=_detections(store, run, arrays, names) if bounds.pictures else None,
         generated=None if made is None else _sheet(store, made),
         generated_step=None if made is None else made.step,
         listings={
-            "model": _filled({"Layers": table, "Nodes of the autograd graph": kinds}),
+            "model": _filled({mark("Layers"): table, mark("Nodes of the autograd graph"): kinds}),
             "quality": _filled(
                 {
-                    "Classes": Listing(()) if confusion is None else classes_listing(confusion),
-                    "What is confused most": (
+                    mark("Classes"): Listing(()) if confusion is None else classes_listing(confusion),
+                    mark("What is confused most"): (
                         Listing(()) if confusion is None else mistakes_listing(confusion, most=MAX_ROWS)
                     ),
-                    "Average precision": (
+                    mark("Average precision"): (
                         precision_listing(arrays["average_precision"], names)
                         if "average_precision" in arrays
                         else Listing(())

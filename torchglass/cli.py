@@ -21,6 +21,7 @@ from torchglass.managing import add_verbs
 from torchglass.models import add_models
 from torchglass.overview import add_overview
 from torchglass.password_verb import add_password
+from torchglass.reporting import add_report
 from torchglass.shortcuts import add_shortcuts
 from torchglass.sweeping import add_sweep
 from torchglass.terminal import complain, say, shortened
@@ -134,16 +135,6 @@ def _explain(options: argparse.Namespace) -> int:
         lines = explain_run(options.store, request)
     for line in lines:
         say(line)
-    return 0
-
-
-def _report(options: argparse.Namespace) -> int:
-    from torchglass.report import export_report
-    from torchglass.store import open_store
-
-    with open_store(options.store, read_only=True) as store:
-        path = export_report(store, options.run, options.output or Path())
-    say(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
@@ -273,9 +264,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_overview(verb)
 
-    report = verb("report", _report, "Write one run into one self-contained HTML file.")
-    report.add_argument("run", help="name, or beginning of the uid")
-    report.add_argument("-o", "--output", type=Path, help="the file (default: RUN.html)")
+    add_report(verb)
 
     imported = verb("import", _import, "Import what another tool recorded: TensorBoard's logs, profiler traces.")
     imported.epilog = (

@@ -10,8 +10,7 @@ import pytest
 from profiled import cpu_window, gpu_window, record_profiled_run
 from recorded import NO_GPU, PHASE_SECONDS, SPIKE_STEP, record_example_run
 
-from torchglass.report import contents as reported
-from torchglass.report import profiled
+from torchglass.report.bounds import Bounds
 from torchglass.report.contents import Contents, read_contents
 from torchglass.report.figures import drawings
 from torchglass.report.html import render
@@ -155,11 +154,9 @@ def test_the_newest_explanation_of_each_method_is_shown(store: Store) -> None:
     assert len(read.explanations) == 2
 
 
-def test_what_a_bound_keeps_out_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reported, "MAX_CURVE_CHARTS", 2)
-    monkeypatch.setattr(reported, "MAX_HISTOGRAMS", 3)
-    monkeypatch.setattr(reported, "MAX_EXPLAINED", 1)
-    read = read_contents(store, record_example_run(store), written_at=START)
+def test_what_a_bound_keeps_out_is_said(store: Store) -> None:
+    bounds = Bounds(curve_charts=2, histograms=3, samples=1)
+    read = read_contents(store, record_example_run(store), written_at=START, bounds=bounds)
     assert (len(read.curves), len(read.histograms), len(read.explanations)) == (2, 3, 1)
     text = render(read)
     assert "This report shows 2 of 3 charts of scalars" in text
@@ -232,10 +229,9 @@ def test_what_a_window_lacks_is_said_once_for_each_reason(store: Store) -> None:
     assert "Host self time a step by phase" in text
 
 
-def test_only_the_newest_windows_are_read_and_the_rest_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiled, "MAX_WINDOWS", 2)
+def test_only_the_newest_windows_are_read_and_the_rest_counted(store: Store) -> None:
     run = record_profiled_run(store, windows=[cpu_window(step) for step in (1, 2, 3, 4, 5)], steps=9, gpu=False)
-    text = render(read_contents(store, run, written_at=START))
+    text = render(read_contents(store, run, written_at=START, bounds=Bounds(windows=2)))
     assert "6 steps were profiled in 2 windows." in text
     assert "3 earlier windows are left out." in text
 
@@ -248,9 +244,8 @@ def test_ranks_stand_side_by_side_and_the_slow_one_is_named(store: Store) -> Non
     assert "The run had 1 rank: there is nothing to compare." in alone
 
 
-def test_the_rows_of_a_long_listing_are_bounded_and_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiled, "MAX_ROWS", 2)
-    read = read_contents(store, record_profiled_run(store), written_at=START)
+def test_the_rows_of_a_long_listing_are_bounded_and_counted(store: Store) -> None:
+    read = read_contents(store, record_profiled_run(store), written_at=START, bounds=Bounds(rows=2))
     table = listing_table("GPU kernels", read.profile.listings["GPU kernels"])
     assert (len(table.rows), table.note) == (2, "4 more rows are not listed.")
 

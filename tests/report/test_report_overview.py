@@ -16,7 +16,7 @@ def test_an_overview_and_an_episode_are_in_the_report(tmp_path: Path) -> None:
         html = export_report(store, "overviewed", tmp_path / "a.html").read_text(encoding="utf-8")
     section = html.split('<section id="overview">')[1].split("</section>")[0]
     for title in ("An episode of the agent", "Effect of age", "If age were different", "Which columns speak together"):
-        assert f"<h3>{title}</h3>" in section
+        assert f"<h4>{title}</h4>" in section
     assert section.count('class="figure"') == 9
     assert "velocity made up 100 % of what spoke for or against the actions" in section
     assert "age and blood pressure interact most" in section
