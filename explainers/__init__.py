@@ -10,7 +10,7 @@ from torchglass.explainers.explanation import Explanation
 from torchglass.explainers.registry import method_names
 
 if TYPE_CHECKING:
-    from torchglass.explainers.changing.changes import Erase, Paste, Replace, SetColumn
+    from torchglass.explainers.changing.changes import Erase, Paste, Replace, SetColumn, SetColumns
     from torchglass.explainers.changing.outcomes import Outcome, what_if
     from torchglass.explainers.evaluation.front_door import evaluate
     from torchglass.explainers.evaluation.registry import metric_names
@@ -34,6 +34,7 @@ _HOME = {
     "Paste": "changing.changes",
     "Replace": "changing.changes",
     "SetColumn": "changing.changes",
+    "SetColumns": "changing.changes",
 }
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Replace",
     "Scores",
     "SetColumn",
+    "SetColumns",
     "Suspect",
     "evaluate",
     "explain",

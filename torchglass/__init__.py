@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Replace,
         Scores,
         SetColumn,
+        SetColumns,
         evaluate,
         explain,
         find_shortcuts,
@@ -41,6 +42,7 @@ _HOME = {
     "Paste": "torchglass.explainers",
     "Replace": "torchglass.explainers",
     "SetColumn": "torchglass.explainers",
+    "SetColumns": "torchglass.explainers",
     "Explanation": "torchglass.explainers",
     "export_report": "torchglass.report",
 }
@@ -54,6 +56,7 @@ __all__ = [
     "Run",
     "Scores",
     "SetColumn",
+    "SetColumns",
     "SummaryWriter",
     "__version__",
     "attach",

@@ -41,6 +41,7 @@ class Trial:
     "erase" and "paste" take a box "10,10,20,20": left, top, right, bottom in pixels; "erase" also a `fill` (None:
     patches of training pictures), "paste" the test sample `source`. "replace" takes "4" or "4=word", "set" takes
     "column=value" by the column's name or number, in its own units; "#3" is a number where a column is named "3".
+    `more` are further ones of these, of other columns.
     """
 
     run: str
@@ -51,6 +52,7 @@ class Trial:
     source: int | None = None
     target: int | None = None
     seed: int = 0
+    more: tuple[str, ...] = ()
 
 
 def add_what_if(verb: Verb) -> None:
@@ -63,7 +65,12 @@ def add_what_if(verb: Verb) -> None:
     change.add_argument("--erase", metavar=box, help="hide a box of a picture; right and bottom lie just beyond it")
     change.add_argument("--paste", metavar=box, help="put there what the picture --source shows at the same place")
     change.add_argument("--replace", metavar="PLACE[=WORD]", help="hide a word of a text, or put another in its place")
-    change.add_argument("--set", metavar="COLUMN=VALUE", help="give a column of a row a value, in its own units")
+    change.add_argument(
+        "--set",
+        action="append",
+        metavar="COLUMN=VALUE",
+        help="give a column of a row a value, in its own units; may be given again, for another column",
+    )
     tried.add_argument("--fill", type=float, help="erase with one value (default: patches of training pictures)")
     tried.add_argument("--source", type=int, metavar="N", help="index of the test sample to paste from")
     tried.add_argument("--target", type=int, help="class whose score is compared (default: the predicted one)")
@@ -73,15 +80,18 @@ def add_what_if(verb: Verb) -> None:
 
 def _what_if(options: argparse.Namespace) -> int:
     change = next(name for name in CHANGES if getattr(options, name) is not None)
+    given = getattr(options, change)
+    said, *more = given if isinstance(given, list) else [given]
     trial = Trial(
         options.run,
         options.sample,
         change,
-        getattr(options, change),
+        said,
         options.fill,
         options.source,
         options.target,
         options.seed,
+        tuple(more),
     )
     block = try_in_run(options.store, trial)
     if options.json:
@@ -171,7 +181,7 @@ def _model(store: Store, trained: Trained, checkpoint: Artifact) -> Any:
 
 def _change(trained: Trained, trial: Trial) -> tuple[Change, dict[str, Any]]:
     """The change that the words ask for, and facts about it: `told` in words, and what a page needs to draw it."""
-    from torchglass.explainers import Erase, Paste, Replace, SetColumn
+    from torchglass.explainers import Erase, Paste, Replace
 
     samples = len(trained.arrays["inputs"])
     _check_range("sample", trial.sample, samples)
@@ -184,8 +194,7 @@ def _change(trained: Trained, trial: Trial) -> tuple[Change, dict[str, Any]]:
         facts = {"told": f"word {place}, {words[0]!r}, {becomes}", "place": place, "words": list(words)}
         return Replace(place, token), facts
     if trial.change == "set":
-        column, value, name, raw = _column(trained, trial)
-        return SetColumn(column, value), {"told": f"{name} becomes {raw:g}", "column": column, "value": raw}
+        return _set_columns(trained, trial)
     box = _box(trial.told)
     where = f"columns {box[0]} to {box[2] - 1}, rows {box[1]} to {box[3] - 1}"
     if trial.change == "erase":
@@ -225,15 +234,30 @@ def _word(trained: Trained, trial: Trial) -> tuple[int, int, tuple[str, str]]:
     return place, int(ids[tuple(known[0])]), (before, word)
 
 
-def _column(trained: Trained, trial: Trial) -> tuple[int, float, str, float]:
+def _set_columns(trained: Trained, trial: Trial) -> tuple[Change, dict[str, Any]]:
+    """One change of a column, or of several; each may be told once."""
+    from torchglass.explainers import SetColumn, SetColumns
+
+    found = [_column(trained, told) for told in (trial.told, *trial.more)]
+    if len({column for column, *_ in found}) < len(found):
+        raise OptionError("--set names a column twice: give each a single value")
+    told = ", ".join(f"{name} becomes {raw:g}" for _, _, name, raw in found)
+    column, value, _, raw = found[0]
+    if len(found) == 1:
+        return SetColumn(column, value), {"told": told, "column": column, "value": raw}
+    change = SetColumns({column: value for column, value, *_ in found})
+    return change, {"told": told, "columns": [one[0] for one in found], "values": [one[3] for one in found]}
+
+
+def _column(trained: Trained, told: str) -> tuple[int, float, str, float]:
     """The column's number, its value as the model takes it, its name and its value in its own units."""
-    name, found, text = trial.told.rpartition("=")
+    name, found, text = told.rpartition("=")
     count = trained.arrays["inputs"].shape[1]
     names = list(trained.form.feature_names) or [f"column {i}" for i in range(count)]
     numbered = name[1:] if name.startswith("#") else "" if name in names else name
     column = int(numbered) if numbered.isdecimal() else names.index(name) if name in names else -1
     if not found or not 0 <= column < count:
-        raise OptionError(f"{trial.told!r} names no column: give COLUMN=VALUE with one of {', '.join(names)}")
+        raise OptionError(f"{told!r} names no column: give COLUMN=VALUE with one of {', '.join(names)}")
     try:
         raw = float(text)
     except ValueError:
@@ -277,6 +301,7 @@ def _to_block(
         **facts,
         "change": trial.change,
         "argument": trial.told,
+        "more": list(trial.more),
         "sample": trial.sample,
         "source": trial.source,
         "target": outcomes[-1].target,

@@ -1,5 +1,6 @@
 """Changes of one input that can be tried: a region erased or pasted, a word replaced, a column set."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -121,6 +122,27 @@ class SetColumn:
         if not np.isfinite(self.value):
             raise OptionError(f"value is {self.value}: give a finite number")
         return _set(one, self.column, self.value, "column")
+
+
+@dataclass(frozen=True)
+class SetColumns:
+    """Give several columns of a row, counted from 0, other values at once, prepared as for training."""
+
+    values: Mapping[int, float]
+    kind: Kind = "table"
+
+    def applied(self, one: Tensor, background: Tensor | None, draw: np.random.Generator) -> Tensor:
+        """Set the columns: (1, F).
+
+        Raises:
+            OptionError: there is no column to set or no such one, or a value is not finite.
+        """
+        if not self.values:
+            raise OptionError("values is empty: give a value for a column, such as {0: 1.5}")
+        changed = one
+        for column, value in self.values.items():
+            changed = SetColumn(column, value).applied(changed, background, draw)
+        return changed
 
 
 def check_kind(change: Change, kind: Kind) -> None:

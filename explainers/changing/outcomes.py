@@ -62,7 +62,7 @@ def what_if(
     Args:
         model: maps a batch to scores (N, K), or to one value each, on any device.
         input: a picture (C, H, W), a text (T,) or a row (F,), or a batch of one, prepared as for training.
-        change: `Erase` or `Paste` of a picture, `Replace` of a text, `SetColumn` of a row.
+        change: `Erase` or `Paste` of a picture, `Replace` of a text, `SetColumn` or `SetColumns` of a row.
         target: class whose difference is asked for; None is the highest score before the change.
         background: pictures (B, C, H, W) that `Erase` takes patches from.
         padding: token id of the places of a text that hold no word.

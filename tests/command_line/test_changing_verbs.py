@@ -101,6 +101,16 @@ def test_a_column_is_set_in_its_own_units_at_each_checkpoint(runs: Path) -> None
     assert block.meta["target"] == int(block.arrays["before"][-1].argmax())
 
 
+def test_several_columns_are_set_at_once(runs: Path) -> None:
+    block = try_in_run(runs, Trial("linear", 2, "set", "size=14", more=("#0=3",)))
+    assert block.meta["told"] == "size becomes 14, age becomes 3"
+    alone = [try_in_run(runs, Trial("linear", 2, "set", told)).arrays for told in ("size=14", "age=3")]
+    moved = [float((one["after"] - one["before"])[-1, 0]) for one in (block.arrays, *alone)]
+    assert moved[0] == pytest.approx(moved[1] + moved[2], rel=1e-4)
+    with pytest.raises(OptionError, match="--set names a column twice"):
+        try_in_run(runs, Trial("linear", 2, "set", "size=14", more=("#1=3",)))
+
+
 def _keys(runs: Path, name: str) -> set[str]:
     with Store(runs) as store:
         return set(store.arrays(store.artifacts(store.run(name).id, kind="checkpoint")[-1].id))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torchglass.errors import ExplainError, OptionError
-from torchglass.explainers import Erase, Outcome, Paste, Replace, SetColumn, what_if
+from torchglass.explainers import Erase, Outcome, Paste, Replace, SetColumn, SetColumns, what_if
 from torchglass.explainers.changing.regions import Box, drawn_elsewhere, places_apart
 
 SIDE = 8
@@ -91,6 +91,14 @@ def test_a_column_gets_another_value() -> None:
     assert found.changed.tolist() == [1, 5, 3]
 
 
+def test_several_columns_get_other_values_at_once() -> None:
+    model = nn.Linear(3, 1)
+    first, _, last = model.weight[0].tolist()
+    found = what_if(model, torch.tensor([1.0, 2.0, 3.0]), SetColumns({0: 4.0, 2: -1.0}))
+    assert found.difference == pytest.approx(3 * first - 4 * last, rel=1e-5)
+    assert found.changed.tolist() == [4, 2, -1]
+
+
 def test_the_predicted_class_is_followed_where_none_is_named() -> None:
     picture = torch.zeros(1, SIDE, SIDE)
     picture[0, 0, 7] = 3
@@ -152,6 +160,8 @@ WRONG: dict[str, tuple[Tensor, Any, type[Exception], str]] = {
     "place": (torch.tensor([1, 2]), Replace(2), OptionError, "word 2 is out of range: give a number from 0 to 1"),
     "token": (torch.tensor([1, 2]), Replace(0, 99), ExplainError, "token id 99 is out of range"),
     "column": (torch.ones(3), SetColumn(3, 1.0), OptionError, "column 3 is out of range: give a number from 0 to 2"),
+    "columns": (torch.ones(3), SetColumns({0: 1.0, 3: 1.0}), OptionError, "column 3 is out of range"),
+    "no columns": (torch.ones(3), SetColumns({}), OptionError, "values is empty: give a value for a column"),
     "value": (torch.ones(3), SetColumn(0, float("nan")), OptionError, "value is nan: give a finite number"),
     "several": (torch.ones(2, 3), SetColumn(0, 1.0), ExplainError, r"input has shape \(2, 3\): give a picture"),
 }
