@@ -22,6 +22,8 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 _ENDINGS = {"csv": ".csv", "parquet": ".parquet", "tensorboard": "-tensorboard"}
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # no file can be called so on Windows
+MOST_OF_A_NAME = 100  # characters
 
 
 def export(
@@ -38,7 +40,9 @@ def export(
 
 
 def _default_name(run: Run, format: Format) -> str:
-    return (_NOT_IN_A_NAME.sub("-", run.name).strip(".-") or "run") + _ENDINGS[format]
+    """The run's name as every file system takes it, which leads into no other folder."""
+    kept = _NOT_IN_A_NAME.sub("-", run.name[: 4 * MOST_OF_A_NAME]).strip(".-")[:MOST_OF_A_NAME].rstrip(".-") or "run"
+    return ("_" if _DEVICE.match(kept) else "") + kept + _ENDINGS[format]
 
 
 def _table_path(path: Path | None, run: Run, format: Format) -> Path:
@@ -117,7 +121,7 @@ def _ranks(series: list[Series]) -> list[int]:
 
 def _event_name(run: Run) -> str:
     """As TensorBoard's own writer names its files; the end tells runs apart, and is the same for the next export."""
-    host = _NOT_IN_A_NAME.sub("-", run.host) or "unknown"
+    host = _NOT_IN_A_NAME.sub("-", run.host[:MOST_OF_A_NAME]) or "unknown"
     return f"events.out.{MARK}.{int(run.created_at):010d}.{host}.{run.pid}.{run.uid[:8]}"
 
 

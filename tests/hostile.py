@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 from judged import record_judged
 from recorded import histogram_of, record_example_run
@@ -132,6 +135,14 @@ CORPUS = {f"{kind}: {name}": text for kind, texts in KINDS.items() for name, tex
 MEGABYTE = "<b onclick=alert(0)>" * 50_000
 # Every kind in one text: what is dangerous at the beginning of a text is in the corpus alone.
 ALL_AT_ONCE = " ".join(text for kind, texts in KINDS.items() if kind != "unicode" for text in texts.values())
+
+
+class Recorded(NamedTuple):
+    """Where a hostile store is, and the uids of its two runs with records."""
+
+    path: Path
+    first: str
+    second: str
 
 
 def storable(text: str) -> str:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from torchglass import __version__
 from torchglass.benching import add_bench_model
@@ -159,8 +160,15 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """One whose complaints quote what was given without letting it steer the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shortened(message, MOST_OF_AN_ERROR))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="torchglass",
         description="A looking glass on PyTorch training: watch it learn, see what it costs and what it looks at.",
     )
