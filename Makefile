@@ -7,7 +7,7 @@ PORT ?= 8501
 UI ?= 1
 BENCH ?= hot_path overhead windows trace_import histograms peers reading exchange faults kill_nine reference_models sweep explainers_truth explainers_speed
 
-.PHONY: help install demo test test-postgres test-all check bench screenshots words clean
+.PHONY: help install demo test test-postgres test-all check bench docs words clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 15
@@ -38,12 +38,10 @@ check: .venv/installed-dev ## lint, formatting and strict types
 bench: .venv/installed-dev ## measure what is claimed, peers side by side, and rewrite benchmarks/results (BENCH="peers" for one)
 	@set -e; for name in $(BENCH); do $(BIN)/python benchmarks/$$name.py; done
 
-screenshots: .venv/installed-dev ## renew the pictures in docs/images from a real run
+docs: .venv/installed-dev ## remake the glossary and, from real runs, the pictures of the guide (three minutes)
 	@scripts/ensure_test_tools
-	@TORCHGLASS_SCREENSHOTS=1 $(BIN)/python -m pytest tests/dashboard/test_dashboard_tour.py -k every_page
-
-words: .venv/installed-dev ## collect the sentences of the code into torchglass/locale and compile them
-	@$(BIN)/python scripts/words.py
+	@$(BIN)/python scripts/docs/metrics.py
+	@$(BIN)/python scripts/docs/screenshots.py
 
 clean: ## remove .venv and everything that tools left behind
 	@rm -rf .venv benchmarks/.peers-venv .typing build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

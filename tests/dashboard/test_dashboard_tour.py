@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browsing import Watched
-from driving import ROOT, RUN_PAGES, free_port, wait_until
+from driving import RUN_PAGES, free_port, wait_until
 
 from torchglass.store import Run, Store, open_store
 
@@ -27,8 +27,6 @@ pytestmark = pytest.mark.browser
 LOSS = '.tg-chart[data-key="loss"] .tg-plot'
 LOSS_POINTS = f"document.querySelector('{LOSS}')?.data?.[0]?.x.length"
 PAGES = ("", *RUN_PAGES)
-SCREENSHOTS = ROOT / "docs" / "images"
-DOCUMENTED = ("training", "step_time", "kernels", "explain")
 
 
 class Tour:
@@ -96,7 +94,6 @@ def test_the_page_is_up_before_training_and_every_page_shows_what_was_recorded(
             page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
             page.wait_for_timeout(2500)
             assert page.get_by_test_id("stException").count() == 0, name
-            _keep_screenshot(page, name or "runs")
         assert watched.errors == []
         assert watched.foreign_requests == []
     assert running.process.returncode in (0, 130)
@@ -134,10 +131,3 @@ def explained(store: Store, run: Run) -> dict[str, int]:
         "test": sum(what == "test" for what, _ in keys),
         "probe": len({number for what, number in keys if what == "probe"}),
     }
-
-
-def _keep_screenshot(page: Page, name: str) -> None:
-    """Renew the pictures of the documents when asked to: `make screenshots`."""
-    if name in DOCUMENTED and os.environ.get("TORCHGLASS_SCREENSHOTS"):
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=SCREENSHOTS / f"{name}.png")
