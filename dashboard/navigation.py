@@ -18,11 +18,11 @@ from torchglass.dashboard.pages import (
     devices,
     distributions,
     explain,
-    export,
     kernels,
     memory,
     model,
     quality,
+    report,
     runs,
     step_time,
     sweep,
@@ -75,7 +75,7 @@ RUN_PAGES = (
     Entry(SPEED, mark("Devices"), "devices", ":material/memory:", devices.show),
     Entry(SPEED, mark("Memory"), "memory", ":material/data_usage:", memory.show),
     Entry(WORK, mark("Compare"), "compare", ":material/compare_arrows:", compare.show),
-    Entry(WORK, mark("Report"), "report", ":material/download:", export.show, follows=False),
+    Entry(WORK, mark("Report"), "report", ":material/download:", report.show, follows=False),
 )
 
 
@@ -108,7 +108,13 @@ def show() -> None:
         for entry in RUN_PAGES:
             sections.setdefault(tr(entry.section), []).append(others[entry.address])
         trains = st.Page(train.show, title=tr("Train"), icon=":material/play_arrow:", url_path=TRAIN_ADDRESS)
-        sections[tr(WORK)] += [sweeps, trains]
+        old = st.Page(  # as links to the report once began
+            _content(visit, partial(_show_run, RUN_PAGES[-1])),
+            title=tr("Report"),
+            url_path="export",
+            visibility="hidden",
+        )
+        sections[tr(WORK)] += [sweeps, trains, old]
         links.remember({"": home, **others, SWEEP_ADDRESS: sweeps, TRAIN_ADDRESS: trains})
         page = st.navigation(sections, expanded=True)
         page.run()

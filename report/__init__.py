@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchglass.errors import MissingExtraError
-from torchglass.report.options import MAX_MB, SECTIONS, checked
+from torchglass.report.options import MAX_MB, MAX_RUNS, SECTIONS, checked
 
 if TYPE_CHECKING:
     from torchglass.store import Run, Store
 
-__all__ = ["MAX_MB", "SECTIONS", "export_report"]
+__all__ = ["MAX_MB", "MAX_RUNS", "SECTIONS", "export_report"]
 
 
 def export_report(
