@@ -23,7 +23,7 @@ class Standing(NamedTuple):
     """One value of a scalar in each run; None where a run has none.
 
     `better` is the extreme that is the better one by the scalar's name, None where that does not say; `leaders` are the
-    places of the runs with the best value, none where no other run has a value to compare.
+    places of the runs with the best value, none where no run has another one.
     """
 
     key: str
@@ -57,7 +57,7 @@ def _standing(key: str, unit: str, statistic: Statistic, readings: Sequence[Read
     better = best_extreme(key)
     known = [one.value for one in readings if one is not None and math.isfinite(one.value)]
     leaders: frozenset[int] = frozenset()
-    if better is not None and len(known) > 1:
+    if better is not None and len(set(known)) > 1:
         best = min(known) if better == "min" else max(known)
         leaders = frozenset(place for place, one in enumerate(readings) if one is not None and one.value == best)
     return Standing(key, unit, statistic, better, tuple(readings), leaders)

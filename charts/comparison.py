@@ -10,20 +10,21 @@ import plotly.graph_objects as go
 from torchglass.analysis.comparison import Comparison, contribution
 from torchglass.analysis.differences import Difference, Verdict
 from torchglass.analysis.wording import verdict
-from torchglass.charts.phases import NAMES
+from torchglass.charts.phases import name_of
 from torchglass.charts.records import packed
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import quantity, scale_of
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats
 
 FEWEST_BINS, MOST_BINS, STEPS_PER_BIN = 20, 80, 8
 SHOWN_QUARTILES = 4.0  # times the distance of the quartiles, beyond them; what lies outside is counted, not drawn
 ROW_HEIGHT = 26  # px a phase
-COLORS = (NEUTRAL, PALETTE[0])  # of A and of B
+COLORS = PALETTE[:2]  # of A and of B, as wherever runs are drawn over each other
 # Slower stands out, faster is good news, and what is not told from noise recedes.
 VERDICT_COLORS: dict[Verdict, str] = {"higher": PALETTE[1], "lower": PALETTE[2]}
-_NO_STEPS = "One of the runs timed no step: attach with the model and its optimizer."
+_NO_STEPS = mark("One of the runs timed no step: attach with the model and its optimizer.")
 
 
 class DistributionsData(NamedTuple):
@@ -90,7 +91,7 @@ def distributions_figure(
 ) -> go.Figure:
     """Draw the step times of both runs as two outlines over each other, the median of each marked."""
     if not data.edges.size:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(tr(reason), 300), dark=dark, title=plot_text(title))
     scale = scale_of("s", max(data.medians))
     edges = data.edges * scale.factor
     figure = new_figure(dark=dark, title=plot_text(title), hovermode="x unified")
@@ -99,17 +100,21 @@ def distributions_figure(
         figure.add_scatter(
             x=packed(edges),
             y=packed(100 * np.append(shares, shares[-1])),
-            name=f"{letter} {plot_text(name, 40)}, median {quantity(median, 's')}",
+            name=f"{letter} {plot_text(name, 40)}, {tr('median {value}', value=quantity(median, 's'))}",
             line={"color": color, "width": 1.5, "shape": "hv"},
             fill="tozeroy",
             opacity=0.8,
-            hovertemplate="%{y:.3g} % of steps",
+            hovertemplate=f"%{{y:.3g}} {tr('% of steps')}",
         )
         figure.add_vline(x=median * scale.factor, line={"color": color, "width": 1.5, "dash": "dash"})
-    beyond = " and ".join(f"{100 * share:.1f} % of {letter}" for letter, share in zip("AB", data.beyond, strict=True))
-    outside = f" · outside: {beyond}" if any(data.beyond) else ""
-    figure.update_xaxes(title_text=f"step time, {scale.unit}{outside}", range=[float(edges[0]), float(edges[-1])])
-    figure.update_yaxes(title_text="% of steps", rangemode="tozero")
+    shares = [f"{100 * share:.1f}" for share in data.beyond]
+    outside = tr("outside: {a} % of A and {b} % of B", a=shares[0], b=shares[1])
+    title_text = tr("step time, {unit}", unit=scale.unit)
+    figure.update_xaxes(
+        title_text=f"{title_text} · {outside}" if any(data.beyond) else title_text,
+        range=[float(edges[0]), float(edges[-1])],
+    )
+    figure.update_yaxes(title_text=tr("% of steps"), rangemode="tozero")
     return figure
 
 
@@ -134,7 +139,7 @@ def phase_pairs_figure(
 ) -> go.Figure:
     """Draw each phase as two bars with their bounds, what to think of the difference beside its name."""
     if not data.phases:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(tr(reason), 300), dark=dark, title=plot_text(title))
     scale = scale_of("s", float(np.nanmax(data.seconds)))
     figure = new_figure(
         dark=dark, title=plot_text(title), height=110 + 2 * ROW_HEIGHT * len(data.phases), barmode="group", bargap=0.3
@@ -152,7 +157,7 @@ def phase_pairs_figure(
             hovertemplate=f"{letter}: %{{x:.4g}} {scale.unit}<extra></extra>",
         )
     figure.update_layout(legend_traceorder="normal")
-    figure.update_xaxes(title_text=f"{scale.unit} a step", rangemode="tozero")
+    figure.update_xaxes(title_text=tr("{unit} a step", unit=scale.unit), rangemode="tozero")
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return figure
 
@@ -177,12 +182,12 @@ def contributions_figure(
 ) -> go.Figure:
     """Draw a waterfall: each bar begins where the one above ended, and the last is the whole difference."""
     if not data.phases:
-        return empty_figure(plot_text(reason, 300), dark=dark, title=plot_text(title))
+        return empty_figure(plot_text(tr(reason), 300), dark=dark, title=plot_text(title))
     ends = np.cumsum(data.seconds)
     scale = scale_of("s", float(np.abs(np.append(ends, data.seconds)).max()))
     widths = np.append(data.seconds, data.total) * scale.factor
     starts = np.append(ends - data.seconds, 0.0) * scale.factor
-    rows = [*(plot_text(NAMES.get(phase, phase)) for phase in data.phases), "<b>mean step</b>"]
+    rows = [*(plot_text(name_of(phase)) for phase in data.phases), f"<b>{tr('mean step')}</b>"]
     figure = new_figure(
         dark=dark, title=plot_text(title), height=90 + ROW_HEIGHT * len(rows), showlegend=False, bargap=0.3
     )
@@ -198,7 +203,8 @@ def contributions_figure(
     )
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1})
     figure.update_xaxes(
-        title_text=f"B - A, {scale.unit} of the mean step<br>grey: within noise, or not measured in both"
+        title_text=f"{tr('B - A, {unit} of the mean step', unit=scale.unit)}<br>"
+        f"{tr('grey: within noise, or not measured in both')}"
     )
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return figure
@@ -225,7 +231,7 @@ def _error(values: Floats, low: Floats, high: Floats) -> dict[str, object]:
 
 
 def _label(phase: str, said: str) -> str:
-    return f"{plot_text(NAMES.get(phase, phase))}<br><sub>{plot_text(said, 40)}</sub>"
+    return f"{plot_text(name_of(phase))}<br><sub>{plot_text(said, 40)}</sub>"
 
 
 def _phase(difference: Difference) -> str:

@@ -25,12 +25,14 @@ from torchglass.charts.theme import (
     new_figure,
     paint,
 )
+from torchglass.language import mark, tr
 from torchglass.store.records import Floats, Integers
 
 MOST_LINES = 200  # trials in parallel coordinates; each is a trace, and the best ones are kept
 TICKS = 5
 ROW_HEIGHT = 26  # px a switch
-NOT_YET = "No trial has ended yet."
+NOT_YET = mark("No trial has ended yet.")
+TOO_FEW = mark("Too few trials are complete, or all have one value, to tell what mattered.")
 
 
 class HistoryData(NamedTuple):
@@ -117,14 +119,14 @@ def importances_data(sweep: Sweep) -> ImportancesData:
 def history_figure(data: HistoryData, *, title: str = "", dark: bool = False) -> go.Figure:
     """Draw each trial's value, the best one so far, and the recipe's own as a dashed line."""
     if not len(data.numbers) and not len(data.pruned_numbers):
-        return empty_figure(NOT_YET, dark=dark, title=plot_text(title))
+        return empty_figure(tr(NOT_YET), dark=dark, title=plot_text(title))
     figure = new_figure(dark=dark, title=plot_text(title))
-    hover = "trial %{x}: %{y:.4g}<extra></extra>"
+    hover = f"{tr('trial')} %{{x}}: %{{y:.4g}}<extra></extra>"
     figure.add_scatter(
         x=data.numbers,
         y=data.best,
         mode="lines",
-        name="best so far",
+        name=tr("best so far"),
         line={"color": PALETTE[0], "width": 2, "shape": "hv"},
         hovertemplate=hover,
     )
@@ -132,7 +134,7 @@ def history_figure(data: HistoryData, *, title: str = "", dark: bool = False) ->
         x=data.numbers,
         y=data.values,
         mode="markers",
-        name="complete",
+        name=tr("complete"),
         marker={"color": PALETTE[0], "size": 7},
         hovertemplate=hover,
     )
@@ -141,22 +143,23 @@ def history_figure(data: HistoryData, *, title: str = "", dark: bool = False) ->
             x=data.pruned_numbers,
             y=data.pruned_values,
             mode="markers",
-            name="pruned, at its last score",
+            name=tr("pruned, at its last score"),
             marker={"color": NEUTRAL, "size": 7, "symbol": "x"},
             hovertemplate=hover,
         )
     if data.own is not None:
+        own = tr("the recipe's own")
         span = [0, int(max(data.numbers.max(initial=0), data.pruned_numbers.max(initial=0)))]
         figure.add_scatter(
             x=span,
             y=[data.own, data.own],
             mode="lines",
-            name="the recipe's own",
+            name=own,
             line={"color": PALETTE[1], "dash": "dash", "width": 1.5},
-            hovertemplate="the recipe's own: %{y:.4g}<extra></extra>",
+            hovertemplate=f"{own}: %{{y:.4g}}<extra></extra>",
         )
     last = max(data.numbers.max(initial=0), data.pruned_numbers.max(initial=0))
-    figure.update_xaxes(title_text="trial", rangemode="tozero", dtick=1 if last < 10 else None)
+    figure.update_xaxes(title_text=tr("trial"), rangemode="tozero", dtick=1 if last < 10 else None)
     figure.update_yaxes(title_text=plot_text(data.metric))
     return figure
 
@@ -164,7 +167,7 @@ def history_figure(data: HistoryData, *, title: str = "", dark: bool = False) ->
 def parallel_figure(data: ParallelData, *, title: str = "", dark: bool = False) -> go.Figure:
     """Draw a line for each trial, through what it chose to what came of it, coloured by that; the best one is bold."""
     if not len(data.numbers):
-        return empty_figure(NOT_YET, dark=dark, title=plot_text(title))
+        return empty_figure(tr(NOT_YET), dark=dark, title=plot_text(title))
     figure = new_figure(dark=dark, title=plot_text(title), height=340, showlegend=False, hovermode="closest")
     low, high = float(data.values.min()), float(data.values.max())
     shares = (data.values - low) / (high - low) if high > low else np.ones(len(data.values))
@@ -192,7 +195,7 @@ def parallel_figure(data: ParallelData, *, title: str = "", dark: bool = False) 
     )
     figure.update_yaxes(visible=False, range=[-0.06, 1.06])
     if data.left_out:
-        note = f"the best {len(data.numbers)} are drawn, {data.left_out} are not"
+        note = tr("the best {count} are drawn, {others} are not", count=len(data.numbers), others=data.left_out)
         figure.add_annotation(text=note, x=0, y=0, xref="paper", yref="paper", yshift=-24, showarrow=False)
     return figure
 
@@ -200,8 +203,7 @@ def parallel_figure(data: ParallelData, *, title: str = "", dark: bool = False) 
 def importances_figure(data: ImportancesData, *, title: str = "", dark: bool = False) -> go.Figure:
     """Draw a bar for each switch."""
     if not data.names:
-        reason = "Too few trials are complete, or all have one value, to tell what mattered."
-        return empty_figure(reason, dark=dark, title=plot_text(title))
+        return empty_figure(tr(TOO_FEW), dark=dark, title=plot_text(title))
     rows = np.arange(len(data.names))
     figure = new_figure(
         dark=dark, title=plot_text(title), height=90 + ROW_HEIGHT * len(rows), showlegend=False, bargap=0.3
@@ -220,14 +222,16 @@ def importances_figure(data: ImportancesData, *, title: str = "", dark: bool = F
         ticktext=[short_label(name) for name in data.names],
         showgrid=False,
     )
-    figure.update_xaxes(title_text="importance, %", rangemode="tozero")
+    figure.update_xaxes(title_text=tr("importance, %"), rangemode="tozero")
     return figure
 
 
 def _axis(title: str, values: Sequence[Any], log: bool) -> Axis:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return _number_axis(title, np.array(values, np.float64), log)
-    texts = sorted({_text(value) for value in values if value is not None} | ({"none"} if None in values else set()))
+    texts = sorted(
+        {_text(value) for value in values if value is not None} | ({_text(None)} if None in values else set())
+    )
     ticks = np.linspace(0, 1, len(texts)) if len(texts) > 1 else np.array([0.5])
     found = dict(zip(texts, ticks.tolist(), strict=True))
     return Axis(title, np.array([found[_text(value)] for value in values], np.float64), ticks, tuple(texts))
@@ -283,10 +287,10 @@ def _told(trial: Trial, metric: str) -> str:
     )
     assert trial.value is not None
     worth = f"{trial.value:.4g}" if math.isfinite(trial.value) else str(trial.value)
-    return f"trial {trial.number}: {plot_text(metric, 40)} {worth}<br>{values}"
+    return f"{tr('trial')} {trial.number}: {plot_text(metric, 40)} {worth}<br>{values}"
 
 
 def _text(value: Any) -> str:
     if value is None:
-        return "none"
+        return tr("none")
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -25,12 +25,17 @@ def written(runs: Sequence[Run]) -> str:
     return SEPARATOR.join(_replaced(run.name, _ESCAPES) for run in runs)
 
 
+def names_in(text: str) -> list[str]:
+    """The names of a list."""
+    back = [(escape, plain) for plain, escape in reversed(_ESCAPES)]
+    return [_replaced(part, back) for part in text.split(SEPARATOR) if part]
+
+
 def read(store: Store, text: str, most: int) -> Listed:
     """The first so many runs of a list; what is named twice, or is nothing, is left out."""
-    back = [(escape, plain) for plain, escape in reversed(_ESCAPES)]
     found: dict[int, Run] = {}
     unknown = []
-    for name in [_replaced(part, back) for part in text.split(SEPARATOR) if part][:most]:
+    for name in names_in(text)[:most]:
         try:
             run = store.run(name)
             found.setdefault(run.id, run)

@@ -20,6 +20,7 @@ from torchglass.charts.variants import ARTIFACT_KIND as VARIANTS
 from torchglass.charts.variants import Mode, variants_data
 from torchglass.charts.windows import read_tables
 from torchglass.dashboard.query import BadQueryError, Query
+from torchglass.dashboard.run_tables import importances, runs_series, trials
 from torchglass.exchange.csv_file import harmless
 from torchglass.store import Store
 from torchglass.store.bins import bin_edges, number_line_order
@@ -148,6 +149,9 @@ TABLES: Mapping[str, Callable[[Store, Query], Columns]] = {
     "histograms": histograms,
     "layers": layers,
     "explanations": explanations,
+    "runs_series": runs_series,
+    "trials": trials,
+    "importances": importances,
     "window": window,
     "windows": windows,
     "artifact_columns": artifact_columns,

@@ -60,3 +60,4 @@ def test_values_at_a_step_stand_first_and_what_is_not_finite_never_leads() -> No
     assert (first.statistic, first.readings[2], first.leaders) == ("at", None, frozenset())
     at[2] = {"loss": Reading(2.25, 50)}
     assert standings(runs, at)[0].leaders == {2}
+    assert standings(runs)[1].leaders == frozenset(), "nobody leads where all have come equally far"

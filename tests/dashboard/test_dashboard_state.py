@@ -67,3 +67,12 @@ def test_a_page_change_clears_the_address_and_keeps_the_run() -> None:
     app.run()
     assert chosen(app) == "older"
     assert app.query_params["run"] == "older"
+
+
+def test_a_list_of_runs_in_the_address_chooses_its_last_one() -> None:
+    app = AppTest.from_function(page, kwargs={"names": ["newest", "a, b", "older"]})
+    app.query_params["runs"] = "older,a%2C b"
+    app.run()
+    assert chosen(app) == app.selectbox[0].value == app.query_params["run"] == "a, b"
+    app.selectbox[0].select("newest").run()
+    assert chosen(app) == "newest"
