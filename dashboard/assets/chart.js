@@ -30,6 +30,8 @@ export class Chart {
     this.lines = [];
     this.height = HEIGHT;
     this.isDrawn = false;
+    this.isRemoved = false;
+    this.queue = Promise.resolve();
     this.settling = null;
     this.cursor = null;
     this.clip = [null, null];
@@ -70,9 +72,15 @@ export class Chart {
     const { theme } = this.view;
     const isFirst = !this.node.classList.contains("js-plotly-plot");
     this.clip = this.limits();
-    await window.Plotly.react(this.node, [...this.traces(), this.marks()], this.layout(theme), CONFIG);
+    await this.plotly("react", [...this.traces(), this.marks()], this.layout(theme), CONFIG);
     if (isFirst) this.listen();
     this.isDrawn = true;
+  }
+
+  // One change of the plot after the other: plotly takes no second one while it makes the first.
+  plotly(verb, ...what) {
+    this.queue = this.queue.catch(() => {}).then(() => (this.isRemoved ? null : window.Plotly[verb](this.node, ...what)));
+    return this.queue;
   }
 
   listen() {
@@ -87,8 +95,8 @@ export class Chart {
     const all = [...this.traces(), marks];
     const pick = (name) => all.map((trace) => trace[name]);
     const data = { x: pick("x"), y: pick("y"), visible: pick("visible"), opacity: pick("opacity"), mode: pick("mode") };
-    await window.Plotly.update(this.node, data, { ...layout, shapes: this.shapes() });
-    await window.Plotly.restyle(this.node, styleOf(marks), [all.length - 1]);
+    await this.plotly("update", data, { ...this.types(), ...layout, shapes: this.shapes() });
+    await this.plotly("restyle", styleOf(marks), [all.length - 1]);
   }
 
   async extend(index, answer) {
@@ -96,12 +104,17 @@ export class Chart {
     const x = places(answer, this.view.axis, this.startOf(line));
     const smoothed = line.held.smoothed.slice(-answer.count);
     const raw = this.places.get(line);
-    await window.Plotly.extendTraces(this.node, { x: [x, x.slice()], y: [answer.values.slice(), smoothed] }, [raw, raw + 1]);
+    await this.plotly("extendTraces", { x: [x, x.slice()], y: [answer.values.slice(), smoothed] }, [raw, raw + 1]);
     if (answer.values.some((value) => !Number.isFinite(value))) {
       const marks = this.marks();
       const data = { x: [marks.x], y: [marks.y], ...styleOf(marks) };
-      await window.Plotly.restyle(this.node, data, [this.node.data.length - 1]);
+      await this.plotly("update", data, this.types(), [this.node.data.length - 1]);
     }
+  }
+
+  // New data makes plotly guess what its axes are, dates for one, unless it is told again.
+  types() {
+    return { "xaxis.type": xAxis(this.view.axis).type, "yaxis.type": this.view.isLog ? "log" : "linear" };
   }
 
   // Smooth by the view's weight; true when lines that the server has thinned have to be asked for.
@@ -116,8 +129,7 @@ export class Chart {
   // Steps, seconds and dates have no range in common: the zoom goes, the rest of the plot stays.
   changeAxis() {
     this.coarsen();
-    const { type, title } = xAxis(this.view.axis);
-    return this.redraw({ "xaxis.type": type, "xaxis.title.text": title.text, "xaxis.autorange": true });
+    return this.redraw({ "xaxis.title.text": xAxis(this.view.axis).title.text, "xaxis.autorange": true });
   }
 
   // Of what is thinned here, the server has to say where most values lie.
@@ -162,17 +174,18 @@ export class Chart {
   }
 
   async relayout(layout) {
-    if (this.isDrawn) await window.Plotly.relayout(this.node, layout);
+    if (this.isDrawn) await this.plotly("relayout", layout);
   }
 
   // The plot takes the width of its frame, and of a screen that it fills the height too.
   resize(height = HEIGHT) {
     const isShown = this.node.getClientRects().length > 0; // plotly refuses to size what is not displayed
     this.height = height;
-    if (this.isDrawn && isShown) window.Plotly.relayout(this.node, { height, width: this.node.clientWidth });
+    if (this.isDrawn && isShown) this.plotly("relayout", { height, width: this.node.clientWidth });
   }
 
   remove() {
+    this.isRemoved = true;
     clearTimeout(this.settling);
     window.Plotly?.purge(this.node);
   }

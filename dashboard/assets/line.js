@@ -20,6 +20,7 @@ export class Line {
     this.isBand = series.ids.length > 1;
     this.smoothing = 0;
     this.cursor = -1;
+    this.wish = 0;
     this.held = this.columnsOf({}, 0);
     this.fine = null;
     this.exact = null;
@@ -32,13 +33,15 @@ export class Line {
     return `${this.series.ids.join("+")}:${this.cursor}`;
   }
 
-  // Ask for all of it again, and show what is there until it comes.
+  // Ask for all of it again, and show what is there until it comes; what is on its way does not count.
   forgetPlace() {
     this.cursor = -1;
+    this.wish += 1;
   }
 
-  // Take what the server sent: "unchanged", "appended", or "replaced".
+  // Take what the server sent to the wish that it notes: "unchanged", "appended", or "replaced".
   take(answer) {
+    if (answer.wish !== this.wish) return "unchanged";
     if (answer.isReset) return this.takeWhole(answer);
     this.cursor = answer.cursor;
     const known = this.order(this.held);

@@ -140,8 +140,9 @@ class LivePage {
     const answers = new Map();
     let header = null;
     for (const part of partsOf(lines)) {
+      const wishes = part.map((line) => line.wish);
       header = await this.askSeries(part);
-      for (const answer of header.series) answers.set(part[answer.place], answer);
+      for (const answer of header.series) answers.set(part[answer.place], { ...answer, wish: wishes[answer.place] });
     }
     if (header.catalogue) this.learn(header);
     await loadPlotly(this.data.paths.plotly);

@@ -45,7 +45,7 @@ export class StackedChart extends Chart {
   async draw() {
     const isFirst = !this.node.classList.contains("js-plotly-plot");
     const traces = this.lines.map((line) => this.traceOf(line));
-    await window.Plotly.react(this.node, traces, this.layout(this.view.theme), CONFIG);
+    await this.plotly("react", traces, this.layout(this.view.theme), CONFIG);
     if (isFirst) this.listen();
     this.isDrawn = true;
   }
