@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 
 def answer(store: Store, run: Run, window_id: int, first_ns: float, last_ns: float, bins: int) -> Answer:
     """Describe a stretch of a window, clipped to the window."""
-    data = _timeline(store.location, run.uid, window_id)
+    data = timeline_of(store.location, run.uid, window_id)
     first, last = max(0.0, first_ns), min(float(max(data.span_ns, 1)), last_ns)
     if not last > first:
         first, last = 0.0, float(max(data.span_ns, 1))
@@ -59,7 +59,7 @@ def answer(store: Store, run: Run, window_id: int, first_ns: float, last_ns: flo
 
 
 @functools.lru_cache(maxsize=HELD_WINDOWS)
-def _timeline(location: Location, run_uid: str, window_id: int) -> TimelineData:
+def timeline_of(location: Location, run_uid: str, window_id: int) -> TimelineData:
     """Slices of a window, sorted once. The run's own id tells a store from another one at the same place."""
     with open_store(location, read_only=True) as store:
         return timeline_data(store.window_tables(window_id, TABLES))

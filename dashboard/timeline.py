@@ -10,17 +10,27 @@ from torchglass.dashboard import api
 from torchglass.dashboard.components import mount
 from torchglass.dashboard.token import TOKEN
 from torchglass.store import ProfilerWindow, Run
+from torchglass.store.records import Table
 
 
 class Mark(NamedTuple):
-    """A profiled step: its number, and when it began in ns from the window's start."""
+    """A profiled step: its number, and when it began and ended in ns from the window's start."""
 
     step: int
     start_ns: int
+    end_ns: int
+
+
+def marks_of(steps: Table | None) -> list[Mark]:
+    """The steps of a window's table "steps"."""
+    if steps is None:
+        return []
+    ends = steps["start_ns"] + (1e9 * steps["seconds"]).round().astype(int)
+    return list(map(Mark, steps["number"].tolist(), steps["start_ns"].tolist(), ends.tolist()))
 
 
 def timeline(run: Run, window: ProfilerWindow, steps: Sequence[Mark]) -> None:
-    """Draw the slices of a window on lanes of threads and streams; the reader pans and zooms."""
+    """Draw the slices of a window on lanes of threads and streams; the reader pans, zooms and picks a step."""
     mount(
         "timeline",
         "timeline",

@@ -3,11 +3,12 @@
 const WHEEL_POWER = 1.0025;
 const KEY_PAN = 0.15; // of what is in view
 const KEY_ZOOM = 1.4;
+export const STILL = 0.005; // of the plot's width: a pointer that moved less meant to click
 const PAN_KEYS = { ArrowLeft: -1, a: -1, ArrowRight: 1, d: 1 };
 const ZOOM_KEYS = { w: 1, "+": 1, "=": 1, s: -1, "-": -1 };
 
-// `on` holds {pan(share), zoom(factor, place), span(from, to), fit(), hover(x, y), leave()}; shares and places run from
-// 0 to 1 across the plot.
+// `on` holds {pan(share), zoom(factor, place), span(from, to, isDone), pick(place), fit(), hover(event), leave()}; shares
+// and places run from 0 to 1 across the plot.
 export function listen(plot, axis, share, on) {
   const fingers = new Map();
   plot.addEventListener("pointerdown", (event) => {
@@ -55,7 +56,7 @@ function onKey(event, on) {
   event.stopPropagation(); // Streamlit has shortcuts of its own
 }
 
-// A span that is drawn on the axis comes into view.
+// A span that is drawn on the axis comes into view; a place that is clicked there is picked.
 function listenToAxis(axis, share, on) {
   let from = null;
   axis.addEventListener("pointerdown", (event) => {
@@ -65,6 +66,7 @@ function listenToAxis(axis, share, on) {
   axis.addEventListener("pointermove", (event) => from !== null && on.span(from, share(event), false));
   axis.addEventListener("pointerup", (event) => {
     if (from !== null) on.span(from, share(event), true);
+    if (from !== null && Math.abs(share(event) - from) <= STILL) on.pick(from);
     from = null;
   });
   axis.addEventListener("pointercancel", () => {

@@ -1,15 +1,17 @@
 // What a slice looks like: work of a device strong, the host's muted, and what costs time for nothing in warm colours.
 
+import { mark, tr } from "./words.js";
+
 const ANNOTATION = 1;
 const KINDS = {
-  0: "operator",
-  1: "annotation",
-  2: "CUDA runtime call",
-  3: "wait for the device",
-  4: "profiler's overhead",
-  10: "kernel",
-  11: "copy",
-  12: "fill",
+  0: mark("operator"),
+  1: mark("annotation"),
+  2: mark("CUDA runtime call"),
+  3: mark("wait for the device"),
+  4: mark("profiler's overhead"),
+  10: mark("kernel"),
+  11: mark("copy"),
+  12: mark("fill"),
 };
 const FIXED = { 2: "#8a8f98", 3: "#d55e00", 4: "#cc3311", 11: "#e69f00", 12: "#c9b04a" };
 const COMMUNICATION = "#b0609a";
@@ -18,7 +20,7 @@ const LOOKS = { 0: "34%, 50%", 1: "14%, 46%", 10: "62%, 42%" };
 const LIGHT = new Set([11, 12]);
 
 export function kindName(kind) {
-  return Object.hasOwn(KINDS, kind) ? KINDS[kind] : "slice";
+  return Object.hasOwn(KINDS, kind) ? tr(KINDS[kind]) : tr("slice");
 }
 
 // The colour of a name: always the same one, so that a kernel is found again at every zoom. `phases` are the colours that

@@ -1,23 +1,26 @@
 // A window's time line: a map of what was busy, which becomes slices as the reader comes close. Called by Streamlit with
-// {run, window, steps: [[number, start_ns]], phases: {name: colour}, token, path}; text of the run reaches the page as
-// textContent or on canvas.
+// {run, window, steps: [[number, start_ns, end_ns]], phases: {name: colour}, token, path, words}; text of the run reaches
+// the page as textContent or on canvas.
 
+import { cursorStep, moveCursor, onCursor } from "./cursor.js";
+import { element } from "./element.js";
+import { listen, STILL } from "./gestures.js";
+import { readTheme } from "./theme.js";
+import { duration } from "./time_axis.js";
 import { Canvas } from "./timeline_canvas.js";
 import { Tooltip } from "./timeline_tooltip.js";
-import { listen } from "./gestures.js";
-import { duration } from "./time_axis.js";
-import { element } from "./toolbar.js";
-import { readTheme } from "./theme.js";
 import { askColumns } from "./wire.js";
+import { speak, tr } from "./words.js";
 
 const SETTLE_MS = 60; // a drag reports every pixel; ask once it slows down
 const MARGIN = 0.5; // of the view, on both sides: a short drag needs no question
 const NARROWEST_NS = 20;
-const HINT = "Drag to pan · Ctrl + scroll, pinch or W/S to zoom · drag along the axis to look at a span · 0 for all";
+const SPOKEN_LANES = 40;
 const timelines = new WeakMap();
 
 export default function (component) {
   const { data, parentElement } = component;
+  speak(data);
   const present = timelines.get(parentElement);
   if (present?.accept(data)) return () => present.remove();
   present?.remove();
@@ -37,41 +40,52 @@ class Timeline {
     this.theme = readTheme(this.root);
     this.resizing = new ResizeObserver(() => this.resize());
     this.resizing.observe(this.root);
+    this.forget = onCursor(() => this.mark());
+    this.mark();
     this.ask();
   }
 
   build() {
     this.root = element("div", "tg-timeline");
     const bar = element("div", "tg-bar");
-    this.note = element("span", "tg-pill", "Loading");
+    this.note = element("span", "tg-pill", tr("Loading"));
     this.note.setAttribute("role", "status");
     bar.append(this.note, element("span", "tg-space"));
-    const buttons = [
-      ["−", "Zoom out", () => this.zoom(1 / 2, 0.5)],
-      ["+", "Zoom in", () => this.zoom(2, 0.5)],
-      ["All", "Show the whole window", () => this.fit()],
-    ];
-    for (const [text, label, act] of buttons) {
-      const button = element("button", "tg-button", text);
-      button.type = "button";
-      button.setAttribute("aria-label", label);
-      button.addEventListener("click", act);
-      bar.append(button);
-    }
+    this.toStep = this.button(bar, "", "", () => this.showStep());
+    this.button(bar, "−", tr("Zoom out"), () => this.zoom(1 / 2, 0.5));
+    this.button(bar, "+", tr("Zoom in"), () => this.zoom(2, 0.5));
+    this.button(bar, tr("All"), tr("Show the whole window"), () => this.fit());
     this.canvas = new Canvas(this.data.phases);
     this.tooltip = new Tooltip();
     this.frame = element("div", "tg-timeline-frame");
     this.frame.append(this.canvas.axis, this.canvas.scroller, this.tooltip.node);
-    this.root.append(bar, this.frame, element("p", "tg-hint", HINT));
+    this.told = element("p", "tg-spoken");
+    this.told.id = `tg-timeline-${this.data.window}`;
+    this.canvas.plot.setAttribute("aria-describedby", this.told.id);
+    const hint = tr(
+      "Drag to pan · Ctrl + scroll, pinch or W/S to zoom · drag along the axis to look at a span · click there to choose " +
+        "a step · 0 for all"
+    );
+    this.root.append(bar, this.frame, this.told, element("p", "tg-hint", hint));
     this.parent.append(this.root);
     listen(this.canvas.plot, this.canvas.axis, (event) => this.canvas.shareAt(event), {
       pan: (share) => this.pan(share),
       zoom: (factor, place) => this.zoom(factor, place),
       span: (from, to, isDone) => this.span(from, to, isDone),
+      pick: (place) => this.pick(place),
       fit: () => this.fit(),
       hover: (event) => this.hover(event),
       leave: () => this.tooltip.hide(),
     });
+  }
+
+  button(bar, text, label, act) {
+    const button = element("button", "tg-button", text);
+    button.type = "button";
+    if (label) button.setAttribute("aria-label", label);
+    button.addEventListener("click", act);
+    bar.append(button);
+    return button;
   }
 
   // New data from the script: true when this time line can go on with it.
@@ -81,13 +95,14 @@ class Timeline {
     this.data = data;
     this.theme = readTheme(this.root);
     if (isNewServer) this.ask();
-    this.draw();
+    this.mark();
     return true;
   }
 
   remove() {
     clearTimeout(this.settling);
     this.resizing.disconnect();
+    this.forget();
     this.root.remove();
     this.isRemoved = true;
     if (timelines.get(this.parent) === this) timelines.delete(this.parent);
@@ -113,7 +128,8 @@ class Timeline {
       this.root.dataset.answerMs = String(Math.round(performance.now() - began));
       this.root.dataset.answers = String(Number(this.root.dataset.answers ?? 0) + 1);
     } catch (error) {
-      if (number === this.asked && !this.isRemoved) this.say(`${error.message}: move to try again`, true);
+      const told = tr("{reason}: move to try again", { reason: error.message });
+      if (number === this.asked && !this.isRemoved) this.say(told, true);
     }
   }
 
@@ -123,10 +139,23 @@ class Timeline {
     this.root.dataset.mode = answer.total ? answer.mode : "empty";
     this.canvas.fit(this.root.clientWidth, answer);
     this.draw();
-    if (!answer.total) return this.say("No slices in this window", false);
-    const hidden = answer.hidden_rows ? `, ${answer.hidden_rows} deeper rows hidden` : "";
-    const what = answer.mode === "slices" ? "slices drawn" : "slices, too many to draw: how busy each stretch was";
-    this.say(`${duration(this.view.last - this.view.first)} · ${answer.count.toLocaleString("en")} ${what}${hidden}`, false);
+    this.tell();
+  }
+
+  // What is in view in words: on the pill for all, and with its lanes for those who hear the page.
+  tell() {
+    const { total, count, mode, hidden_rows: hidden, lanes } = this.answer;
+    if (!total) return this.say(tr("No slices in this window"), false);
+    const told = { span: duration(this.view.last - this.view.first), count: count.toLocaleString("en") };
+    const text =
+      mode === "slices"
+        ? tr("{span} · {count} slices drawn", told)
+        : tr("{span} · {count} slices, too many to draw: how busy each stretch was", told);
+    this.say(hidden ? tr("{told}, {count} deeper rows hidden", { told: text, count: hidden }) : text, false);
+    const named = lanes.slice(0, SPOKEN_LANES).map((lane) => lane.title);
+    const more = lanes.length - named.length;
+    const list = more > 0 ? tr("{list} and {count} more", { list: named.join(", "), count: more }) : named.join(", ");
+    this.told.textContent = tr("{told}. Lanes: {list}.", { told: text, list });
   }
 
   say(text, isAlarm) {
@@ -139,7 +168,9 @@ class Timeline {
     this.isDrawing = true;
     requestAnimationFrame(() => {
       this.isDrawing = false;
-      if (!this.isRemoved) this.canvas.draw(this.answer, this.view, this.data.steps, this.theme, this.brush);
+      if (this.isRemoved) return;
+      const { theme, brush } = this;
+      this.canvas.draw(this.answer, this.view, { steps: this.data.steps, chosen: cursorStep(), theme, brush });
     });
   }
 
@@ -177,8 +208,33 @@ class Timeline {
     const [low, high] = from < to ? [from, to] : [to, from];
     this.brush = isDone ? null : [low, high];
     const { first, last } = this.view;
-    if (isDone && high - low > 0.005) this.look(first + low * (last - first), first + high * (last - first));
+    if (isDone && high - low > STILL) this.look(first + low * (last - first), first + high * (last - first));
     else this.draw();
+  }
+
+  // The step below a place on the axis becomes the one that every panel shows.
+  pick(place) {
+    if (!this.view) return;
+    const at = this.view.first + place * (this.view.last - this.view.first);
+    const found = this.data.steps.findLast(([, start, end]) => start <= at && at < end);
+    if (found) moveCursor(found[0]);
+  }
+
+  chosen() {
+    const step = cursorStep();
+    return this.data.steps.find(([number]) => number === step) ?? null;
+  }
+
+  mark() {
+    const chosen = this.chosen();
+    this.toStep.hidden = chosen === null;
+    if (chosen) this.toStep.textContent = tr("Step {step}", { step: chosen[0].toLocaleString("en") });
+    this.draw();
+  }
+
+  showStep() {
+    const [, start, end] = this.chosen() ?? [null, 0, this.answer?.span_ns ?? 0];
+    this.look(start, end);
   }
 
   fit() {

@@ -1,8 +1,9 @@
 // Draws a time line on two canvases: the axis, and below it lanes of rows of slices or of how busy they were.
 
+import { element } from "./element.js";
 import { inkOn, sliceColor } from "./slice_colors.js";
 import { ticks } from "./time_axis.js";
-import { element } from "./toolbar.js";
+import { tr } from "./words.js";
 
 const ROW = 17; // px, of which one is space
 const LANE_GAP = 9;
@@ -14,6 +15,7 @@ const TICK = 95; // px between two ticks
 const LEAST_TEXT = 30; // px that a slice needs to carry its name
 const FONT = "11px system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif";
 const FAINTEST = 0.18;
+const SHADE = 0.16; // of the chosen step
 
 export class Canvas {
   constructor(phases) {
@@ -22,7 +24,7 @@ export class Canvas {
     this.plot = element("canvas", "tg-timeline-plot");
     this.plot.tabIndex = 0;
     this.plot.setAttribute("role", "img");
-    this.plot.setAttribute("aria-label", "Time line of the window: lanes of threads and streams over time");
+    this.plot.setAttribute("aria-label", tr("Time line of the window: lanes of threads and streams over time"));
     this.scroller = element("div", "tg-timeline-scroller");
     this.scroller.append(this.plot);
     this.width = 0;
@@ -66,11 +68,14 @@ export class Canvas {
     return Math.min(Math.max(x / this.plotWidth, 0), 1);
   }
 
-  draw(answer, view, steps, theme, brush) {
+  // `steps` are [number, start, end] in ns; the one that is `chosen` is shaded.
+  draw(answer, view, { steps, chosen, theme, brush }) {
     const place = (time) => this.gutter + ((time - view.first) / (view.last - view.first)) * this.plotWidth;
-    this.drawAxis(view, steps, theme, place, brush);
+    const shaded = steps.find(([number]) => number === chosen);
+    this.drawAxis(view, steps, shaded, theme, place, brush);
     const pen = this.penOf(this.plot, theme);
     if (!answer) return;
+    this.shade(pen, shaded, theme, place, this.height);
     this.drawGrid(pen, view, steps, theme, place);
     pen.save();
     pen.beginPath();
@@ -93,8 +98,20 @@ export class Canvas {
     return pen;
   }
 
-  drawAxis(view, steps, theme, place, brush) {
+  // The stretch of the chosen step, behind everything.
+  shade(pen, step, theme, place, height) {
+    if (!step) return;
+    const from = Math.max(place(step[1]), this.gutter);
+    pen.fillStyle = theme.colors[0];
+    pen.globalAlpha = SHADE;
+    pen.fillRect(from, 0, Math.max(place(step[2]) - from, 0), height);
+    pen.globalAlpha = 1;
+    pen.fillStyle = theme.text;
+  }
+
+  drawAxis(view, steps, shaded, theme, place, brush) {
     const pen = this.penOf(this.axis, theme);
+    this.shade(pen, shaded, theme, place, AXIS);
     if (brush) {
       pen.fillStyle = theme.grid;
       pen.fillRect(this.gutter + brush[0] * this.plotWidth, 0, (brush[1] - brush[0]) * this.plotWidth, AXIS);
@@ -108,12 +125,11 @@ export class Canvas {
       pen.fillRect(x, 14, 1, AXIS - 14);
     }
     pen.globalAlpha = 1;
-    steps.forEach(([number, start], index) => {
-      const next = steps[index + 1]?.[1] ?? view.last;
-      const label = `step ${number}`;
+    for (const [number, start, end] of steps) {
+      const label = tr("step {step}", { step: number.toLocaleString("en") });
       const from = Math.max(place(start), this.gutter);
-      if (place(next) - from > pen.measureText(label).width + 8) pen.fillText(label, from + 3, 7);
-    });
+      if (place(end) - from > pen.measureText(label).width + 8) pen.fillText(label, from + 3, 7);
+    }
   }
 
   drawGrid(pen, view, steps, theme, place) {

@@ -1,8 +1,9 @@
 // What a slice or a bin is, beside the pointer; the run's words as textContent only.
 
+import { element } from "./element.js";
 import { kindName } from "./slice_colors.js";
 import { duration } from "./time_axis.js";
-import { element } from "./toolbar.js";
+import { tr } from "./words.js";
 
 const DISTANCE = 14; // px from the pointer
 
@@ -18,12 +19,9 @@ export class Tooltip {
 
   // `found` is {name, kind, lane, start, length, isClipped} of a slice, or {..., share} of a bin.
   show(found, event, frame) {
-    const isBin = found.share !== undefined;
-    this.name.textContent = found.name || "(no name)";
-    this.facts.textContent = isBin
-      ? `busy ${Math.round(100 * found.share)} % of ${duration(found.length)}, mostly with this`
-      : `${duration(found.length)}, begins at ${duration(found.start)}${found.isClipped ? ", clipped: it overlapped another" : ""}`;
-    this.lane.textContent = `${kindName(found.kind)} on ${found.lane}`;
+    this.name.textContent = found.name || tr("(no name)");
+    this.facts.textContent = factsOf(found);
+    this.lane.textContent = tr("{kind} on {lane}", { kind: kindName(found.kind), lane: found.lane });
     this.node.hidden = false;
     const bounds = frame.getBoundingClientRect();
     const x = event.clientX - bounds.left;
@@ -36,4 +34,14 @@ export class Tooltip {
   hide() {
     this.node.hidden = true;
   }
+}
+
+function factsOf({ share, length, start, isClipped }) {
+  const time = duration(length);
+  if (share !== undefined) {
+    return tr("busy {percent} % of {time}, mostly with this", { percent: Math.round(100 * share), time });
+  }
+  const begun = { time, start: duration(start) };
+  if (isClipped) return tr("{time}, begins at {start}, clipped: it overlapped another", begun);
+  return tr("{time}, begins at {start}", begun);
 }
