@@ -6,7 +6,7 @@ const table = document.getElementById("at-step");
 const opener = document.getElementById("values");
 
 function showBar() {
-  bar.hidden = !everyStep().length;
+  bar.hidden = !figures.some(({ layout }) => layout.meta?.steps || layout.meta?.places);
   document.getElementById("back").addEventListener("click", () => moveCursor(neighbour(everyStep(), -1)));
   document.getElementById("forth").addEventListener("click", () => moveCursor(neighbour(everyStep(), 1)));
   document.getElementById("clear").addEventListener("click", () => moveCursor(null));

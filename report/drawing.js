@@ -60,13 +60,24 @@ function drawAgain(box) {
   observer.observe(box);
 }
 
+// One figure a task: the first is on the screen before the next is begun.
+function drawNext() {
+  const [box] = waiting;
+  if (!box) return;
+  waiting.delete(box);
+  draw(box);
+  setTimeout(drawNext);
+}
+
+const waiting = new Set();
 const observer = new IntersectionObserver(
   (entries) => {
     for (const entry of entries) {
       if (!entry.isIntersecting) continue;
       observer.unobserve(entry.target);
-      draw(entry.target);
+      waiting.add(entry.target);
     }
+    drawNext();
   },
   { rootMargin: "300px" },
 );

@@ -48,7 +48,7 @@ def show(store: Store, run: Run) -> None:
     )
     _progress(building)
     st.caption(tr("The same from a terminal:"))
-    st.code(_command(runs, options), language="bash", wrap_lines=True)
+    st.code(_command(store, runs, options), language="bash", wrap_lines=True)
 
 
 def _others(store: Store, run: Run) -> list[Run]:
@@ -130,9 +130,9 @@ def _tell(building: Building, waited: bool) -> None:
         st.text(building.said)
 
 
-def _command(runs: Sequence[Run], options: Mapping[str, Any]) -> str:
-    """The command that writes this very report."""
-    words = ["torchglass", "report", *map(argument_of, runs)]
+def _command(store: Store, runs: Sequence[Run], options: Mapping[str, Any]) -> str:
+    """The command that writes this very report; a database's password is not in it."""
+    words = ["torchglass", "report", *map(argument_of, runs), "--store", store.location.shown]
     if options["max_mb"] != MAX_MB:
         words += ["--max-mb", f"{options['max_mb']:g}"]
     if options["language"] != "en":
