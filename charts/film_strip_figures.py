@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import plotly.graph_objects as go
 from torchglass.charts.cursor import at_places
 from torchglass.charts.film_strip import FilmStripData, Frame, Strip
 from torchglass.charts.pictures import png_data_uri, resized
-from torchglass.charts.text import short_label
+from torchglass.charts.text import plot_text, short_label
 from torchglass.charts.theme import DIVERGING, SEQUENTIAL, Picture, colorscale, empty_figure, new_figure, paint
 from torchglass.charts.units import number
 from torchglass.language import tr
@@ -19,16 +20,82 @@ from torchglass.store.records import Floats
 CELL_PIXELS = 64  # of a frame's side in the picture; the page draws it larger or smaller
 CELL_HEIGHT, PART_HEIGHT, AROUND = 84, 17, 84  # px
 GAP = 0.06  # of a cell, between two frames
+LARGE_PIXELS, LARGE_HEIGHT = 224, 230  # px
+OUTLINE = "#d55e00"
+FOR, AGAINST = "#d6604d", "#4393c3"
 DECIDES_MARK = "● "  # before a word or column that is known to decide
 
 
-def film_strip_figures(data: FilmStripData | None, *, dark: bool = False) -> list[go.Figure]:
-    """Draw one figure of pictures, a row for each input; or one figure for each text or row."""
+def film_strip_figures(
+    data: FilmStripData | None, *, dark: bool = False, outlined: int | None = None
+) -> list[go.Figure]:
+    """Draw one figure of pictures, a row for each input; or one figure for each text or row.
+
+    The frames of the step `outlined` are framed.
+    """
     if data is None:
         return [empty_figure(tr("No explanation over the steps is stored."), dark=dark)]
     if data.kind != "pictures":
-        return [_parts_figure(data, strip, dark=dark) for strip in data.strips]
-    return [_pictures_figure(data, dark=dark)]
+        return [_outline(_parts_figure(data, one, dark=dark), _place(one.frames, outlined)) for one in data.strips]
+    place = data.steps.index(outlined) + 1 if outlined in data.steps else None
+    return [_outline(_pictures_figure(data, dark=dark), place)]
+
+
+def _place(frames: Sequence[Frame], step: int | None) -> int | None:
+    return next((place for place, frame in enumerate(frames) if frame.step == step), None)
+
+
+def _outline(figure: go.Figure, column: int | None) -> go.Figure:
+    if column is not None:
+        line = {"color": OUTLINE, "width": 2}
+        box = {"x0": column - 0.49, "x1": column + 0.49, "y0": 0.0, "y1": 1.0}
+        figure.add_shape(type="rect", xref="x", yref="paper", line=line, **box)
+    return figure
+
+
+def enlarged_figure(data: FilmStripData, step: int, *, dark: bool = False) -> go.Figure:
+    """Draw the frames of one step large: of pictures each input beside its map, of words and columns bars."""
+    found = [(strip, frame) for strip in data.strips for frame in strip.frames if frame.step == step]
+    if not found:
+        return empty_figure(tr("No explanation over the steps is stored."), dark=dark)
+    if data.kind != "pictures":
+        return _bars(data, *found[0], dark=dark)
+    columns = 2 * len(found)
+    figure = new_figure(dark=dark, height=LARGE_HEIGHT, showlegend=False)
+    figure.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 40})
+    for place, (strip, frame) in enumerate(found):
+        if strip.picture is not None:
+            _put(figure, strip.picture, 2 * place, 0, LARGE_PIXELS)
+        _put(figure, _colored(frame.relevance, data), 2 * place + 1, 0, LARGE_PIXELS)
+    bare = {"showgrid": False, "ticks": "", "fixedrange": True}
+    figure.update_xaxes(
+        range=[-0.5, max(columns, 4) - 0.5],
+        tickvals=[2 * place + 0.5 for place in range(len(found))],
+        ticktext=[short_label(strip.name, 22) for strip, _ in found],
+        constrain="domain",
+        **bare,
+    )
+    figure.update_yaxes(range=[0.5, -0.5], showticklabels=False, **bare)
+    return figure
+
+
+def _bars(data: FilmStripData, strip: Strip, frame: Frame, *, dark: bool) -> go.Figure:
+    figure = new_figure(dark=dark, height=PART_HEIGHT * len(strip.names) + AROUND, showlegend=False)
+    figure.add_bar(
+        x=frame.relevance.astype(np.float32),
+        y=list(range(len(strip.names))),
+        orientation="h",
+        marker_color=[FOR if value >= 0 else AGAINST for value in frame.relevance.tolist()],
+        hovertemplate="%{x:.3g}<extra></extra>",
+    )
+    figure.update_xaxes(title_text=plot_text(strip.name, 60), range=[-data.limit, data.limit], zeroline=True)
+    figure.update_yaxes(
+        autorange="reversed",
+        tickvals=list(range(len(strip.names))),
+        ticktext=[short_label(name, 26) for name in strip.names],
+        showgrid=False,
+    )
+    return figure
 
 
 def _pictures_figure(data: FilmStripData, *, dark: bool) -> go.Figure:
@@ -62,9 +129,9 @@ def _pictures_figure(data: FilmStripData, *, dark: bool) -> go.Figure:
     return at_places(figure, "x", data.steps, range(1, columns))
 
 
-def _put(figure: go.Figure, picture: Picture, column: int, row: int) -> None:
+def _put(figure: go.Figure, picture: Picture, column: int, row: int, pixels: int = CELL_PIXELS) -> None:
     height, width = picture.shape[:2]
-    factor = max(1, CELL_PIXELS // max(height, width))  # whole pixels: a browser would blur between small ones
+    factor = max(1, pixels // max(height, width))  # whole pixels: a browser would blur between small ones
     drawn = resized(picture, height * factor, width * factor)
     side = 1 - 2 * GAP
     figure.add_layout_image(

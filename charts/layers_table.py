@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torchglass.charts.layer_health import health
 from torchglass.charts.listings import Field, Listing
 from torchglass.language import mark, tr
 from torchglass.store.records import Series, Table
@@ -15,13 +16,21 @@ PREFIX = "layers/"
 
 
 def layers_listing(
-    table: Table, *, series: Sequence[Series] = (), outputs: Mapping[str, Any] | None = None, most: int
+    table: Table,
+    *,
+    series: Sequence[Series] = (),
+    at: Mapping[str, float] | None = None,
+    outputs: Mapping[str, Any] | None = None,
+    flops: Mapping[str, float] | None = None,
+    most: int,
 ) -> Listing:
     """Modules that hold parameters of their own or no other module, in the order of the model.
 
     Args:
         table: the arrays of the artifact "graph"/"layers".
         series: those of kind "layer" of one rank: their last values, of a module's own parameters taken together.
+        at: values by the series' keys that stand in the place of the last ones: those of a chosen step.
+        flops: floating-point operations of a forward and backward pass, by the modules' paths.
         outputs: shapes of what modules returned, by their path, as the run counted its work.
     """
     names = [str(name) for name in table.get("names", ())]
@@ -32,7 +41,7 @@ def layers_listing(
         return Listing(())
     rows, left_out = rows[:most], max(0, len(rows) - most)
     whole = sum(own)
-    last = _last_of(series)
+    last = _by_module({one.key: one.last for one in series} if at is None else at)
     shown = [names[place] for place in rows]
     norms = [_norms(last.get(name, {})) for name in shown]
     trainable = [int(table["trainable"][place]) for place in rows]
@@ -58,19 +67,34 @@ def layers_listing(
             tuple(each[2] for each in norms),
             tr("norm of the update over norm of the weight"),
         ),
+        Field(
+            tr("FLOPs"), "count", tuple((flops or {}).get(name) for name in shown), tr("forward and backward, a step")
+        ),
+        Field(
+            tr("Health"),
+            "text",
+            tuple(health(each[0], each[2], _dead_percent(last, name)) for name, each in zip(shown, norms, strict=True)),
+            tr("what its gradients, updates and dead units say"),
+        ),
     )
     return Listing(tuple(field for field in fields if any(value not in (None, "") for value in field.values)), left_out)
 
 
-def _last_of(series: Sequence[Series]) -> dict[str, dict[str, dict[str, float]]]:
-    """Last values by module, parameter and quantity."""
+def _by_module(values: Mapping[str, float | None]) -> dict[str, dict[str, dict[str, float]]]:
+    """Values by module, parameter and quantity."""
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for one in series:
-        path, _, quantity = one.key.removeprefix(PREFIX).rpartition("/")
+    for key, value in values.items():
+        path, _, quantity = key.removeprefix(PREFIX).rpartition("/")
         module, _, parameter = path.rpartition(".")
-        if one.last is not None:
-            found.setdefault(module, {}).setdefault(parameter, {})[quantity] = one.last
+        if value is not None:
+            found.setdefault(module, {}).setdefault(parameter, {})[quantity] = value
     return found
+
+
+def _dead_percent(values: Mapping[str, Mapping[str, Mapping[str, float]]], module: str) -> float | None:
+    """Dead units of what a module returned; it is recorded by the module's path, where parameters have theirs."""
+    parent, _, own = module.rpartition(".")
+    return values.get(parent, {}).get(own, {}).get("dead_percent")
 
 
 def _norms(parameters: Mapping[str, Mapping[str, float]]) -> tuple[float | None, float | None, float | None]:

@@ -11,18 +11,20 @@ from torchglass.charts.generated import picture_figure
 from torchglass.charts.shortcuts import ARTIFACT_KIND, SpotData, effects_figure, shortcuts_data
 from torchglass.charts.text import markdown_text
 from torchglass.dashboard import job_panel
-from torchglass.dashboard.figures import draw
+from torchglass.dashboard.chart_code import chart_code
+from torchglass.dashboard.figures import Source, draw
 from torchglass.dashboard.run_arguments import argument_of
-from torchglass.store import Run, Store
+from torchglass.language import mark, tr
+from torchglass.store import Artifact, Run, Store
 
 SENTENCE_CHARACTERS = 900
-ABOUT = (
+ABOUT = mark(
     "A shortcut is a small spot, always at the same place, that a classifier decides by. Pictures are grouped by where "
     "their maps are hot; each suspected spot is then erased, and pasted into pictures of other classes. It is "
     "confirmed where both move predictions more than random spots do."
 )
-PICTURE_ALT = "The mean of all pictures with the spot framed, and the mean map of the group over it"
-EXAMPLES_ALT = "Pictures of the group with the spot framed, and their maps over them"
+PICTURE_ALT = mark("The mean of all pictures with the spot framed, and the mean map of the group over it")
+EXAMPLES_ALT = mark("Pictures of the group with the spot framed, and their maps over them")
 
 
 def show(store: Store, run: Run, meta: Mapping[str, Any]) -> None:
@@ -33,16 +35,16 @@ def show(store: Store, run: Run, meta: Mapping[str, Any]) -> None:
     form = meta.get("form") or {}
     if form.get("kind") != "pictures" or form.get("task") != "classification":
         return
-    st.subheader("Shortcuts", anchor="shortcuts")
-    st.caption(ABOUT)
+    st.subheader(tr("Shortcuts"), anchor="shortcuts")
+    st.caption(tr(ABOUT))
     found = store.artifacts(run.id, kind=ARTIFACT_KIND)
     if store.artifacts(run.id, kind="checkpoint") and st.button(
-        "Look for shortcuts" if not found else "Look again", icon=":material/search:", key="shortcuts-search"
+        tr("Look for shortcuts") if not found else tr("Look again"), icon=":material/search:", key="shortcuts-search"
     ):
-        job_panel.start("Look for shortcuts", ["shortcuts", argument_of(run)])
+        job_panel.start(tr("Look for shortcuts"), ["shortcuts", argument_of(run)])
         st.rerun()
     if not found:
-        st.info("Nobody has looked for shortcuts in this run.", icon=":material/info:")
+        st.info(tr("Nobody has looked for shortcuts in this run."), icon=":material/info:")
         return
     data = shortcuts_data(found[-1], store.arrays(found[-1].id))
     if data.is_alarm:
@@ -51,24 +53,44 @@ def show(store: Store, run: Run, meta: Mapping[str, Any]) -> None:
         st.success(markdown_text(data.summary, 300), icon=":material/check_circle:")
     for place, spot in enumerate(data.spots):
         if spot.confirmed:
-            _spot(spot, f"shortcut-{found[-1].id}-{place}")
+            _spot(store, run, found[-1], spot, place)
     doubtful = [(place, spot) for place, spot in enumerate(data.spots) if not spot.confirmed]
     if doubtful:
-        with st.expander(f"Suspected and not confirmed: {len(doubtful)}", expanded=not data.is_alarm):
+        told = tr("Suspected and not confirmed: {count}", count=len(doubtful))
+        with st.expander(told, expanded=not data.is_alarm):
             for place, spot in doubtful:
-                _spot(spot, f"shortcut-{found[-1].id}-{place}")
+                _spot(store, run, found[-1], spot, place)
 
 
-def _spot(spot: SpotData, key: str) -> None:
+def _spot(store: Store, run: Run, artifact: Artifact, spot: SpotData, place: int) -> None:
+    def source(array: str, drawing: str) -> Source:
+        return Source(
+            "artifact",
+            {"id": artifact.id, "array": array},
+            chart_code(
+                store,
+                run,
+                "from torchglass.charts.generated import picture_figure\n"
+                "from torchglass.charts.shortcuts import effects_figure, shortcuts_data",
+                f'found = store.artifacts(run.id, kind="{ARTIFACT_KIND}")[-1]\n'
+                f"spot = shortcuts_data(found, store.arrays(found.id)).spots[{place}]",
+                drawing,
+            ),
+        )
+
+    key = f"shortcut-{artifact.id}-{place}"
     with st.container(border=True):
         st.markdown(f"**{markdown_text(spot.title)}**")
         st.caption(markdown_text(spot.sentence, SENTENCE_CHARACTERS))
         pictures, effects = st.columns(2)
         with pictures:
-            draw(lambda dark: picture_figure(spot.picture, dark=dark), f"{key}-mean", PICTURE_ALT)
+            shown = source(f"mean_map_{place}", "picture_figure(spot.picture).show()")
+            draw(lambda dark: picture_figure(spot.picture, dark=dark), f"{key}-mean", tr(PICTURE_ALT), shown)
         with effects:
-            alt = "What erasing and pasting the spot moved, beside random spots"
-            draw(lambda dark: effects_figure(spot, dark=dark), f"{key}-effects", alt)
+            alt = tr("What erasing and pasting the spot moved, beside random spots")
+            shown = source(f"mean_map_{place}", "effects_figure(spot).show()")._replace(table="")
+            draw(lambda dark: effects_figure(spot, dark=dark), f"{key}-effects", alt, shown)
         if spot.examples is not None:
             examples = spot.examples
-            draw(lambda dark: picture_figure(examples, dark=dark), f"{key}-examples", EXAMPLES_ALT)
+            shown = source(f"example_maps_{place}", "picture_figure(spot.examples).show()")
+            draw(lambda dark: picture_figure(examples, dark=dark), f"{key}-examples", tr(EXAMPLES_ALT), shown)

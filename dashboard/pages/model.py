@@ -14,12 +14,19 @@ from torchglass.charts.autograd_graph import (
     autograd_graph_figure,
     kinds_listing,
 )
+from torchglass.charts.layer_health import values_at, work_of_modules
 from torchglass.charts.layers_table import layers_listing
+from torchglass.charts.module_times import modules_listing
+from torchglass.charts.records import read_series
 from torchglass.charts.text import markdown_text, plain_text, sentence
 from torchglass.charts.units import number
 from torchglass.dashboard import notices
-from torchglass.dashboard.figures import draw
+from torchglass.dashboard.chart_code import chart_code
+from torchglass.dashboard.cursor import chosen_step
+from torchglass.dashboard.figures import Source, draw
 from torchglass.dashboard.listing_table import show_listing
+from torchglass.dashboard.recorded_step import shown_step, step_told
+from torchglass.language import mark, tr
 from torchglass.store import Artifact, Run, Store
 
 KIND = "graph"
@@ -27,22 +34,27 @@ TABLE_ROWS = 500
 KIND_ROWS = 100
 FOLD_FROM = 60  # nodes: a page tall, so folding is the better first look
 NAMED_UNREACHED = 12
-VIEWS = {"operations": "Operations", "modules": "Modules"}
-EXPLANATION = (
+PROFILED = "attach(..., profile=torchglass.every(500, steps=3))"
+VIEWS = {"operations": mark("Operations"), "modules": mark("Modules")}
+EXPLANATION = mark(
     "Data flow from top to bottom. Blue: parameters. Orange: custom autograd Functions. Green: other leaves. "
     "Names and shapes are those of autograd; drag to move, zoom with the buttons above it."
 )
-FOLDED = "An operation without parameters is drawn with the module whose result it takes."
+FOLDED = mark("An operation without parameters is drawn with the module whose result it takes.")
+TIMED_ROWS = 30
 
 
 def show(store: Store, run: Run) -> None:
     """Draw the table of layers and the graph, each with its reason where it is missing."""
-    notices.run_heading("Model", store, run)
+    notices.run_heading(tr("Model"), store, run)
     layers = store.artifacts(run.id, kind=KIND, key="layers")
     graphs = store.artifacts(run.id, kind=KIND, key="autograd")
     if not layers and not graphs:
         notices.nothing_recorded(
-            "This run stored no model. Layers and graph are read at the first training forward of an attached model.",
+            tr(
+                "This run stored no model. Layers and graph are read at the first training forward of a model that is "
+                "attached."
+            ),
             notices.ATTACH,
         )
         return
@@ -50,28 +62,54 @@ def show(store: Store, run: Run) -> None:
     facts = {fact.key: fact.value for fact in store.facts(run.id) if fact.rank == 0}
     if layers:
         _layers(store, run, layers[-1], facts)
-    _graph(store, graphs)
+        _times(store, run)
+    _graph(store, run, graphs)
 
 
 def _layers(store: Store, run: Run, layers: Artifact, facts: Mapping[str, Any]) -> None:
-    st.subheader("Layers", anchor=False)
+    st.subheader(tr("Layers"), anchor=False)
     table = store.arrays(layers.id)
     work = facts.get("work")
     outputs = work.get("outputs") if isinstance(work, Mapping) else None
     whole, training = int(table["parameters"].sum()), int(table["trainable"].sum())
-    st.caption(
-        f"{markdown_text(layers.meta.get('class', 'model'))}: {whole:,} parameters, "
-        f"{'all of which train' if training == whole else f'{training:,} of which train'}."
-    )
-    series = store.series_of(run.id, kind="layer", rank=0)
+    told = {"model": markdown_text(layers.meta.get("class", "model")), "count": f"{whole:,}"}
+    if training == whole:
+        st.caption(tr("{model}: {count} parameters, all of which train.", **told))
+    else:
+        st.caption(tr("{model}: {count} parameters, {training} of which train.", training=f"{training:,}", **told))
+    at, step = values_at(read_series(store, run.id, kind="layer"), chosen_step())
+    if step is not None:
+        st.caption(tr("Norms, ratios and health: {step}", step=step_told(step)))
     shapes = outputs if isinstance(outputs, Mapping) else None
-    show_listing(layers_listing(table, series=series, outputs=shapes, most=TABLE_ROWS), "layers")
+    listing = layers_listing(table, at=at, outputs=shapes, flops=work_of_modules(work), most=TABLE_ROWS)
+    show_listing(listing, f"layers-{run.id}")
 
 
-def _graph(store: Store, graphs: list[Artifact]) -> None:
-    st.subheader("Autograd graph", anchor=False)
+def _times(store: Store, run: Run) -> None:
+    """Where the time of a step goes by module, as the profiler calls them, in the window nearest to the cursor."""
+    windows = [window for window in store.windows(run.id, rows=False) if window.rank == 0]
+    step = shown_step(window.step for window in windows)
+    window = next((window for window in windows if window.step == step), None)
+    listing = (
+        None
+        if window is None
+        else modules_listing(
+            store.window_tables(window.id, ["links"]).get("links"), steps=window.step_count, most=TIMED_ROWS
+        )
+    )
+    if window is None or listing is None or not len(listing):
+        st.caption(tr("The time of each module is known where a profiler window saw it: {code}", code=f"`{PROFILED}`"))
+        return
+    with st.expander(tr("Time of each module")):
+        st.caption(tr("Profiler window. {step}", step=step_told(window.step)))
+        st.caption(tr("The profiler counts modules of a type in the order in which they were first called."))
+        show_listing(listing, f"times-{window.id}")
+
+
+def _graph(store: Store, run: Run, graphs: list[Artifact]) -> None:
+    st.subheader(tr("Autograd graph"), anchor=False)
     if not graphs:
-        st.info("No graph was stored.", icon=":material/info:")
+        st.info(tr("No graph was stored."), icon=":material/info:")
         return
     newest = {str(artifact.meta.get("part", "")): artifact for artifact in graphs}
     part = _choose_part(newest)
@@ -79,23 +117,23 @@ def _graph(store: Store, graphs: list[Artifact]) -> None:
     table, meta = store.arrays(artifact.id), artifact.meta
     is_large = len(table.get("names", ())) > FOLD_FROM
     view = st.segmented_control(
-        "Drawn as",
+        tr("Drawn as"),
         list(VIEWS),
         default="modules" if is_large else "operations",
         required=True,
-        format_func=VIEWS.__getitem__,
+        format_func=lambda name: tr(VIEWS[name]),
         key=f"view-{artifact.id}",
     )
     data = autograd_graph_data(table, meta, folded=view == "modules")
     if data.nodes:
-        _draw(data, asked_folded=view == "modules", key=f"graph-{artifact.id}-{view}")
+        _draw(store, run, artifact, data, asked_folded=view == "modules")
     else:
-        st.info("The graph is not drawn.", icon=":material/info:")
+        st.info(tr("The graph is not drawn."), icon=":material/info:")
         st.text(sentence(data.reason, 300))
     _unreached(meta)
     kinds = kinds_listing(table, most=KIND_ROWS)
     if len(kinds):
-        with st.expander("Nodes by kind", expanded=not data.nodes):
+        with st.expander(tr("Nodes by kind"), expanded=not data.nodes):
             show_listing(kinds, f"kinds-{artifact.id}")
 
 
@@ -105,7 +143,7 @@ def _choose_part(newest: Mapping[str, Artifact]) -> str:
     if len(parts) == 1:
         return parts[0]
     chosen = st.segmented_control(
-        "Part",
+        tr("Part"),
         parts,
         default=parts[0],
         required=True,
@@ -114,13 +152,28 @@ def _choose_part(newest: Mapping[str, Artifact]) -> str:
     return chosen if chosen in newest else parts[0]
 
 
-def _draw(data: AutogradGraphData, *, asked_folded: bool, key: str) -> None:
-    counted = f"{number(data.node_count)} nodes"
-    if data.folded:
-        counted += f" in {number(len(data.nodes))} modules"
-    too_many = f" More than {MAX_DRAWN} nodes are folded by module." if data.folded and not asked_folded else ""
-    st.caption(f"{counted}.{too_many} {EXPLANATION} {FOLDED if data.folded else ''}")
-    draw(lambda dark: autograd_graph_figure(data, dark=dark), key, "Autograd graph from the inputs down to the result")
+def _draw(store: Store, run: Run, artifact: Artifact, data: AutogradGraphData, *, asked_folded: bool) -> None:
+    counted = {"nodes": number(data.node_count), "modules": number(len(data.nodes))}
+    told = [tr("{nodes} nodes in {modules} modules.", **counted) if data.folded else tr("{nodes} nodes.", **counted)]
+    if data.folded and not asked_folded:
+        told.append(tr("More than {most} nodes are folded by module.", most=MAX_DRAWN))
+    st.caption(" ".join((*told, tr(EXPLANATION), *([tr(FOLDED)] if data.folded else []))))
+    reading = (
+        f'graphs = store.artifacts(run.id, kind="{KIND}", key="autograd")\n'
+        f"graph = next(one for one in graphs if one.id == {artifact.id})\n"
+        f"data = autograd_graph_data(store.arrays(graph.id), graph.meta, folded={asked_folded})"
+    )
+    imports = "from torchglass.charts.autograd_graph import autograd_graph_data, autograd_graph_figure"
+    draw(
+        lambda dark: autograd_graph_figure(data, dark=dark),
+        f"graph-{artifact.id}-{'modules' if asked_folded else 'operations'}",
+        tr("Autograd graph from the inputs down to the result"),
+        Source(
+            "artifact_columns",
+            {"id": artifact.id},
+            chart_code(store, run, imports, reading, "autograd_graph_figure(data).show()"),
+        ),
+    )
 
 
 def _unreached(meta: Mapping[str, Any]) -> None:
@@ -129,9 +182,10 @@ def _unreached(meta: Mapping[str, Any]) -> None:
     count = meta.get("unreached_count")
     if not isinstance(names, list) or not isinstance(count, int) or not count:
         return
-    st.warning(
-        f"{number(count)} parameters train and have no part in this result: from it they get no gradient.",
-        icon=":material/warning:",
+    sentence = tr(
+        "{count} parameters train and have no part in this result: from it they get no gradient.", count=number(count)
     )
+    st.warning(sentence, icon=":material/warning:")
     told = ", ".join(plain_text(name, 80) for name in names[:NAMED_UNREACHED])
-    st.text(told + (f" and {number(count - NAMED_UNREACHED)} more" if count > NAMED_UNREACHED else ""))
+    more = number(count - NAMED_UNREACHED)
+    st.text(tr("{names} and {count} more", names=told, count=more) if count > NAMED_UNREACHED else told)
