@@ -11,6 +11,8 @@ LOOK = "the moment of the look, every 200 steps"
 HOOKS = "`instrumentation/step_rows.py`"
 NO_OPTIMIZER = "attached without an optimizer"
 NOT_SAMPLED = "recorded with `every=None`; a frozen parameter"
+NOT_ASKED = "recorded without `activations=True`; a compiled module"
+OUTPUTS = "the step, every 100 steps"
 NO_ALLOCATOR = "the model is not on a CUDA device"
 NO_PROBES = "attached without `probes`"
 
@@ -102,6 +104,39 @@ LAYERS = (
         NORMS,
         f"{NOT_SAMPLED}, or one that was all zeros",
         "`instrumentation/layers/norms.py`",
+    ),
+    Definition(
+        "layers/*/dead_percent",
+        "100 × units (channels of a convolution, features of a linear layer) that the module returned as zero for "
+        "every sample of the step, over all its units",
+        "%",
+        OUTPUTS,
+        NOT_ASKED,
+        "`instrumentation/activations.py`",
+    ),
+    Definition(
+        "layers/*/zero_percent",
+        "100 × zeros among the numbers that the module returned",
+        "%",
+        OUTPUTS,
+        NOT_ASKED,
+        "`instrumentation/activations.py`",
+    ),
+    Definition(
+        "layers/*/activation_mean",
+        "mean of the numbers that the module returned",
+        "",
+        OUTPUTS,
+        NOT_ASKED,
+        "`instrumentation/activations.py`",
+    ),
+    Definition(
+        "layers/*/activation_std",
+        "standard deviation of the numbers that the module returned",
+        "",
+        OUTPUTS,
+        NOT_ASKED,
+        "`instrumentation/activations.py`",
     ),
 )
 

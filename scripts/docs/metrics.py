@@ -82,7 +82,7 @@ recorded points, hidden ones of a resumed run left out; the mean is of the finit
 HISTOGRAMS = """\
 Histograms `weights/*` and `gradients/*` (every 500 steps) count each tensor's numbers in 2,040 fixed bins, four to the
 octave on either side of zero; zeros, NaN, +Inf and −Inf are counted apart. Percentiles on the page are read from those
-bins: they are right to a quarter of an octave. "Dead" is a channel or unit whose number is zero at every record shown.
+bins: they are right to a quarter of an octave.
 """
 
 
@@ -109,7 +109,7 @@ def _series() -> Iterator[str]:
     )
     yield _section("Work and what is recorded by itself", "Kinds `work` and `scalar`.")
     yield _definitions(series.OWN)
-    yield _section("Layers", "Kind `layer`; `*` is the parameter's name.")
+    yield _section("Layers", "Kind `layer`; `*` is the parameter's name, of what modules return the module's.")
     yield _definitions(series.LAYERS)
     yield HISTOGRAMS
     yield _section("Memory", "Kind `memory`: by torch's allocator on CUDA, of the process elsewhere.")

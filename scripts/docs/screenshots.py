@@ -41,8 +41,9 @@ SETTLED = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-te
 MAIN = '[data-testid="stMain"]'
 MAX_BYTES = 150_000
 COLORS = (256, 128, 64, 32)
-PATIENCE_MS = 20_000
+PATIENCE_MS = 40_000
 DRAWN_MS = 1_500  # for charts to draw themselves once they are there
+MARGIN = 12  # px around what a picture shows of a page
 TALLEST = 6_000  # px: a page without end is cut
 
 # Without a font the switch of languages would show empty boxes.
@@ -104,13 +105,13 @@ def _visited(page: Page, picture: Picture, address: str, report: Path) -> bytes:
     page.goto(report.as_uri() if is_report else f"{address}/{picture.address}")
     if not is_report:
         page.wait_for_selector(SETTLED)
-    page.wait_for_selector(picture.waits_for)
+    page.wait_for_selector(picture.waits_for, state="attached")
     for name in picture.clicks:
         page.get_by_role("button", name=name).or_(page.get_by_role("tab", name=name)).first.click()
-    return _shot(page, picture, is_report)
+    return _shot(page, picture)
 
 
-def _shot(page: Page, picture: Picture, is_report: bool) -> bytes:
+def _shot(page: Page, picture: Picture) -> bytes:
     """The picture itself: of a page that is as tall as its content, so that nothing is scrolled away."""
     if not writes_chinese():
         page.evaluate(WITHOUT_BOXES)
@@ -121,13 +122,15 @@ def _shot(page: Page, picture: Picture, is_report: bool) -> bytes:
     tall = page.evaluate(f"document.querySelector('{MAIN}')?.scrollHeight ?? document.body.scrollHeight")
     page.set_viewport_size({"width": WIDTH, "height": min(int(tall), TALLEST)})
     page.wait_for_timeout(2 * DRAWN_MS)
-    first = page.locator(picture.top).first.bounding_box()
-    main = page.locator(MAIN).first.bounding_box() if not is_report else None
+    first, main = (page.locator(each).first.bounding_box() for each in (picture.top, MAIN))
     assert first is not None
-    left = main["x"] if main else 0.0
-    top = max(0.0, first["y"] - 16)
+    assert main is not None
+    margin = first["x"] - main["x"] - MARGIN
+    top = max(0.0, first["y"] - MARGIN)
     height = min(picture.height, min(int(tall), TALLEST) - top)
-    return page.screenshot(clip={"x": left, "y": top, "width": WIDTH - left, "height": height})
+    return page.screenshot(
+        clip={"x": main["x"] + margin, "y": top, "width": WIDTH - main["x"] - 2 * margin, "height": height}
+    )
 
 
 @cache

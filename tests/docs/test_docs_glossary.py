@@ -82,7 +82,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         pictures[:2], [0, 1], ["gradcam", "integrated_gradients"], every=2, truth=pictures[:2, 0] > 0, budget=1.0
     )
     with torchglass.attach(
-        model, optimizer, run="all", store=path, every=2, histograms=2, probes=probes, devices=True
+        model, optimizer, run="all", store=path, every=2, histograms=2, probes=probes, activations=2
     ) as run:
         run.profile_now(steps=2)
         for _ in run.batches(range(8)):
@@ -123,6 +123,7 @@ def test_what_the_code_can_record_is_defined() -> None:
 
 
 def test_what_is_defined_can_be_recorded() -> None:
+    from torchglass.instrumentation.activations import UNITS
     from torchglass.instrumentation.devices.quantities import GPU, HOST
     from torchglass.instrumentation.phases import PHASES
 
@@ -143,6 +144,7 @@ def test_what_is_defined_can_be_recorded() -> None:
             case _:
                 assert re.search(rf"\b{re.escape(key.rpartition('/')[2].rstrip('*'))}", source), key
     assert {f"gpu*/{name}" for name in GPU} | {f"host/{name}" for name in HOST} <= defined_series()
+    assert {f"layers/*/{name}" for name in UNITS} <= defined_series()
     assert {f"phase/{name}" for name in PHASES} <= defined_series()
 
 
