@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,9 +71,21 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], store_path: Path, folder: Path, *, address: str | None = None) -> Iterator[Server]:
+def running(
+    command: list[str],
+    store_path: Path,
+    folder: Path,
+    *,
+    address: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
     """Start a server and wait for the line that says where it is; its store has a path, or an address of its own."""
-    environment = {**os.environ, "TORCHGLASS_STORE": address or str(store_path), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        **os.environ,
+        **(environment or {}),
+        "TORCHGLASS_STORE": address or str(store_path),
+        "PYTHONUNBUFFERED": "1",
+    }
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -98,14 +110,14 @@ def running(command: list[str], store_path: Path, folder: Path, *, address: str 
         process.wait(30)
 
 
-def by_streamlit_run(port: int) -> list[str]:
+def by_streamlit_run(port: int, *options: str) -> list[str]:
     """The door for people with a clone."""
-    return [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port)]
+    return [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port), *options]
 
 
-def by_torchglass_ui(port: int) -> list[str]:
+def by_torchglass_ui(port: int, *options: str) -> list[str]:
     """The door for people with the package."""
-    return [sys.executable, "-m", "torchglass", "ui", "--port", str(port)]
+    return [sys.executable, "-m", "torchglass", "ui", "--port", str(port), *options]
 
 
 def wait_until(page: Page, expression: str, wanted: str = "") -> Any:
