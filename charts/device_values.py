@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from torchglass.analysis.at_step import Reading
 from torchglass.charts.devices import figure_name
 from torchglass.charts.units import quantity
 from torchglass.language import mark, tr
@@ -17,7 +18,10 @@ EVERYTHING = mark("everything")
 
 
 class DeviceValue(NamedTuple):
-    """One row; `reason` is why there is no value, or what else is to be known of it."""
+    """One row; `reason` is why there is no value, or what else is to be known of it.
+
+    `at_step` is the reading nearest to a chosen step, empty where none was chosen or none was read.
+    """
 
     device: str
     figure: str
@@ -26,12 +30,16 @@ class DeviceValue(NamedTuple):
     window: str
     source: str
     command: str
+    at_step: str = ""
 
 
-def device_values(series: Sequence[Series], facts: Sequence[Fact]) -> tuple[DeviceValue, ...]:
+def device_values(
+    series: Sequence[Series], facts: Sequence[Fact], near: Mapping[int, Reading] | None = None, step: int | None = None
+) -> tuple[DeviceValue, ...]:
     """Rows for the device series of a run, and for what its facts say is missing.
 
-    A GPU that is lost has no value: what it last said is no longer so. Devices of ranks other than 0 are named so.
+    `near` holds the readings near a `step`, by the id of their series. A GPU that is lost has no value: what it last
+    said is no longer so. Devices of ranks other than 0 are named so.
     """
     known = {(fact.rank, fact.key): fact.value for fact in facts}
     rows: list[DeviceValue] = []
@@ -41,7 +49,10 @@ def device_values(series: Sequence[Series], facts: Sequence[Fact]) -> tuple[Devi
         last = {each.key: each for each in series if each.rank == rank}
         missing = _mapping(told.get("missing"))
         for key in dict.fromkeys([*last, *missing]):
-            rows.append(_row(key, rank, last.get(key), told, table))
+            found = last.get(key)
+            row = _row(key, rank, found, told, table)
+            reading = (near or {}).get(found.id) if found is not None else None
+            rows.append(row._replace(at_step=_reading_told(reading, step)))
     return tuple(rows)
 
 
@@ -61,6 +72,13 @@ def _row(key: str, rank: int, series: Series | None, told: Mapping[str, Any], ta
         source=str(about.get("source", "")),
         command=str(about.get("command", "")),
     )
+
+
+def _reading_told(reading: Reading | None, step: int | None) -> str:
+    if reading is None or not np.isfinite(reading.value):
+        return ""
+    value = quantity(reading.value, reading.unit)
+    return value if reading.step == step else tr("{value} (at {step})", value=value, step=f"{reading.step:,}")
 
 
 def _reason(key: str, told: Mapping[str, Any]) -> str | None:

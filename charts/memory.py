@@ -107,6 +107,21 @@ def memory_data(records: Sequence[Recorded], *, limit_bytes: float | None = None
     )
 
 
+def parts_at(data: MemoryData, records: Sequence[Recorded], step: int) -> tuple[MemoryData, int]:
+    """The data with the parts' sizes near a step in `last_bytes`, and the step at which the last of them was measured.
+
+    Each size is of the step, or of the nearest at which it was measured, of two the earlier.
+    """
+    found = {record.series.key: record.points for record in records if len(record.points.steps)}
+    sizes, measured = [], 0
+    for name in data.parts:
+        points = found[_key(name)]
+        place = int(np.argmin(np.abs(points.steps - step)))
+        sizes.append(float(points.values[place]))
+        measured = max(measured, int(points.steps[place]))
+    return data._replace(last_bytes=np.array(sizes, np.float64)), measured
+
+
 def memory_figure(data: MemoryData, *, title: str = "", dark: bool = False, reason: str = "") -> go.Figure:
     """Draw the parts as layers, each up to the next measurement, and the lines over them."""
     if not data.parts and not data.lines:
