@@ -18,29 +18,21 @@ from pathlib import Path
 import definitions_results as results
 import definitions_series as series
 import definitions_windows as windows
-import numpy as np
 from definition import Definition
 
-from torchglass.charts import listings
 from torchglass.charts.devices import PANELS
-from torchglass.charts.layers_table import layers_listing
 from torchglass.charts.series_titles import series_title
 from torchglass.explainers.probing import figures
 from torchglass.instrumentation import phases
 from torchglass.instrumentation.devices.quantities import GPU, HOST, Quantity
 from torchglass.instrumentation.memory.meanings import MEANINGS, PROCESS_MEANINGS
-from torchglass.store.records import SeriesKind, Table
+from torchglass.store.records import SeriesKind
 from torchglass.traces import tables
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
 METRICS = ROOT / "explainers" / "evaluation" / "metrics"
-MODULES: Table = {
-    "names": np.array(["layer"]),
-    "types": np.array(["Linear"]),
-    "parameters": np.array([1]),
-    "trainable": np.array([1]),
-}
+CHARTS, LISTING = ROOT / "charts", "_listing"
 TITLED: Mapping[str, SeriesKind] = {"work": "work", "memory": "memory", "torchglass": "self"}
 UNITS = {"text": "", "yes": "", "count": "", "share": "%"}
 
@@ -188,44 +180,38 @@ def _windows() -> Iterator[str]:
     for name in tables.COLUMNS:
         yield f"### `{name}`\n\n{windows.ABOUT[name]}.\n"
         yield _table(("column", "what it is"), (_row(*pair) for pair in windows.COLUMNS[name].items()))
-    yield _section(
-        "Tables on the page", "As Kernels, Step time, Model and the report show them; the longest rows first."
-    )
-    for title, listing in _listings():
-        yield f"### {title}\n"
-        rows = ((field.title, field.meaning, UNITS.get(field.unit, field.unit)) for field in listing.fields)
+    yield _section("Tables on the page", "The columns of the tables that page and report share.")
+    for title, text, rows in _listings():
+        yield f"### {title}\n\n{textwrap.fill(text, 120)}\n"
         yield _table(("column", "what it is", "unit"), rows)
 
 
-def _listings() -> Iterator[tuple[str, listings.Listing]]:
-    shown: tuple[tuple[str, str, Callable[..., listings.Listing]], ...] = (
-        ("Kernels", "kernels", listings.kernels_listing),
-        ("Operators", "operators", listings.operators_listing),
-        ("Copies", "copies", listings.copies_listing),
-        ("Launches", "launches", listings.launches_listing),
-        ("Collectives", "collectives", listings.collectives_listing),
-    )
-    for title, name, make in shown:
-        yield title, make(_one_row(name), steps=1, most=1)
-    skew = {"collective": "a", "group": "a", "ranks": 1, "mean_seconds": 1.0, "longest_seconds": 1.0}
-    last = {"last_rank": 0, "last_count": 1, "count": 1}
-    yield "Skew of ranks", listings.skew_listing({k: np.array([v]) for k, v in (skew | last).items()}, most=1)
-    yield "Gaps", listings.gaps_listing(_one_row("gaps"), most=1)
-    yield "Layers", layers_listing(MODULES, series=_sampled(), outputs={"layer": (1,)}, most=1)
+def _listings() -> Iterator[tuple[str, str, list[tuple[str, ...]]]]:
+    """Title, text and columns of each table that charts make for page and report: read, not called."""
+    for path in sorted(CHARTS.glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name.endswith(LISTING) and not node.name.startswith("_"):
+                title = node.name.removesuffix(LISTING).replace("_", " ").capitalize()
+                fields = [
+                    each
+                    for each in ast.walk(node)
+                    if isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id == "Field"
+                ]
+                fields.sort(key=lambda each: (each.lineno, each.col_offset))
+                yield title, (ast.get_docstring(node) or "").partition("\n")[0], [_field(each) for each in fields]
 
 
-def _one_row(name: str) -> Table:
-    """A table with one row in which every column has a value."""
-    ones = {tables.TEXT: "a", tables.TRUTH: True, tables.WHOLE: 1, tables.REAL: 1.0}
-    return tables.table(name, **{column: [ones[kind]] for column, kind in tables.COLUMNS[name].items()})
+def _field(call: ast.Call) -> tuple[str, ...]:
+    """Title, meaning and unit of a column, as `Field(title, unit, values, meaning)` gives them."""
+    title, unit, _, meaning = (*(_sentence(each) for each in call.args), "")[:4]
+    return _cell(title), _cell(meaning), UNITS.get(unit, unit)
 
 
-def _sampled() -> list[object]:
-    class Sampled:
-        def __init__(self, key: str) -> None:
-            self.key, self.last = key, 1.0
-
-    return [Sampled(each.key.replace("*", "layer.weight")) for each in series.LAYERS]
+def _sentence(node: ast.expr) -> str:
+    """A text that is written there, through the catalogue or not; what is computed is left out."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("tr", "mark") and node.args:
+        return _sentence(node.args[0])
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _explanations() -> Iterator[str]:

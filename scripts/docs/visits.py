@@ -55,7 +55,7 @@ PICTURES_OF_THE_PAGE: tuple[Picture, ...] = (
     Picture("explain-over-training", of("explain", DEMO), top='h3:has-text("Over training")', height=800),
     Picture("explain-table", of("explain", TABLE), top='h3:has-text("Over many rows")', height=900),
     Picture("explain-shortcuts", of("explain", PICTURES), top='h3:has-text("Shortcuts")', height=800),
-    Picture("compare", of("compare", DEMO, f"&with={SLOWER}"), height=1100),
+    Picture("compare", of("compare", SLOWER, f"&runs={DEMO},{SLOWER}"), height=1100),
     Picture("sweep", f"sweep?sweep={SWEEP}", height=1000),
     Picture("train", "train", CODE, height=800),
     Picture("report", "{report}", height=1000),
