@@ -99,21 +99,23 @@ def dead_units_figure(data: DeadUnitsData, *, dark: bool = False) -> go.Figure:
         return empty_figure(plot_text(tr("No layer returned a zero.")), dark=dark)
     height = min(max(HEIGHT, 80 + ROW_HEIGHT * len(data.layers)), MAX_HEIGHT)
     figure = new_figure(dark=dark, height=height)
+    places = np.arange(len(data.layers), dtype=np.int32)
     figure.add_heatmap(
         x=packed_steps(data.steps),
-        y=[plot_text(layer, MAX_NAME) for layer in data.layers],
+        # Places and not names: plotly takes a layer that is called "5" for a place.
+        y=places,
         z=packed(data.dead),
+        customdata=[[plot_text(layer, MAX_NAME)] * len(data.steps) for layer in data.layers],
         zmin=0,
         zmax=100,
         colorscale=colorscale(SEQUENTIAL),
         colorbar={"title": {"text": "%", "side": "top"}, "thickness": 10, "outlinewidth": 0, "len": 1},
-        hovertemplate="%{y}<br>%{x}: %{z:.3g} %<extra></extra>",
+        hovertemplate="%{customdata}<br>%{x}: %{z:.3g} %<extra></extra>",
         hoverongaps=False,
     )
     labels = [short_label(layer) for layer in data.layers]
     stride = -(-len(labels) * ROW_HEIGHT // (MAX_HEIGHT - 80)) or 1
-    places = np.arange(len(labels), dtype=np.int32)[::stride]
-    figure.update_yaxes(type="category", autorange="reversed", tickvals=places, ticktext=labels[::stride])
+    figure.update_yaxes(autorange="reversed", tickvals=places[::stride], ticktext=labels[::stride], showgrid=False)
     figure.update_xaxes(title_text=tr("step"))
     return on_steps(figure)
 
@@ -123,11 +125,11 @@ def dead_units_text(found: AtStep) -> str:
     layer, share, step = found.layers[0], found.dead[0], f"{found.step:,}"
     told = {"layer": plain_text(layer, 60), "share": number(float(f"{share:.3g}")), "step": step}
     if share <= 0:
-        return tr("At step {step} every unit of every layer returned something for some sample.", step=step)
+        return tr("At step {step}, every unit of every layer returned something for some sample.", step=step)
     if share < ALARMING:
-        return tr("At step {step} {share} % of the units of {layer} are dead, the most of any layer.", **told)
+        return tr("At step {step}, {share} % of the units of layer {layer} are dead, the most of any.", **told)
     return tr(
-        "At step {step} {share} % of the units of {layer} are dead: they return zero for every sample of the batch "
+        "At step {step}, {share} % of the units of layer {layer} are dead: they return zero for every sample of the batch "
         "and learn nothing while they do. Lower the learning rate or warm it up, check the biases and the scale of the "
         "inputs, or use an activation with a slope below zero, such as LeakyReLU or GELU.",
         **told,

@@ -132,13 +132,13 @@ def _put(figure: go.Figure, picture: Picture, column: int, row: int) -> None:
         source=png_data_uri(np.asarray(resized(picture, height * factor, width * factor), np.uint8)),
         xref="x",
         yref="y",
-        x=column - SIDE / 2,
-        y=row - SIDE / 2,
+        x=column,
+        y=row,
         sizex=SIDE,
         sizey=SIDE,
         sizing="contain",
-        xanchor="left",
-        yanchor="top",
+        xanchor="center",
+        yanchor="middle",
         layer="above",
     )
 

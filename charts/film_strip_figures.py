@@ -75,7 +75,7 @@ def enlarged_figure(data: FilmStripData, step: int, *, dark: bool = False) -> go
         constrain="domain",
         **bare,
     )
-    figure.update_yaxes(range=[0.5, -0.5], showticklabels=False, **bare)
+    figure.update_yaxes(range=[0.5, -0.5], showticklabels=False, scaleanchor="x", constrain="domain", **bare)
     return figure
 
 

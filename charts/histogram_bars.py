@@ -96,7 +96,7 @@ def histogram_bars_figure(data: HistogramBars, *, dark: bool = False) -> go.Figu
             y=float(place),
             xref="paper",
             xanchor="right",
-            yanchor="bottom",
+            yanchor="top" if name == _NAMES[0] else "bottom",
             showarrow=False,
             font={"size": 11},
         )

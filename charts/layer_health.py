@@ -45,12 +45,12 @@ def health(gradient: float | None, ratio: float | None, dead_percent: float | No
     return tr("fine")
 
 
-def work_of_modules(work: object) -> Mapping[str, float]:
+def work_of_modules(work: object) -> Mapping[str, int]:
     """Floating-point operations of a forward and backward pass by module, from the fact "work"; those counted last."""
     modules = work.get("modules") if isinstance(work, Mapping) else None
-    found: dict[str, float] = {}
+    found: dict[str, int] = {}
     for each in modules if isinstance(modules, Sequence) else ():
         if isinstance(each, Mapping):
             passes = [each.get(f"{name}_flops") for name in ("forward", "backward", "recomputed")]
-            found[str(each.get("name"))] = float(sum(one for one in passes if isinstance(one, int | float)))
+            found[str(each.get("name"))] = sum(one for one in passes if isinstance(one, int))
     return found

@@ -21,7 +21,7 @@ def layers_listing(
     series: Sequence[Series] = (),
     at: Mapping[str, float] | None = None,
     outputs: Mapping[str, Any] | None = None,
-    flops: Mapping[str, float] | None = None,
+    flops: Mapping[str, int] | None = None,
     most: int,
 ) -> Listing:
     """Modules that hold parameters of their own or no other module, in the order of the model.

@@ -41,7 +41,7 @@ from torchglass.store import Run, Store
 
 GROUP = "own/"
 UPLOADS = ("png", "jpg", "jpeg", "webp", "npy")
-MAX_UPLOAD_BYTES = 1_000_000  # as much as the server lets in
+MAX_UPLOAD_MEGABYTES = 8  # as much as the server lets in
 MAX_FIELDS = 64  # columns that get a number field each
 COLUMNS = 4
 PREVIEW_PIXELS = 160
@@ -89,13 +89,14 @@ def _picture(form: DataForm, arrays: Arrays) -> tuple[bytes, list[str]] | None:
     left, right = st.columns([3, 1], vertical_alignment="center")
     shape = " × ".join(map(str, form.shape))
     uploaded = left.file_uploader(
-        tr("A picture: PNG, JPEG or WebP; or an .npy of shape {shape}", shape=shape), type=list(UPLOADS), key="own-file"
+        tr("A picture: PNG, JPEG or WebP; or an .npy of shape {shape}", shape=shape),
+        type=list(UPLOADS),
+        key="own-file",
+        max_upload_size=MAX_UPLOAD_MEGABYTES,
     )
     invert = left.toggle(tr("Invert light and dark"), key="own-invert")
     if uploaded is None:
         return None
-    if uploaded.size > MAX_UPLOAD_BYTES:
-        raise DataError(f"the file has {uploaded.size:,} bytes: give one of at most {MAX_UPLOAD_BYTES:,}")
     content = uploaded.getvalue()
     like = arrays.get("background")
     own = picture_input(content, form, like=like, invert=invert)

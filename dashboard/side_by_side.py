@@ -85,7 +85,7 @@ def show_several(store: Store, run: Run, keys: Sequence[str]) -> None:
         return
     st.caption(_steps_told(shown))
     _draw_grid(store, run, data, explained, shown)
-    st.caption(tr("Each method has one colour scale for all samples; its numbers stand beside it."))
+    st.caption(tr("Each method has one colour scale for all samples, with its numbers."))
     st.caption(tr(LEGEND))
 
 
