@@ -33,7 +33,7 @@ class FigureFrame {
   constructor(parent) {
     this.root = element("div", "tg-figure");
     this.plot = element("div", "tg-figure-plot");
-    this.plot.setAttribute("role", "img");
+    this.plot.setAttribute("role", "figure"); // not "img": what is inside of one has no say, and here it can be reached
     this.menu = null;
     this.isNear = false;
     this.drawing = Promise.resolve();

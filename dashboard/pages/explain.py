@@ -98,7 +98,7 @@ def _thumbnails(indices: range, chosen: int, arrays: Arrays, meta: Mapping[str, 
     for index in indices:
         with row.container(width=CELL_PIXELS, gap="xsmall"):
             picture = resized(rgb(_inputs(arrays)[index]), THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)
-            st.image(picture, width=THUMBNAIL_PIXELS, output_format="PNG")
+            st.image(picture, width=THUMBNAIL_PIXELS, output_format="PNG", alt=tr("Sample {index}", index=index))
             name = markdown_text(answer(arrays, meta, index), NAME_CHARACTERS)
             look: Literal["primary", "secondary"] = "primary" if index == chosen else "secondary"
             if st.button(
