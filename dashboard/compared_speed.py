@@ -68,16 +68,21 @@ def _overview(runs: Sequence[Run], base: Measured, compared: Sequence[Comparison
     if not kept:
         st.info(tr("None of these runs timed a step: attach with the model and its optimizer."), icon=":material/info:")
         return
-    first = [next(each for each in row if each is not None) for row in kept.values()]
     columns = {
-        tr("Measure"): [_title(each) for each in first],
-        plain_text(label(0, base.run)): [amount(each.base, each.unit) for each in first],
+        tr("Measure"): [_title(_first(row)) for row in kept.values()],
+        plain_text(label(0, base.run)): [amount(_first(row).base, _first(row).unit) for row in kept.values()],
         **{
             plain_text(label(place + 1, runs[place + 1])): [against_base(row[place]) for row in kept.values()]
             for place in range(len(compared))
         },
     }
     st.dataframe(columns, hide_index=True, width="stretch", key="compared_speed", alt=tr("Speed of each run"))
+
+
+def _first(row: Sequence[Difference | None]) -> Difference:
+    """The difference that tells what the first run has: one from a run without any steps tells of neither."""
+    known = [each for each in row if each is not None]
+    return next((each for each in known if each.base is not None), known[0])
 
 
 def _is_known(difference: Difference) -> bool:

@@ -36,14 +36,14 @@ class PutAway(NamedTuple):
     first_name: str
 
 
-def listed_names(store: Store) -> list[str]:
-    """Names of the runs that the page offers: those not archived, or the archived ones where there are no others."""
-    return store.run_names() or store.run_names(archived=True)
-
-
 def listed_runs(store: Store) -> list[Run]:
-    """The runs of these names."""
+    """Runs that the page offers: those not archived, or the archived ones where there are no others."""
     return store.runs() or store.runs(archived=True)
+
+
+def listed_names(store: Store) -> list[str]:
+    """Names of `listed_runs`, which are much less to read."""
+    return store.run_names() or store.run_names(archived=True)
 
 
 def offer_undo(location: Location) -> None:

@@ -177,6 +177,16 @@ def test_runs_of_nothing_and_lost_ones_say_what_is_missing(store: Store) -> None
     assert "No step was timed in A and B" in " ".join(each.value for each in app.text)
 
 
+def test_a_run_without_steps_hides_nothing_of_the_first(store: Store) -> None:
+    record(store, "a", 0.2, [5.0], {})
+    store.end_run(store.start_run("bare", {}, host="here", pid=1).id, "finished")
+    record(store, "c", 0.2, [5.0], {})
+    speed = {
+        row[0]: row[1:] for row in table(visit_compare(store, "c", runs="a,bare,c"), "Measure").to_numpy().tolist()
+    }
+    assert speed["step_time"] == ["199.9 ms", "–", "199.9 ms  +0.0 %, within noise"]
+
+
 def test_a_removed_setting_is_told_from_one_that_nobody_has() -> None:
     setting = Setting("lr", ("0.5", None, "0.5", "None"))
     assert [cell(setting, place) for place in range(4)] == ["0.5", "− not set", "0.5", "≠ None"]
