@@ -77,12 +77,11 @@ LOOK: Mapping[str, Any] = {
     "theme.baseFontSize": 15,
     "theme.headingFontSizes": ["2rem", "1.5rem", "1.25rem"],
     "theme.paddingTop": "2rem",
+    "theme.chartCategoricalColors": ["#1a80bb", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"],  # those of our figures
     # Streamlit fades captions to 60 % of the text colour: these keep 4.5:1 even so.
     "theme.light.textColor": "#141413",
     "theme.light.primaryColor": "#0d6b64",
     "theme.dark.primaryColor": "#0d9488",
-    "theme.light.chartCategoricalColors": ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9"],
-    "theme.dark.chartCategoricalColors": ["#56b4e9", "#f28e4c", "#2fc79a", "#e3a1c8", "#e6c34a", "#7aa6ff"],
 }
 
 Lifespan = Callable[[st.App], AbstractAsyncContextManager[None]]
