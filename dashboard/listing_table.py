@@ -79,7 +79,7 @@ def rows_with(listing: Listing, words: Sequence[str]) -> Listing:
     rows = [" ".join(str(value) for value in row).casefold() for row in zip(*texts, strict=True)]
     kept = [place for place, row in enumerate(rows) if all(word.casefold() in row for word in words)]
     fields = [field._replace(values=tuple(field.values[place] for place in kept)) for field in listing.fields]
-    return listing._replace(fields=tuple(fields))
+    return Listing(tuple(fields), listing.left_out, listing.unknown)
 
 
 def csv_of(listing: Listing | Callable[[], Listing]) -> bytes:

@@ -25,9 +25,12 @@ def show_values(store: Store, run: Run, series: Sequence[Series], rank: int) -> 
     known = [one for one in series if one.count and one.maximum is not None]
     if not known:
         return
-    st.subheader(tr("At the chosen step, and at the highest"), anchor=False)
-    _peak(known)
     step = chosen_step()
+    title = tr("Each figure at its highest")
+    if step is not None:
+        title = tr("Each figure at step {step} and at its highest", step=f"{step:,}")
+    st.subheader(title, anchor=False)
+    _peak(known)
     near = readings_near(store, known, step) if step is not None else {}
     columns = {
         tr("Figure"): [plain_text(series_title("memory", one.key)) for one in known],
@@ -55,7 +58,7 @@ def _peak(known: Sequence[Series]) -> None:
     if found is None or found.maximum_step is None:
         return
     told = tr(
-        "{figure} was highest, {size}, at step {step}.",
+        "Highest mark: {size} at step {step} ({figure}).",
         figure=series_title("memory", found.key),
         size=quantity(found.maximum, found.unit),
         step=f"{found.maximum_step:,}",
