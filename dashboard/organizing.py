@@ -21,6 +21,7 @@ from torchglass.store import Location, Run, Store, open_store
 
 MAX_NAME_CHARACTERS = 120
 MAX_NOTE_CHARACTERS = 4000
+LONGEST_NAME = 2000  # characters; a path that names a run is shorter, and a name of a megabyte stops a browser
 FEWEST_COMPARED, MOST_COMPARED = 2, 10
 MOST_OFFERED = 200  # deleted runs, the newest
 _CHANGED = "put_away_last"
@@ -42,8 +43,9 @@ def listed_runs(store: Store) -> list[Run]:
 
 
 def listed_names(store: Store) -> list[str]:
-    """Names of `listed_runs`, which are much less to read."""
-    return store.run_names() or store.run_names(archived=True)
+    """Names of `listed_runs`, which are much less to read, but for those that no address and no list could hold."""
+    names = store.run_names() or store.run_names(archived=True)
+    return [name for name in names if len(name) <= LONGEST_NAME]
 
 
 def offer_undo(location: Location) -> None:

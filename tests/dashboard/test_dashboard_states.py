@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import pytest
 from browsing import Watched
 from driving import RUN_PAGES, Server, wait_until
+from hostile import ALL_AT_ONCE, CORPUS, FOREIGN, MEGABYTE, record_hostile_run, storable
 from judged import record_judged
 from recorded import record_example_run
+from streamlit.testing.v1 import AppTest
 
-from torchglass.store import ArtifactBlock, Batch, Fact, RowBlock, Store
+from torchglass.dashboard.server import ENTRY_SCRIPT
+from torchglass.store import ArtifactBlock, Store, open_store
 from torchglass.store.schema import APPLICATION_ID, SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -120,57 +125,54 @@ def test_every_page_of_a_run_that_recorded_nothing_says_what_to_do(
         assert_calm(page, watched)
 
 
-HOSTILE = (
-    "<img src=x onerror=alert(1)> ![p](http://evil.example/p.png) [l](http://evil.example) <script>alert(1)</script>",
-    "--help $\\href{http://evil.example}{x}$ :material/home: %{y} www.evil.example me@evil.example",
-    "../a\u202eb" + "ü" * 300,
+# What would load, run or lead elsewhere, had any text become more than text.
+LEADS_AWAY = f"""[...document.querySelectorAll("*")].flatMap((element) => [...element.attributes]
+    .filter((one) => /^on|^(href|src|srcset|action|formaction|data|poster|xlink:href|style)$/.test(one.name))
+    .filter((one) => one.name.startsWith("on") || /{FOREIGN}|javascript:|data:text/.test(one.value))
+    .map((one) => `${{element.tagName}} ${{one.name}}=${{one.value}}`))"""
+
+
+@pytest.mark.parametrize(
+    ("order", "addresses"),
+    [(1, (*RUN_PAGES, "sweep", "train")), (-1, ("", "training", "model", "explain"))],
+    ids=["forwards", "backwards"],
 )
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_names_are_shown_and_never_obeyed(
-    server: Server, page: Page, visit: Visit, watched: Watched, name: str
+def test_no_text_of_a_hostile_store_is_obeyed(
+    server: Server, page: Page, visit: Visit, watched: Watched, order: int, addresses: tuple[str, ...]
 ) -> None:
+    texts = list(CORPUS.values())[::order]
     with server.fresh_store() as store:
-        record_hostile_run(store, name)
-    for address in ADDRESSES:
-        visit(f"{server.url}/{address}")
+        name = record_hostile_run(store, f"{ALL_AT_ONCE[:300]}{order}", texts).name
+        for text in texts if "" in addresses else ():
+            store.end_run(store.start_run(storable(text), {storable(text): 1}, host="h", pid=1).id, "failed")
+    query = urlencode({"run": name})
+    for address in addresses:
+        visit(f"{server.url}/{address}?{query}")
         wait_until(page, "document.querySelectorAll('h2').length > 0")
         if address == "training":
             page.locator(".tg-plot .main-svg").first.wait_for()
-            assert page.locator(".tg-caption").all_text_contents() == [f"{name}/loss"]
-        assert page.locator("a[href*='evil.example'], img[src*='evil'], img[src='x']").count() == 0
+            shown = set(page.locator(".tg-caption").all_text_contents())
+            assert len(shown) > 20
+            assert shown <= {f"{storable(text)}/loss" for text in texts}
+        assert page.evaluate(LEADS_AWAY) == []
+        assert page.locator("script:not([src])").count() == 2  # Streamlit's own and the one that names the server
         assert_calm(page, watched)
 
 
-def record_hostile_run(store: Store, name: str) -> None:
-    """A run whose every text is `name`."""
-    run = record_example_run(store, name, config={name: name}, status="running")
-    loss = next(series for series in store.series_of(run.id) if series.key == "loss")
-    points = store.points(loss.id)
-    hostile = store.start_run(name, {name: name}, host=name, pid=1)
-    store.write(
-        hostile.id,
-        0,
-        Batch(
-            rows=[RowBlock.of_series(f"{name}/loss", "scalar", name, points.steps, points.times, points.values)],
-            facts=[
-                Fact(0, "devices/gpu", {"gpus": [], "reason": name, "missing": {name: name}}, 0.0),
-                Fact(0, "devices/host", {"name": name, "cpu_count": name, "memory_total_bytes": name}, 0.0),
-                Fact(0, "phases", {"clock": "host", "note": name}, 0.0),
-                Fact(0, "warnings/0", name, 0.0),
-            ],
-            artifacts=[_samples(store, run.id, name)],
-        ),
-    )
-    record_judged(store, hostile.id, names=[name] * 3, model=name)
-    store.end_run(hostile.id, "failed", name)
-
-
-def _samples(store: Store, run_id: int, name: str) -> ArtifactBlock:
-    original = store.artifacts(run_id, kind="samples")[0]
-    meta = {"class_names": [name] * 10, "dataset": name, "model": name}
-    return ArtifactBlock("samples", "test", 1, 0.0, meta, store.arrays(original.id))
+def test_a_name_of_a_megabyte_is_left_out_of_the_picker_and_stops_no_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "runs.db"
+    monkeypatch.setenv("TORCHGLASS_STORE", str(path))
+    with open_store(path) as store:
+        store.end_run(store.start_run("known", {}, host="h", pid=1).id, "finished")
+        run = store.start_run(MEGABYTE, {}, host="h", pid=1)
+        store.annotate(run.id, MEGABYTE)
+        store.end_run(run.id, "failed", MEGABYTE)
+    app = AppTest.from_file(str(ENTRY_SCRIPT), default_timeout=60).run()
+    assert not app.exception
+    assert app.query_params["run"] == "known"
+    assert next(box for box in app.sidebar.selectbox if box.label == "Run").options == ["known"]
 
 
 def add_checkpoint(store: Store, run_id: int) -> None:
