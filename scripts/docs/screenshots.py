@@ -44,7 +44,7 @@ COLORS = (256, 128, 64, 32)
 PATIENCE_MS = 40_000
 DRAWN_MS = 1_500  # for charts to draw themselves once they are there
 MARGIN = 12  # px around what a picture shows of a page
-TALLEST = 6_000  # px: a page without end is cut
+TALLEST = 5_000  # px of a page whose middle is wanted
 
 # Without a font the switch of languages would show empty boxes.
 WITHOUT_BOXES = """document.querySelectorAll('[data-testid="stButtonGroup"]').forEach(
@@ -99,7 +99,8 @@ def _walk(theme: Theme, wanted: Sequence[Picture], address: str, report: Path) -
 
 
 def _visited(page: Page, picture: Picture, address: str, report: Path) -> bytes:
-    width, height = PHONE if picture.phone else (WIDTH, picture.height)
+    # Figures are drawn once they come into view: what a picture begins with may lie far down.
+    width, height = PHONE if picture.phone else (WIDTH, TALLEST if picture.top else picture.height)
     page.set_viewport_size({"width": width, "height": height})
     is_report = picture.address == "{report}"
     page.goto(report.as_uri() if is_report else f"{address}/{picture.address}")
@@ -119,15 +120,16 @@ def _shot(page: Page, picture: Picture) -> bytes:
         page.wait_for_timeout(DRAWN_MS)
         return page.screenshot()
     page.locator(picture.top).first.wait_for()
-    tall = page.evaluate(f"document.querySelector('{MAIN}')?.scrollHeight ?? document.body.scrollHeight")
-    page.set_viewport_size({"width": WIDTH, "height": min(int(tall), TALLEST)})
     page.wait_for_timeout(2 * DRAWN_MS)
     first, main = (page.locator(each).first.bounding_box() for each in (picture.top, MAIN))
     assert first is not None
     assert main is not None
     margin = first["x"] - main["x"] - MARGIN
     top = max(0.0, first["y"] - MARGIN)
-    height = min(picture.height, min(int(tall), TALLEST) - top)
+    tall = page.evaluate(
+        f"document.querySelector('{MAIN} [data-testid=stVerticalBlock]').getBoundingClientRect().bottom"
+    )
+    height = min(picture.height, tall + MARGIN - top)
     return page.screenshot(
         clip={"x": main["x"] + margin, "y": top, "width": WIDTH - main["x"] - 2 * margin, "height": height}
     )
