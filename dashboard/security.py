@@ -95,10 +95,8 @@ class Guard:
         if name is None or not (name in LOOPBACK_NAMES | self._given or _is_same_address(name, reached)):
             return PlainTextResponse("this server does not go by that name: --allow-host gives it one\n", 400)
         origin = headers.get("origin")
-        if scope["type"] == "websocket" and origin is not None:
-            theirs = urlsplit(origin).netloc if _is_url(origin) else ""
-            if theirs != host and host_name(theirs) not in self._given:
-                return PlainTextResponse("this server talks to its own pages alone\n", 403)
+        if scope["type"] == "websocket" and origin is not None and _place(origin) != host:
+            return PlainTextResponse("this server talks to its own pages alone\n", 403)
         return None
 
 
@@ -110,11 +108,12 @@ def host_name(header: str) -> str | None:
         return None
 
 
-def _is_url(text: str) -> bool:
+def _place(origin: str) -> str | None:
+    """Name and port of an origin, as its pages write them into the Host header."""
     try:
-        return bool(urlsplit(text).netloc)
+        return urlsplit(origin).netloc or None
     except ValueError:
-        return False
+        return None
 
 
 def _is_same_address(name: str, reached: str) -> bool:

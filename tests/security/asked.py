@@ -26,7 +26,7 @@ async def behind(scope: Scope, receive: Receive, send: Send) -> None:
     """The app that a middleware guards: it says which path it was asked for."""
     if scope["type"] == "websocket":
         await receive()
-        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.accept", "headers": []})
         return
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": b"the secret of " + scope["path"].encode()})
