@@ -7,9 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from torchglass.analysis.comparison import Comparison, compare
+from torchglass.analysis.comparison import Comparison
 from torchglass.analysis.differences import Difference
-from torchglass.analysis.measured import Measured, measure
 from torchglass.analysis.wording import MISSING, amount, interval, noise_note, percentage, verdict
 from torchglass.charts import (
     contributions_data,
@@ -22,6 +21,7 @@ from torchglass.charts import (
 from torchglass.charts.text import plain_text, sentence
 from torchglass.dashboard.compared_runs import label
 from torchglass.dashboard.figures import Source, draw
+from torchglass.dashboard.kept_comparisons import compared
 from torchglass.language import tr
 from torchglass.store import Run, Store
 
@@ -33,19 +33,19 @@ def show(store: Store, runs: Sequence[Run]) -> None:
     """Compare the others with the first: in a table where there are several, then one of them in detail."""
     st.subheader(tr("Speed"), anchor=False)
     rank = _choose_rank(store, runs)
-    base = measure(store, runs[0], rank)
+    with st.spinner(tr("Comparing the steps of the runs")):
+        comparisons = compared(store, runs[0], list(runs[1:]), rank)
     if len(runs) == 2:
-        _pair(store, compare(base, measure(store, runs[1], rank)))
+        _pair(store, comparisons[0])
         return
-    compared = [compare(base, measure(store, run, rank)) for run in runs[1:]]
-    _overview(runs, base, compared)
+    _overview(runs, comparisons)
     place = st.selectbox(
         tr("In detail, against A"),
-        range(len(compared)),
+        range(len(comparisons)),
         format_func=lambda place: label(place + 1, runs[place + 1]),
         key="compared_pair",
     )
-    _pair(store, compared[place])
+    _pair(store, comparisons[place])
 
 
 def _choose_rank(store: Store, runs: Sequence[Run]) -> int:
@@ -57,23 +57,23 @@ def _choose_rank(store: Store, runs: Sequence[Run]) -> int:
     return int(st.selectbox(tr("Rank"), common))
 
 
-def _overview(runs: Sequence[Run], base: Measured, compared: Sequence[Comparison]) -> None:
+def _overview(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> None:
     """Draw a row for each measure, with a column for each run."""
     rows: dict[str, list[Difference | None]] = {}
-    for place, comparison in enumerate(compared):
+    for place, comparison in enumerate(comparisons):
         found = (*comparison.step, *comparison.phases, *comparison.resources)
         for each in found:
-            rows.setdefault(each.name, [None] * len(compared))[place] = each
+            rows.setdefault(each.name, [None] * len(comparisons))[place] = each
     kept = {name: row for name, row in rows.items() if any(each and _is_known(each) for each in row)}
     if not kept:
         st.info(tr("None of these runs timed a step: attach with the model and its optimizer."), icon=":material/info:")
         return
     columns = {
         tr("Measure"): [_title(_first(row)) for row in kept.values()],
-        plain_text(label(0, base.run)): [amount(_first(row).base, _first(row).unit) for row in kept.values()],
+        plain_text(label(0, runs[0])): [amount(_first(row).base, _first(row).unit) for row in kept.values()],
         **{
             plain_text(label(place + 1, runs[place + 1])): [against_base(row[place]) for row in kept.values()]
-            for place in range(len(compared))
+            for place in range(len(comparisons))
         },
     }
     st.dataframe(columns, hide_index=True, width="stretch", key="compared_speed", alt=tr("Speed of each run"))

@@ -56,7 +56,7 @@ def offer_undo(location: Location) -> None:
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         st.markdown(_told(change))
         if st.button(tr("Undo"), icon=":material/undo:", key="undo"):
-            _change(location, lambda store: [_take_back(store, change.way, run_id) for run_id in change.run_ids])
+            _change(location, lambda store: _take_back(store, change))
 
 
 def act(location: Location, runs: Sequence[Run]) -> None:
@@ -141,11 +141,12 @@ def _save(store: Store, run: Run, name: str, tags: Sequence[str], note: str) -> 
         store.annotate(run.id, note)
 
 
-def _take_back(store: Store, way: Way, run_id: int) -> None:
-    if way == "archived":
-        store.archive(run_id, archived=False)
-    else:
-        store.restore(run_id)
+def _take_back(store: Store, change: PutAway) -> None:
+    for run_id in change.run_ids:
+        if change.way == "archived":
+            store.archive(run_id, archived=False)
+        else:
+            store.restore(run_id)
 
 
 def _change(location: Location, change: Callable[[Store], object], noted: PutAway | None = None) -> None:

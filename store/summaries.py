@@ -42,7 +42,7 @@ def of_runs(
         return found
     for start in range(0, len(run_ids), RUNS_AT_ONCE):
         some = list(run_ids[start : start + RUNS_AT_ONCE])
-        condition, values = f"run_id IN ({_places(some)}) AND rank = 0", [*some]
+        condition, values = f"run_id IN ({_places(some)}) AND rank = 0", list[Any](some)
         if kinds:
             condition, values = f"{condition} AND kind IN ({_places(kinds)})", [*values, *kinds]
         for ending in endings or ():

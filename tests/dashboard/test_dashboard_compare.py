@@ -17,9 +17,11 @@ from streamlit.testing.v1 import AppTest
 
 from torchglass.analysis.settings import Setting
 from torchglass.charts.confusion import confusion_data
+from torchglass.dashboard import kept_comparisons
 from torchglass.dashboard.compared_explanations import Subject, at_step, shared
 from torchglass.dashboard.compared_quality import Scored, recalls
 from torchglass.dashboard.compared_settings import cell
+from torchglass.dashboard.kept_comparisons import compared as compared_once
 from torchglass.dashboard.query import BadQueryError, Query
 from torchglass.dashboard.tables import TABLES
 from torchglass.store import Artifact, Batch, Column, RowBlock, Store, open_store
@@ -185,6 +187,21 @@ def test_a_run_without_steps_hides_nothing_of_the_first(store: Store) -> None:
         row[0]: row[1:] for row in table(visit_compare(store, "c", runs="a,bare,c"), "Measure").to_numpy().tolist()
     }
     assert speed["step_time"] == ["199.9 ms", "–", "199.9 ms  +0.0 %, within noise"]
+
+
+def test_steps_are_resampled_once_until_a_run_records_more(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c"):
+        record(store, name, 0.2, [5.0], {})
+    base, *others = reversed(store.runs())
+    first = compared_once(store, base, others, 0)
+    monkeypatch.setattr(kept_comparisons, "measure", lambda *_: pytest.fail("read again"))
+    assert compared_once(store, base, others, 0) == first
+    monkeypatch.undo()
+    rows = [RowBlock.of_series("phase/step", "phase", "s", np.array([200]), np.array([1.8e9]), np.array([9.0]))]
+    store.write(others[0].id, 0, Batch(rows=rows))
+    again = compared_once(store, base, others, 0)
+    assert (again[0].new.steps.recorded, again[1] is first[1]) == (200, True)
+    assert again[0] is not first[0]
 
 
 def test_a_removed_setting_is_told_from_one_that_nobody_has() -> None:
