@@ -8,7 +8,7 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-SECONDS = 20
+SECONDS = 60  # a busy machine may need many
 
 
 def _page(path: str, address: str, name: str) -> None:
@@ -58,3 +58,14 @@ def figures(app: AppTest) -> dict[str, Any]:
         data = json.loads(each.proto.json)
         found[data.get("name") or each.proto.component_name] = data
     return found
+
+
+def drawn(app: AppTest, chart: str) -> dict[str, Any]:
+    """A chart's figure, as plotly takes it."""
+    figure: dict[str, Any] = json.loads(figures(app)[chart]["figure"])
+    return figure
+
+
+def names(app: AppTest, chart: str) -> list[str]:
+    """Names of a chart's traces."""
+    return [str(trace.get("name")) for trace in drawn(app, chart)["data"]]
