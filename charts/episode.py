@@ -124,6 +124,7 @@ def episode_figure(data: EpisodeData, *, title: str = "", dark: bool = False) ->
         hovertemplate=tr("step {step}", step="%{x}") + ": %{y:.4g}<extra></extra>", row=4, col=1,
     )  # fmt: skip
     figure.update_xaxes(title_text=tr("step"), row=4, col=1)
+    figure.update_yaxes(title_text=tr("value"), row=4, col=1)
     figure.update_xaxes(range=[-0.5, len(steps) - 0.5])
     return figure
 

@@ -152,7 +152,7 @@ def scalars_figure(
     # plotly draws what never changes one unit to either side, where 0.001 and 0 look alike.
     rangemode = "tozero" if _is_flat(data) and not log_y else None
     figure.update_yaxes(
-        title_text=plot_text(data.unit, 24) or None, type="log" if log_y else "linear", rangemode=rangemode
+        title_text=plot_text(data.unit, 24) or tr("value"), type="log" if log_y else "linear", rangemode=rangemode
     )
     if log_y:
         figure.update_yaxes(exponentformat="power")
