@@ -81,7 +81,10 @@ LOOK: Mapping[str, Any] = {
     # Streamlit fades captions to 60 % of the text colour: these keep 4.5:1 even so.
     "theme.light.textColor": "#141413",
     "theme.light.primaryColor": "#0d6b64",
-    "theme.dark.primaryColor": "#0d9488",
+    "theme.light.codeTextColor": "#141413",
+    "theme.dark.primaryColor": "#0c8277",  # below white text; in the sidebar it is the text itself
+    "theme.dark.sidebar.primaryColor": "#2dd4bf",
+    "theme.dark.codeTextColor": "#e8e8e6",
 }
 
 Lifespan = Callable[[st.App], AbstractAsyncContextManager[None]]
