@@ -22,6 +22,7 @@ from starlette.middleware import Middleware
 from streamlit import config
 
 from torchglass.dashboard import api, jobs, notices
+from torchglass.dashboard.allocator import share_arenas
 from torchglass.dashboard.base_address import BaseAddress
 from torchglass.dashboard.login.admission import (
     Admission,
@@ -184,6 +185,7 @@ def freeze_imports() -> None:
 def _lifespan(*, open_browser: bool) -> Lifespan:
     @asynccontextmanager
     async def lifespan(app: st.App) -> AsyncIterator[None]:
+        share_arenas()
         freeze_imports()
         announcement = asyncio.create_task(asyncio.to_thread(_announce, open_browser))
         try:

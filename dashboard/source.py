@@ -61,7 +61,7 @@ def news(store: Store, asked: Sequence[tuple[Series, int]], look: Look = AS_STOR
     could not be appended. Phases are replaced together. A delta holds every point, so a reader goes on with its
     smoothing by itself.
     """
-    tails = [_tail(store, series, cursor) for series, cursor in asked]
+    tails = _tails(store, asked)
     stacked = [place for place, (series, _) in enumerate(asked) if series.kind == STACKED_KIND]
     if any(tails[place] is None for place in stacked):
         wholes = dict(zip(stacked, stack(store, [asked[place][0] for place in stacked]), strict=True))
@@ -76,15 +76,24 @@ def news(store: Store, asked: Sequence[tuple[Series, int]], look: Look = AS_STOR
     return answers
 
 
-def _tail(store: Store, series: Series, cursor: int) -> Points | None:
-    """Points that a reader can append; None when it needs the whole series."""
-    if cursor == series.cursor:
-        return _NONE._replace(total=cursor, cursor=cursor)
+def _tails(store: Store, asked: Sequence[tuple[Series, int]]) -> list[Points | None]:
+    """Points that a reader of each series can append; None where it needs the whole series."""
+    behind = {series.id: cursor for series, cursor in asked if _is_followed(series, cursor) and cursor < series.cursor}
+    read = store.tails(behind) if behind else {}
+    found: list[Points | None] = []
+    for series, cursor in asked:
+        if cursor == series.cursor:
+            found.append(_NONE._replace(total=cursor, cursor=cursor))
+        else:
+            tail = read.get(series.id)
+            found.append(tail if tail is not None and is_appendable(series, tail) else None)
+    return found
+
+
+def _is_followed(series: Series, cursor: int) -> bool:
+    """Whether a reader at a cursor is so near that it takes what came since."""
     most = MAX_STACKED if series.kind == STACKED_KIND else MAX_POINTS
-    if not 0 <= cursor < series.cursor or series.cursor - cursor > most:
-        return None
-    tail = store.tail(series.id, cursor)
-    return tail if is_appendable(series, tail) else None
+    return 0 <= cursor <= series.cursor and series.cursor - cursor <= most
 
 
 def whole(store: Store, series: Series, look: Look = AS_STORED) -> Answer:

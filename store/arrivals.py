@@ -32,7 +32,7 @@ def arrived(connection: Connection, run_id: int, rank: int) -> list[Arrived]:
 
 def of_series(blocks: Sequence[Arrived], series_id: int) -> tuple[Integers, Floats, Floats]:
     """Steps (n,), times (n,) and values (n,) of one series."""
-    found = [(block, column) for block in blocks for column in np.flatnonzero(block.ids == series_id).tolist()]
+    found = [(block, column) for block in blocks for column in (block.ids == series_id).nonzero()[0].tolist()]
     if not found:
         return np.empty(0, np.int64), np.empty(0), np.empty(0)
     return (

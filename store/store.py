@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -199,6 +199,12 @@ class Store(RunVerbs):
         """Points written after `cursor`, in the order they were written; compaction does not disturb a cursor."""
         with self._engine.reading() as connection:
             return SeriesReader(connection, series_id).tail(cursor)
+
+    def tails(self, cursors: Mapping[int, int]) -> dict[int, Points]:
+        """Points of several series after a cursor each, as `tail` gives them; what just arrived is read once."""
+        with self._engine.reading() as connection:
+            fresh = cache(partial(arrived, connection))
+            return {each: SeriesReader(connection, each, fresh).tail(cursor) for each, cursor in cursors.items()}
 
     def histogram_keys(self, run_id: int, rank: int = 0) -> list[str]:
         """Keys that have histograms."""

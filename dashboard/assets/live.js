@@ -145,7 +145,7 @@ class LivePage {
       for (const answer of header.series) answers.set(part[answer.place], { ...answer, wish: wishes[answer.place] });
     }
     if (header.catalogue) this.learn(header);
-    await loadPlotly(this.data.paths.plotly);
+    if (lines.length) await loadPlotly(this.data.paths.plotly); // what there is to draw is asked for meanwhile
     await this.draw(answers);
     const { status } = header;
     return ["running", "lost"].find((one) => status.includes(one)) ?? status[0];

@@ -5,6 +5,9 @@ const PREFIXED = ["B", "B/s", "J", "s", "FLOP"];
 const PREFIXES = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""], [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"]];
 const SMALLEST_PREFIX = { B: 1, "B/s": 1, FLOP: 1 }; // there is no half a byte
 const LARGEST_PREFIX = { s: 1 };
+// Made once: a browser takes milliseconds to make one.
+const SIGNIFICANT = new Intl.NumberFormat("en", { maximumSignificantDigits: DIGITS });
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export function quantity(value, unit = "") {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "+∞" : "−∞";
@@ -17,5 +20,5 @@ export function quantity(value, unit = "") {
 export function number(value) {
   const size = Math.abs(value);
   if (size && (size < 1e-3 || size >= 1e7)) return value.toExponential(DIGITS - 1).replace(/\.?0+e/, "e").replace("e+", "e");
-  return value.toLocaleString("en", { maximumSignificantDigits: size >= 1000 && Number.isInteger(value) ? 21 : DIGITS });
+  return (size >= 1000 && Number.isInteger(value) ? WHOLE : SIGNIFICANT).format(value);
 }
