@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from browsing import Watched
 from driving import Server, wait_until
@@ -17,10 +18,11 @@ from streamlit.testing.v1 import AppTest
 
 from torchglass.analysis.settings import Setting
 from torchglass.charts.confusion import confusion_data
-from torchglass.dashboard import kept_comparisons
+from torchglass.dashboard import compared_explanations, compared_scalars, compared_speed, kept_comparisons
 from torchglass.dashboard.compared_explanations import Subject, at_step, shared
 from torchglass.dashboard.compared_quality import Scored, recalls
 from torchglass.dashboard.compared_settings import cell
+from torchglass.dashboard.figures import Source
 from torchglass.dashboard.kept_comparisons import compared as compared_once
 from torchglass.dashboard.query import BadQueryError, Query
 from torchglass.dashboard.tables import TABLES
@@ -267,3 +269,31 @@ def test_every_chart_of_a_comparison_is_drawn_and_hostile_names_are_only_shown(
     assert page.get_by_test_id("stException").count() == 0
     assert page.locator("a[href*='evil.example'], img[src='x']").count() == 0
     assert (watched.errors, watched.dialogs, watched.foreign_requests) == ([], [], [])
+
+
+def test_the_python_of_each_chart_draws_that_chart(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed, name in enumerate(("first", HOSTILE)):
+        run = record_example_run(store, name, seed=seed)
+        record_judged(store, run.id)
+    drawn: list[tuple[go.Figure, Source]] = []
+
+    def note(make: Callable[[bool], go.Figure], key: str, alt: str, source: Source) -> None:
+        drawn.append((make(False), source))
+
+    for module in (compared_scalars, compared_speed, compared_explanations):
+        monkeypatch.setattr(module, "draw", note)
+    visit_compare(store, HOSTILE, base="first")
+    shown: list[go.Figure] = []
+    monkeypatch.setattr(go.Figure, "show", lambda figure: shown.append(figure))
+    for _, source in drawn:
+        exec(source.code, {})
+        assert len(TABLES[source.table](store, Query({name: str(each) for name, each in source.query.items()})))
+    assert len(shown) == 9, "four curves, two explanations, three charts of speed"
+    for (figure, _), again in zip(drawn, shown, strict=True):
+        assert [trace.type for trace in again.data] == [trace.type for trace in figure.data]
+        np.testing.assert_array_equal(values_of(again), values_of(figure))
+
+
+def values_of(figure: go.Figure) -> list[str]:
+    """The heights of all lines and bars, as text where they are not numbers."""
+    return [str(value) for trace in figure.data for value in (trace.y if "y" in trace and trace.y is not None else ())]

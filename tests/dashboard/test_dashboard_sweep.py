@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
+import plotly.graph_objects as go
 import pytest
 from browsing import Watched
 from driving import Server, wait_until
@@ -15,6 +16,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState, create_trial
 from streamlit.testing.v1 import AppTest
 
+from torchglass.dashboard.figures import Source
+from torchglass.dashboard.pages import sweep
 from torchglass.dashboard.query import Query
 from torchglass.dashboard.sweep_order import SweepChoices, arguments_of, searchable
 from torchglass.dashboard.tables import TABLES
@@ -168,6 +171,19 @@ def test_the_numbers_behind_the_charts_are_those_of_the_trials(store: Store) -> 
     shares = TABLES["importances"](store, Query({"sweep": HOSTILE}))
     assert set(shares["switch"]) == {"learning_rate", "optimizer"}
     assert sum(shares["share"]) == pytest.approx(1)
+
+
+def test_the_python_of_each_chart_draws_that_chart(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_sweep(store, HOSTILE, 8)
+    drawn: list[tuple[go.Figure, Source]] = []
+    monkeypatch.setattr(sweep, "draw", lambda make, key, alt, source: drawn.append((make(False), source)))
+    visit_sweep(store)
+    shown: list[go.Figure] = []
+    monkeypatch.setattr(go.Figure, "show", lambda figure: shown.append(figure))
+    for _, source in drawn:
+        exec(source.code, {})  # what a reader would run
+    assert [figure.to_json() for figure in shown] == [figure.to_json() for figure, _ in drawn]
+    assert [source.table for _, source in drawn] == ["trials", "trials", "importances"]
 
 
 @pytest.mark.browser
