@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8501
 UI ?= 1
-BENCH ?= hot_path overhead windows trace_import histograms peers reading report exchange faults kill_nine reference_models sweep explainers_truth explainers_speed
+BENCH ?= hot_path overhead windows trace_import histograms peers reading report exchange faults kill_nine reference_models sweep explainers_truth explainers_speed page_live page_sessions page_first_screen
 
 .PHONY: help install demo test test-postgres test-all check bench docs words clean
 
