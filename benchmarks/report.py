@@ -191,7 +191,7 @@ def page(lines: list[Line]) -> str:
             "# Reports",
             "",
             f"Machine: {machine()}. Rewritten by `make bench` ({time.strftime('%Y-%m-%d')}).",
-            f"Median of {TRIALS} fresh processes, and of {TRIALS} visits from disk without a network. The time to write is",
+            f"Median of {TRIALS} fresh processes, and of as many visits from disk without a network. To write is",
             "the whole command's, Python and plotly loaded; the time to the first chart begins with the visit.",
             "",
             "| what | wanted | measured | |",

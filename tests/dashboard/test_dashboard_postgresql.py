@@ -55,7 +55,7 @@ def test_the_page_finds_a_store_that_appears_in_a_database_and_shows_it(
     visit(f"{served.url}/training?run=example")
     wait_until(page, "document.querySelectorAll('.js-plotly-plot').length > 2", "charts are drawn")
     assert_tells_no_password(page)
-    for address in ("distributions", "explain", "export"):
+    for address in ("distributions", "explain", "report"):
         visit(f"{served.url}/{address}?run=example")
         assert page.get_by_text("This page failed").count() == 0
         assert_tells_no_password(page)
