@@ -47,6 +47,7 @@ async function boot() {
     throw error;
   }
   listen();
+  if (boxes.length) draw(boxes[0]); // however far below the first tables it stands
   boxes.forEach((box) => observer.observe(box));
   offerLooks();
   offerPrint();

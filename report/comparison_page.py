@@ -31,7 +31,7 @@ from torchglass.language import mark, tr
 from torchglass.report.compared import LETTERS, MAX_PAIRS, Compared, SideBySide
 from torchglass.report.contents import Contents
 from torchglass.report.figures import Drawing
-from torchglass.report.page import STATUSES, facts_of
+from torchglass.report.page import FIRST_ROWS, STATUSES, facts_of
 from torchglass.report.tables import Row, moment, setting_rows
 
 PREFIX = "compare-"
@@ -95,6 +95,7 @@ class ComparisonPage:
     differing: Table
     alike: Table
     scalars: Table
+    more_scalars: Table
     speed: Table
     pairs: Sequence[Table]
     told: Sequence[str]
@@ -116,6 +117,7 @@ def comparison_page(
     labels = [plain_text(label, LABEL) for label in compared.labels]
     differing, alike = _settings(contents)
     columns = [tr("setting"), *labels]
+    scalars = sorted(_scalars(compared), key=lambda row: "\n" not in "".join(row.cells))  # those that have a best first
     return ComparisonPage(
         prefix=PREFIX,
         sections={section: tr(title) for section, title in SECTIONS.items()},
@@ -130,7 +132,8 @@ def comparison_page(
         ],
         differing=Table("", columns, differing),
         alike=Table(tr("What is the same"), columns, alike),
-        scalars=Table("", [tr("scalar"), *labels], list(_scalars(compared))),
+        scalars=Table("", [tr("scalar"), *labels], scalars[:FIRST_ROWS]),
+        more_scalars=Table("", [tr("scalar"), *labels], scalars[FIRST_ROWS:]),
         speed=Table("", [tr("quantity"), *labels], list(_speed(compared.pairs))),
         pairs=list(_pair_tables(compared.pairs)),
         told=_told(compared),

@@ -7,6 +7,7 @@ const drawn = new Set();
 const forPaper = new Map(); // drawn for a sheet, by when: plotly cannot fit these to the window afterwards
 const systemIsDark = window.matchMedia("(prefers-color-scheme: dark)");
 const touches = window.matchMedia("(pointer: coarse)");
+const unfolded = new Set(); // for paper alone
 let onPaper = false;
 
 function look() {
@@ -40,12 +41,20 @@ function recolour() {
 
 function ontoPaper() {
   onPaper = true;
+  document.querySelectorAll("main details:not([open])").forEach((folded) => {
+    folded.open = true;
+    unfolded.add(folded);
+  });
   for (const box of drawn) Plotly.relayout(box, { template: look(), width: PAPER_PIXELS });
   boxes.forEach(draw);
 }
 
 function backToScreen() {
   onPaper = false;
+  unfolded.forEach((folded) => {
+    folded.open = false;
+  });
+  unfolded.clear();
   for (const box of drawn) {
     if (forPaper.has(box)) forPaper.get(box).then(() => drawAgain(box));
     else Plotly.relayout(box, { template: look(), width: null, autosize: true });

@@ -43,6 +43,7 @@ SCALAR_COLUMNS = (
     mark("NaN or infinite"),
 )
 PHASE_COLUMNS = (mark("phase"), mark("share"), mark("mean a step"), mark("last 200 steps"), mark("total"))
+FIRST_ROWS = 12  # of a table before the first chart: the rest is folded away
 ERROR_LINE = 400  # characters
 
 
@@ -62,6 +63,7 @@ class Page:
     absent: Sequence[str]
     tiles: Sequence[tuple[str, str]]
     scalars: Sequence[Row]
+    more_scalars: Sequence[Row]
     phases: Sequence[Row]
     readings: Sequence[Row]
     listings: Sequence[ListingTable]
@@ -90,6 +92,7 @@ def page_of(
 ) -> Page:
     """Say what there is to say of a run; with `present_only` sections without content are only named."""
     notes = section_notes(contents)
+    scalars = scalar_rows(contents)
     found = _found(contents, drawn)
     wanted = [section for section in SECTIONS if options.wants(section)]
     shown = [section for section in wanted if section in found or not present_only]
@@ -101,7 +104,8 @@ def page_of(
         sections={section: tr(SECTIONS[section]) for section in shown},
         absent=[tr(SECTIONS[section]) for section in wanted if section not in shown],
         tiles=tiles(contents),
-        scalars=scalar_rows(contents),
+        scalars=scalars[:FIRST_ROWS],
+        more_scalars=scalars[FIRST_ROWS:],
         phases=phase_rows(contents.phases),
         readings=reading_rows(contents),
         listings=[listing_table(title, listing) for title, listing in contents.profile.listings.items()],

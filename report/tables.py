@@ -31,7 +31,10 @@ class Row(NamedTuple):
 
 
 def scalar_rows(contents: Contents) -> list[Row]:
-    """Name, last, best, smallest, largest, mean, count of every scalar; the rank is named where there are several."""
+    """Name, last, best, smallest, largest, mean, count of every scalar, those that have a best first.
+
+    The rank is named where there are several.
+    """
     return [
         Row(
             (
@@ -46,7 +49,7 @@ def scalar_rows(contents: Contents) -> list[Row]:
             ),
             alarm=series.nonfinite_count > 0,
         )
-        for series in contents.summaries
+        for series in sorted(contents.summaries, key=lambda series: best_value(series) is None)
     ]
 
 
