@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from torchglass.dashboard.live_answers import MAX_RUNS
 from torchglass.dashboard.organizing import listed_runs
+from torchglass.dashboard.run_list import names_in, written
 from torchglass.language import tr
 from torchglass.store import Run, Store
 
 PARAMETER = "with"
 _PICKED, _KEPT, _IN_URL = "overlaid_picked", "overlaid_runs", "overlaid_in_url"
-_ESCAPES = (("%", "%25"), (",", "%2C"))  # names apart by commas, a comma in a name escaped
 
 
 def choose_overlaid(store: Store, run: Run) -> list[Run]:
@@ -26,7 +24,7 @@ def choose_overlaid(store: Store, run: Run) -> list[Run]:
         return []
     asked = st.query_params.get(PARAMETER)
     if asked is not None and asked != st.session_state.get(_IN_URL):
-        st.session_state[_KEPT] = from_text(asked)
+        st.session_state[_KEPT] = names_in(asked)
     kept = [name for name in st.session_state.get(_KEPT, []) if name in others][: MAX_RUNS - 1]
     if st.session_state.get(_PICKED) != kept:
         st.session_state[_PICKED] = kept
@@ -39,31 +37,15 @@ def choose_overlaid(store: Store, run: Run) -> list[Run]:
         label_visibility="collapsed",
         on_change=_keep,
     )
-    told = to_text(picked) or None
+    chosen = [others[name] for name in picked]
+    told = written(chosen) or None
     st.session_state[_IN_URL] = told
     if told is not None and told != asked:
         st.query_params[PARAMETER] = told
     elif told is None and asked is not None:
         del st.query_params[PARAMETER]
-    return [others[name] for name in picked]
+    return chosen
 
 
 def _keep() -> None:
     st.session_state[_KEPT] = list(st.session_state[_PICKED])
-
-
-def to_text(names: Sequence[str]) -> str:
-    """Names as the parameter writes them."""
-    return ",".join(_replaced(name, _ESCAPES) for name in names)
-
-
-def from_text(text: str) -> list[str]:
-    """The names that a parameter says."""
-    back = [(escape, plain) for plain, escape in reversed(_ESCAPES)]
-    return list(dict.fromkeys(_replaced(part, back) for part in text.split(",") if part))
-
-
-def _replaced(text: str, pairs: Sequence[tuple[str, str]]) -> str:
-    for before, after in pairs:
-        text = text.replace(before, after)
-    return text

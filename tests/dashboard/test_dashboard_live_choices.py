@@ -11,7 +11,6 @@ import pytest
 from driving import SETTLED, wait_until
 
 from torchglass.charts.smoothing import smoothed
-from torchglass.dashboard.overlaid import from_text, to_text
 from torchglass.store import Batch, RowBlock, Run, Store
 
 if TYPE_CHECKING:
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from torchglass.store.records import Floats
+
+pytestmark = pytest.mark.browser
 
 Visit = Callable[[str], None]
 BEGAN = 1_700_000_000.0
@@ -44,7 +45,6 @@ def parameters(page: Page) -> dict[str, list[str]]:
     return parse_qs(urlsplit(page.url).query)
 
 
-@pytest.mark.browser
 def test_a_long_line_is_smoothed_as_the_report_smooths_it_and_goes_on_so(
     server: Server, page: Page, visit: Visit
 ) -> None:
@@ -69,7 +69,6 @@ def test_a_long_line_is_smoothed_as_the_report_smooths_it_and_goes_on_so(
         wait_until(page, f"{plot_of('loss')}.data[1].y.at(-1) === {float(smoothed(steps, values, 0.5)[-1])!r}")
 
 
-@pytest.mark.browser
 def test_runs_and_the_cursor_and_every_choice_are_in_the_link_and_last(
     server: Server, page: Page, visit: Visit
 ) -> None:
@@ -125,7 +124,6 @@ def test_runs_and_the_cursor_and_every_choice_are_in_the_link_and_last(
         assert parameters(page) == chosen | {"with": ["first%2C one"]}
 
 
-@pytest.mark.browser
 def test_ranks_become_a_band_and_an_outlier_no_longer_flattens_the_rest(
     server: Server, page: Page, visit: Visit
 ) -> None:
@@ -156,12 +154,3 @@ def test_ranks_become_a_band_and_an_outlier_no_longer_flattens_the_rest(
         page.locator(".tg-chart").wait_for()
         page.get_by_label("Filter charts").fill("^loss")
         page.get_by_text("No chart has this text in its name.").wait_for()
-
-
-@pytest.mark.parametrize("names", [[], ["a"], ["a,b", "100%", "%2C", "ü/x y"]], ids=["none", "one", "odd"])
-def test_names_with_commas_come_back_from_the_address(names: list[str]) -> None:
-    assert from_text(to_text(names)) == names
-
-
-def test_a_name_that_is_said_twice_counts_once() -> None:
-    assert from_text("a,b,,a") == ["a", "b"]
