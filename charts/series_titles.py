@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from torchglass.charts.devices import figure_name
 from torchglass.charts.memory import WORDS
+from torchglass.language import mark, tr
 from torchglass.store.records import SeriesKind
 
 NAMED_KINDS: frozenset[SeriesKind] = frozenset({"work", "memory", "device", "self"})
 _TITLES = {
-    "work/flops_per_step": "FLOPs a step",
-    "work/host_bound_percent": "Host-bound",
-    "work/mfu_percent": "MFU",
-    "work/micro_steps": "Micro-steps a step",
-    "work/samples_per_second": "Samples a second",
-    "torchglass/hook_seconds": "Time in torchglass a step",
+    "work/flops_per_step": mark("FLOPs a step"),
+    "work/host_bound_percent": mark("Host-bound"),
+    "work/mfu_percent": mark("MFU"),
+    "work/micro_steps": mark("Micro-steps a step"),
+    "work/samples_per_second": mark("Samples a second"),
+    "torchglass/hook_seconds": mark("Time in torchglass a step"),
 }
 
 
@@ -22,7 +23,7 @@ def series_title(kind: SeriesKind, key: str) -> str:
     if kind not in NAMED_KINDS:
         return key
     if key in _TITLES:
-        return _TITLES[key]
+        return tr(_TITLES[key])
     name = figure_name(key.partition("/")[2])
-    name = WORDS.get(name, name) if kind == "memory" else name
+    name = tr(WORDS[name]) if kind == "memory" and name in WORDS else name
     return f"{name[:1].upper()}{name[1:]}" or key

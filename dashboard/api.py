@@ -17,6 +17,7 @@ from torchglass.dashboard import live_answers, slices, tables, wire
 from torchglass.dashboard.query import BadQueryError, Query
 from torchglass.dashboard.token import HEADER, is_token
 from torchglass.errors import RunNotFoundError, StoreError, TorchglassError
+from torchglass.language import closest, spoken
 from torchglass.store import Store, open_store
 
 SERIES_PATH = "/api/v1/series"
@@ -48,7 +49,8 @@ def routes() -> list[BaseRoute]:
 
 def series_since(request: Request, store: Store) -> Response:
     """What is new in live charts; see `live_answers.news`."""
-    return _binary(live_answers.news(store, request.query_params))
+    with spoken(closest(request.headers.get("accept-language"))):  # what we record is called by its name for people
+        return _binary(live_answers.news(store, request.query_params))
 
 
 def series_window(request: Request, store: Store) -> Response:

@@ -36,7 +36,7 @@ export async function download(path, query, token) {
 async function fetched(path, query, token, decode, timeout = TIMEOUT_MS) {
   const url = `${path}?${new URLSearchParams(query)}`;
   const response = await fetch(url, {
-    headers: { "X-Torchglass-Token": token },
+    headers: { "X-Torchglass-Token": token, "Accept-Language": document.documentElement.lang || "en" },
     cache: "no-store",
     signal: AbortSignal.timeout(timeout),
   });
