@@ -1,28 +1,27 @@
-"""The Devices page in a browser: what held the GPU back, live panels, and every figure with its window and source."""
+"""The Devices page: what held the GPU back, live panels, every figure with its window and source, and at a step."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from browsing import Watched
 from driving import Server, wait_until
+from shown import figures, names, show, texts
 
 from torchglass.instrumentation.devices.quantities import as_fact
-from torchglass.store import Batch, Fact, RowBlock, Store
+from torchglass.store import Batch, Fact, RowBlock, Store, open_store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = pytest.mark.browser
-
 Visit = Callable[[str], None]
 SAMPLES = 30  # a second and ten steps apart
 HELD = slice(10, 20)
-NAMES = "[...document.querySelectorAll('.tg-figure .js-plotly-plot')].flatMap(p => p.data.map(t => t.name)).join()"
 HOSTILE = "<img src=x onerror=alert(1)> [l](http://evil.example)"
 
 
@@ -74,38 +73,53 @@ def record(store: Store, *, held: bool = True, status: str = "finished") -> int:
     return run.id
 
 
-def assert_calm(page: Page, watched: Watched) -> None:
-    assert page.get_by_test_id("stException").count() == 0
-    assert watched.errors == []
-    assert watched.dialogs == []
-    assert watched.foreign_requests == []
-
-
-@pytest.mark.parametrize("status", ["finished", "running"])
-def test_the_page_shows_what_held_the_gpu_back_the_panels_and_every_figure(
-    server: Server, page: Page, visit: Visit, watched: Watched, status: str
-) -> None:
-    with server.fresh_store() as store:
-        record(store, status=status)
-        visit(f"{server.url}/devices?run=example")
-        wait_until(page, f"{NAMES} === 'power limit (gpu0),step time'", "step time is drawn over the stretch")
-        page.get_by_text("Steps took 1.5 times as long there").wait_for()
-        wait_until(page, "document.querySelectorAll('.tg-chart .main-svg').length > 4", "live panels are drawn")
-        tables = page.get_by_test_id("stDataFrame")
-        page.get_by_text("Every figure", exact=True).scroll_into_view_if_needed()
-        page.get_by_text("N/A is never a 0").wait_for()
-        wait_until(page, "document.querySelectorAll('[data-testid=stDataFrame]').length >= 2")
-        assert tables.count() >= 2
-        assert page.get_by_text("Now: gpu0: power limit").count() == (status == "running")
-        assert_calm(page, watched)
-
-
-def test_a_gpu_that_was_never_held_back_gets_a_sentence_and_no_chart(
+@pytest.mark.browser
+def test_live_panels_and_tables_are_drawn_and_words_of_strangers_never_obeyed(
     server: Server, page: Page, visit: Visit, watched: Watched
 ) -> None:
     with server.fresh_store() as store:
+        record(store, status="running")
+        visit(f"{server.url}/devices?run=example&step=150")
+        wait_until(page, "document.querySelectorAll('.tg-chart .main-svg').length > 4", "live panels are drawn")
+        page.get_by_text("Every figure", exact=True).scroll_into_view_if_needed()
+        wait_until(page, "document.querySelectorAll('[data-testid=stDataFrame]').length >= 2")
+        page.get_by_text("Now: gpu0: power limit").wait_for()
+        assert page.get_by_test_id("stException").count() == 0
+        assert page.locator("a[href*='evil.example'], img[src='x']").count() == 0
+        assert (watched.errors, watched.dialogs, watched.foreign_requests) == ([], [], [])
+
+
+@pytest.mark.parametrize("status", ["finished", "running"])
+def test_the_page_shows_what_held_the_gpu_back_and_every_figure(tmp_path: Path, status: str) -> None:
+    with open_store(tmp_path / "runs.db") as store:
+        record(store, status=status)
+        app = show(tmp_path / "runs.db", "devices", "example")
+    assert names(app, "throttling") == ["power limit (gpu0)", "step time"]
+    said = texts(app)
+    assert "Steps took 1.5 times as long there" in said
+    assert "N/A is never a 0" in said
+    assert ("Now: gpu0: power limit" in said) == (status == "running")
+    assert figures(app)["torchglass.live"]["kinds"] == ["device", "self"]
+    table = app.dataframe[-1].value
+    assert "At step 150" not in table
+    assert table["Last"].tolist()[:2] == ["1 GB/s", "629 W"]
+
+
+def test_a_chosen_step_has_its_readings_beside_the_last_ones(tmp_path: Path) -> None:
+    with open_store(tmp_path / "runs.db") as store:
+        record(store)
+    app = show(tmp_path / "runs.db", "devices", "example", 153)
+    table = app.dataframe[-1].value.set_index(["Device", "Figure"])["At step 153"]
+    assert table["gpu0", "power"] == "615 W (at 150)"
+    assert table["host", "CPU"] == "55 % (at 150)"
+    assert table["gpu1", "power"] == "115 W (at 150)", "a GPU that was lost later was there then"
+    assert table["gpu0", "jpeg"] == ""
+    assert "That step ended 15.3 s after the run began." in texts(app)
+
+
+def test_a_gpu_that_was_never_held_back_gets_a_sentence_and_no_chart(tmp_path: Path) -> None:
+    with open_store(tmp_path / "runs.db") as store:
         record(store, held=False)
-        visit(f"{server.url}/devices?run=example")
-        page.get_by_text("No reading found a GPU held back").wait_for()
-        assert page.locator(".tg-figure").count() == 0
-        assert_calm(page, watched)
+    app = show(tmp_path / "runs.db", "devices", "example")
+    assert "No reading found a GPU held back" in texts(app)
+    assert set(figures(app)) == {"torchglass.live"}

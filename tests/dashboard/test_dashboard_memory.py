@@ -1,25 +1,24 @@
-"""The memory page in a browser: the split, the live curves, a peak's stacks, and reasons where there is no figure."""
+"""The memory page: split, live curves, a peak's stacks, each figure at a step, and reasons where there is none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from browsing import Watched
 from driving import Server, wait_until
+from shown import cursor, drawn, figures, names, settled, show, texts, tiles
 
-from torchglass.store import ArtifactBlock, Batch, Fact, RowBlock, Run, Store
+from torchglass.store import ArtifactBlock, Batch, Fact, RowBlock, Run, Store, open_store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = pytest.mark.browser
-
 Visit = Callable[[str], None]
 HOSTILE = "<img src=x onerror=alert(1)> [l](http://evil.example) %{y} $x$ :material/home:"
-NAMES = "[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot.data.map(one => one.name)).join()"
 CAPTIONS = "[...document.querySelectorAll('.tg-caption')].map(one => one.textContent).join()"
 
 
@@ -37,6 +36,23 @@ def record(store: Store, *, facts: dict[str, Any], rank: int = 0, run: Run | Non
     return run
 
 
+def record_gpu(store: Store) -> Run:
+    """A run on a GPU with two recordings of a peak; its allocated bytes were highest at step 70."""
+    facts = {"memory": {"device": "cuda:0", "total_bytes": 1.5e11}, "warnings/memory": "at step 7 little is left"}
+    sizes = {"reserved": 8e8, "peak": 9e8, "fragmentation": 4e8}
+    parts = {"parameters": 1e8, "gradients": 1e8, "optimizer": 2e8, "activations": 5e8}
+    run = record(store, facts=facts, **sizes, **parts)
+    allocated = np.full(120, 4e8)
+    allocated[70] = 8.5e8
+    times = np.full(120, run.created_at)
+    row = RowBlock.of_series("memory/allocated_bytes", "memory", "B", np.arange(120), times, allocated)
+    store.write(run.id, 0, Batch(rows=[row]))
+    store.add_artifact(run.id, a_peak(50, "/me/net.py:3 first"))
+    store.add_artifact(run.id, a_peak(90, "/me/net.py:4 second"))
+    store.end_run(run.id, "finished")
+    return run
+
+
 def a_peak(step: int, stack: str) -> ArtifactBlock:
     meta = {"device": "cuda:0", "first_step": step - 2, "steps": 3, "peak_bytes": 9e8, "end_bytes": 4e8, "events": 77}
     meta |= {"rest_bytes": 1e8, "rest_count": 12, "snapshot_seconds": 0.4, "refused_bytes": 2e9, "free_bytes": 1e9}
@@ -50,50 +66,62 @@ def a_peak(step: int, stack: str) -> ArtifactBlock:
     return ArtifactBlock("memory_peak", "cuda:0", step, 0.0, meta, arrays)
 
 
-def test_a_run_on_a_gpu_shows_its_split_its_lines_and_what_filled_its_peak(
+@pytest.mark.browser
+def test_live_curves_are_drawn_and_a_recording_is_picked(
     server: Server, page: Page, visit: Visit, watched: Watched
 ) -> None:
     with server.fresh_store() as store:
-        run = record(
-            store,
-            facts={
-                "memory": {"device": "cuda:0", "total_bytes": 1.5e11},
-                "warnings/memory": "at step 7 little is left",
-            },
-            allocated=4e8,
-            reserved=8e8,
-            peak=9e8,
-            fragmentation=4e8,
-            parameters=1e8,
-            gradients=1e8,
-            optimizer=2e8,
-            activations=5e8,
-        )
-        store.add_artifact(run.id, a_peak(50, "/me/net.py:3 first"))
-        store.add_artifact(run.id, a_peak(90, "/me/net.py:4 second"))
-        store.end_run(run.id, "finished")
-        visit(f"{server.url}/memory?run=memory")
-        wait_until(page, f"{NAMES}.includes('parameters 100 MB,gradients 100 MB,optimizer state 200 MB')", "the split")
-        wait_until(page, f"{NAMES}.includes('activations and other,allocated,reserved,peak')", "stack and lines")
-        wait_until(page, f"{CAPTIONS}.includes('Activations and other')", "the live charts")
-        assert page.locator('.tg-chart[data-key="memory/peak_bytes"] .tg-caption').inner_text() == "Peak"
-        page.locator(".tg-plot .main-svg").first.wait_for()
-        page.get_by_text("cuda:0 · 150 GB in all").wait_for()
-        page.get_by_text("Memory is running out.").wait_for()
-        page.get_by_text("at step 7 little is left").last.wait_for()
-        page.get_by_text("failed, with 1 GB free").wait_for()
-        peak_ticks = "[...document.querySelectorAll('.ytick text')].map(tick => tick.textContent).join()"
-        wait_until(page, f"{peak_ticks}.includes('second (net.py:4)')", "the last recording")
-        page.get_by_text("step 50", exact=True).click()
-        wait_until(page, f"{peak_ticks}.includes('first (net.py:3)')", "the recording that was chosen")
+        record_gpu(store)
+    visit(f"{server.url}/memory?run=memory")
+    wait_until(page, f"{CAPTIONS}.includes('Activations and other')", "the live charts")
+    assert page.locator('.tg-chart[data-key="memory/peak_bytes"] .tg-caption').inner_text() == "Peak"
+    page.locator('.tg-chart[data-key="memory/peak_bytes"]').scroll_into_view_if_needed()
+    page.locator(".tg-plot .main-svg").first.wait_for()
+    page.get_by_text("step 50", exact=True).click()
+    ticks = "[...document.querySelectorAll('.ytick text')].map(tick => tick.textContent).join()"
+    wait_until(page, f"{ticks}.includes('first (net.py:3)')", "the recording that was chosen")
     assert watched.errors == []
 
 
-def test_a_run_on_the_cpu_shows_the_process_and_why_the_rest_is_missing(
-    server: Server, page: Page, visit: Visit, watched: Watched
-) -> None:
+def test_a_run_on_a_gpu_shows_its_split_its_lines_and_what_filled_its_peak(tmp_path: Path) -> None:
+    with open_store(tmp_path / "runs.db") as store:
+        record_gpu(store)
+    app = show(tmp_path / "runs.db", "memory", "memory")
+    split = ["parameters 100 MB", "gradients 100 MB", "optimizer state 200 MB", "activations and other 500 MB"]
+    assert names(app, "memory_split") == split
+    assert names(app, "memory_steps")[3:] == ["activations and other", "allocated", "reserved", "peak"]
+    for sentence in (
+        "cuda:0 · 150 GB in all",
+        "Memory is running out.",
+        "at step 7 little is left",
+        "failed\\, with 1 GB free",
+    ):
+        assert sentence in texts(app)
+    assert "second (net.py:4)" in str(drawn(app, "memory_peak")["layout"]["yaxis"]["ticktext"])
+    assert tiles(app)["Peak"] == "900 MB"
+
+
+def test_the_chosen_step_has_its_figures_its_split_and_the_nearest_recording(tmp_path: Path) -> None:
+    with open_store(tmp_path / "runs.db") as store:
+        record_gpu(store)
+    app = show(tmp_path / "runs.db", "memory", "memory", 70)
+    table = app.dataframe[0].value.set_index("Figure")
+    assert table.loc["Allocated", ["At step 70", "Last", "Highest"]].tolist() == ["850 MB", "400 MB", "850 MB"]
+    assert table.loc["Allocated", ["Measured at", "Highest at step"]].tolist() == [70, 70]
+    assert table.loc["Parameters", "Measured at"] == 100
+    assert "Step 100, the recorded one nearest to 70." in texts(app)
+    assert "first (net.py:3)" in str(drawn(app, "memory_peak")["layout"]["yaxis"]["ticktext"]), (
+        "of 50 and 90 the earlier"
+    )
+    assert "Highest mark: 900 MB at step 0 (Peak)." in texts(app)
+    app.button(key="to-peak").click().run()
+    assert cursor(settled(app)) == 0
+    assert not [button for button in app.button if button.key == "to-peak"]
+
+
+def test_a_run_on_the_cpu_shows_the_process_and_why_the_rest_is_missing(tmp_path: Path) -> None:
     reason = "torch's allocator keeps these figures on CUDA devices alone; this model trains on cpu"
-    with server.fresh_store() as store:
+    with open_store(tmp_path / "runs.db") as store:
         run = record(
             store,
             facts={
@@ -107,48 +135,41 @@ def test_a_run_on_the_cpu_shows_the_process_and_why_the_rest_is_missing(
             parameters=1e8,
         )
         store.end_run(run.id, "finished")
-        visit(f"{server.url}/memory?run=memory")
-        wait_until(page, f"{NAMES}.includes('this process')", "the process")
-        assert page.get_by_test_id("stMetric").count() == 1
-        assert page.get_by_text("N/A").count() == 0
-        page.get_by_text("torch records the history of allocations on CUDA devices alone").wait_for()
-        page.locator("code", has_text="run.record_memory(steps=3)").wait_for()
-        page.get_by_text("What was not measured here, and why").click()
-        page.get_by_text(f"Allocated, Peak: {reason}").wait_for()
-        page.get_by_text("Measured every 600 steps: it takes 6 ms").wait_for()
-        assert page.get_by_text("Recording", exact=True).count() == 0
-    assert watched.errors == []
+    app = show(tmp_path / "runs.db", "memory", "memory")
+    assert tiles(app) == {"This process": "500 MB"}
+    said = texts(app)
+    assert "orch records the history of allocations on CUDA devices alone" in said
+    assert f"Allocated, Peak: {reason}" in said
+    assert "Measured every 600 steps: it takes 6 ms" in said
+    assert "run.record_memory(steps=3)" in app.code[0].value
+    assert "memory_peak" not in figures(app)
 
 
-def test_a_run_that_has_just_begun_waits_and_one_that_measured_nothing_says_what_to_do(
-    server: Server, page: Page, visit: Visit, watched: Watched
-) -> None:
-    with server.fresh_store() as store:
+def test_a_run_that_has_just_begun_waits_and_one_that_measured_nothing_says_what_to_do(tmp_path: Path) -> None:
+    with open_store(tmp_path / "runs.db") as store:
         run = store.start_run("bare", {}, host="here", pid=1)
-        visit(f"{server.url}/memory?run=bare")
-        page.get_by_text("Waiting for the first step to end.").wait_for()
+        app = show(tmp_path / "runs.db", "memory", "bare", 5)
+        assert figures(app)["torchglass.live"]["waiting"] == "Waiting for the first step to end."
         store.end_run(run.id, "finished")
-        visit(f"{server.url}/memory?run=bare")
-        page.get_by_text("This run measured no memory.").wait_for()
-        page.locator("code", has_text="torchglass.attach").wait_for()
-    assert watched.errors == []
+        app = show(tmp_path / "runs.db", "memory", "bare", 5)
+    assert "This run measured no memory." in texts(app)
+    assert "torchglass.attach" in app.code[0].value
 
 
-def test_each_rank_has_its_own_memory(server: Server, page: Page, visit: Visit, watched: Watched) -> None:
-    with server.fresh_store() as store:
+def test_each_rank_has_its_own_memory(tmp_path: Path) -> None:
+    with open_store(tmp_path / "runs.db") as store:
         run = record(store, facts={"memory": {"device": "cuda:0", "total_bytes": 1e9}}, peak=1e8, parameters=1e7)
-        record(
-            store, facts={"memory": {"device": "cuda:1", "total_bytes": 1e9}}, rank=1, run=run, peak=3e8, parameters=2e7
-        )
+        other = {"memory": {"device": "cuda:1", "total_bytes": 1e9}}
+        record(store, facts=other, rank=1, run=run, peak=3e8, parameters=2e7)
         store.end_run(run.id, "finished")
-        visit(f"{server.url}/memory?run=memory")
-        page.get_by_text("cuda:0 · 1 GB in all").wait_for()
-        page.get_by_role("radio", name="1").or_(page.get_by_role("button", name="1", exact=True)).first.click()
-        page.get_by_text("cuda:1 · 1 GB in all").wait_for()
-        wait_until(page, f"{NAMES}.includes('parameters 20 MB')", "the split of the other rank")
-    assert watched.errors == []
+    app = show(tmp_path / "runs.db", "memory", "memory")
+    assert "cuda:0 · 1 GB in all" in texts(app)
+    app.button_group[0].set_value(1).run()
+    assert "cuda:1 · 1 GB in all" in texts(settled(app))
+    assert names(app, "memory_split") == ["parameters 20 MB"]
 
 
+@pytest.mark.browser
 def test_words_of_strangers_are_shown_and_never_obeyed(
     server: Server, page: Page, visit: Visit, watched: Watched
 ) -> None:
@@ -170,8 +191,9 @@ def test_words_of_strangers_are_shown_and_never_obeyed(
             run.id, peak._replace(meta={**peak.meta, "device": HOSTILE, "steps": HOSTILE, "is_cut": True})
         )
         store.end_run(run.id, "finished")
-        visit(f"{server.url}/memory?run=memory")
-        wait_until(page, f"{NAMES}.includes('activations and other')", "the peak is drawn")
+        visit(f"{server.url}/memory?run=memory&step=3")
+        page.locator(".tg-figure .main-svg").first.wait_for()
+        page.get_by_text("Largest allocations of a peak").wait_for()
         assert page.locator("a[href*='evil.example'], img[src='x']").count() == 0
     assert watched.errors == []
     assert watched.dialogs == []
