@@ -41,7 +41,7 @@ SETTLED = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-te
 MAIN = '[data-testid="stMain"]'
 MAX_BYTES = 150_000
 COLORS = (256, 128, 64, 32)
-PATIENCE_MS = 40_000
+PATIENCE_MS = 120_000
 DRAWN_MS = 1_500  # for charts to draw themselves once they are there
 MARGIN = 12  # px around what a picture shows of a page
 TALLEST = 5_000  # px of a page whose middle is wanted

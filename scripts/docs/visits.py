@@ -60,5 +60,4 @@ PICTURES_OF_THE_PAGE: tuple[Picture, ...] = (
     Picture("train", "train", CODE, height=800),
     Picture("report", "{report}", height=1000),
     Picture("training-phone", of("training"), height=PHONE[1], phone=True),
-    Picture("explain-phone", of("explain", PICTURES, "&sample=1"), height=PHONE[1], phone=True),
 )
