@@ -39,7 +39,7 @@ class FigureFrame {
     this.drawing = Promise.resolve();
     this.root.append(this.plot);
     parent.append(this.root);
-    this.near = new IntersectionObserver((entries) => this.onNear(entries), { rootMargin: AHEAD });
+    this.near = new IntersectionObserver((entries) => this.onNear(entries), { rootMargin: AHEAD, scrollMargin: AHEAD });
     this.near.observe(this.root);
     this.resizing = new ResizeObserver(() => this.resize());
     this.resizing.observe(this.root);
