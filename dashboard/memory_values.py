@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -32,7 +33,7 @@ def show_values(store: Store, run: Run, series: Sequence[Series], rank: int) -> 
     st.subheader(title, anchor=False)
     _peak(known)
     near = readings_near(store, known, step) if step is not None else {}
-    columns = {
+    columns: dict[str, Sequence[Any]] = {
         tr("Figure"): [plain_text(series_title("memory", one.key)) for one in known],
         tr("Last"): [quantity(one.last, one.unit) for one in known],
         tr("Highest"): [quantity(one.maximum, one.unit) for one in known],
@@ -40,7 +41,7 @@ def show_values(store: Store, run: Run, series: Sequence[Series], rank: int) -> 
     }
     if step is not None:
         told = [near.get(one.id) for one in known]
-        at_step = {
+        at_step: dict[str, Sequence[Any]] = {
             tr("At step {step}", step=f"{step:,}"): [quantity(each.value, each.unit) if each else "–" for each in told],
             tr("Measured at"): [each.step if each else None for each in told],
         }

@@ -64,7 +64,7 @@ class Found(NamedTuple):
         code = chart_code(
             self.store, self.run, f"{imports}\nfrom torchglass.charts.windows import read_tables", reading, drawing
         )
-        told = {"run": self.run.id, "ids": ",".join(map(str, ids)), "table": table}
+        told: dict[str, str | int] = {"run": self.run.id, "ids": ",".join(map(str, ids)), "table": table}
         return Source("windows", told, code)
 
 
