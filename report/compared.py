@@ -11,6 +11,8 @@ from torchglass.analysis.comparison import Comparison, compare
 from torchglass.analysis.measured import measure
 from torchglass.charts import Curve, ExplanationsData, Recorded, ScalarsData, read_series, scalars_data
 from torchglass.charts.devices import with_gaps
+from torchglass.charts.explanations import PartsPanel
+from torchglass.charts.explanations_pictures import MethodPanel
 from torchglass.charts.series_titles import series_title
 from torchglass.report.bounds import Bounds
 from torchglass.report.contents import SMOOTH_FROM, SMOOTHING, Contents
@@ -149,8 +151,14 @@ def _side_by_side(contents: Sequence[Contents]) -> Iterator[SideBySide]:
     found: dict[tuple[str, str], list[Shown]] = {}
     for run, one in enumerate(contents):
         for key, sample in zip(one.explanation_keys, one.explanations, strict=True):
-            for place, panel in enumerate(sample.panels):
-                found.setdefault((key, panel.method), []).append(Shown(run, sample, place))
+            for place, method in enumerate(_methods(sample)):
+                found.setdefault((key, method), []).append(Shown(run, sample, place))
     for (key, method), shown in found.items():
         if len(shown) > 1:
             yield SideBySide(key, method, tuple(shown))
+
+
+def _methods(sample: ExplanationsData) -> list[str]:
+    """The method of each panel, whatever kind of sample they show."""
+    panels: Sequence[MethodPanel | PartsPanel] = sample.panels
+    return [panel.method for panel in panels]

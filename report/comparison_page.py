@@ -245,7 +245,8 @@ def _troubles(one: Contents) -> list[str]:
 
 def _settings(contents: Sequence[Contents]) -> tuple[list[Row], list[Row]]:
     """Rows of configuration and environment that differ, marked, and those that do not."""
-    differing, alike = [], []
+    differing: list[Row] = []
+    alike: list[Row] = []
     for told in ([one.run.config for one in contents], [facts_of(one) for one in contents]):
         flat = [{row.cells[0]: row.cells[1] for row in setting_rows(each)} for each in told]
         for name in dict.fromkeys(name for each in flat for name in each):

@@ -29,6 +29,7 @@ from torchglass.charts import (
     ridgelines_data,
     scalars_data,
 )
+from torchglass.charts.dead_units import AtStep, DeadUnitsData, at_step, dead_units_data
 from torchglass.charts.gradient_flow import LayerQuantity
 from torchglass.charts.memory import MemoryData, memory_data, read_memory
 from torchglass.charts.over_training import OverTraining, is_probe, methods_over_training, read_over_training
@@ -89,6 +90,8 @@ class Contents:
     phases: PhasesData
     phase_facts: Mapping[str, Any]
     layers: tuple[GradientFlowData, ...]
+    dead_units: DeadUnitsData
+    dead_now: AtStep | None
     histograms: tuple[Histograms, ...]
     devices: tuple[DevicePanel, ...]
     device_facts: Mapping[str, Any]
@@ -140,6 +143,8 @@ def read_contents(store: Store, run: Run, *, written_at: float, bounds: Bounds =
         phases=phases_data(read_series(store, run.id, kind="phase", max_points=None)),
         phase_facts=_mapping(facts.get("phases")),
         layers=tuple(gradient_flow_data(layers, quantity) for quantity in LAYER_QUANTITIES),
+        dead_units=dead_units_data(layers),
+        dead_now=at_step(layers, None),
         histograms=tuple(
             _histograms(store, run, key, with_ridges=place < bounds.ridgelines)
             for place, key in enumerate(keys[: bounds.histograms])

@@ -33,6 +33,7 @@ from torchglass.charts.attribution_drift import drift_figure
 from torchglass.charts.autograd_graph import autograd_graph_figure
 from torchglass.charts.calibration import calibration_figure
 from torchglass.charts.confusion import confusion_figure
+from torchglass.charts.dead_units import dead_units_figure
 from torchglass.charts.detections import detections_figure
 from torchglass.charts.episode import episode_figure
 from torchglass.charts.explanations import PartsPanel
@@ -95,6 +96,8 @@ def _layers(contents: Contents) -> Iterator[Drawing]:
     for data in contents.layers:
         if data.layers:
             yield Drawing("layers", tr(QUANTITY_NAMES[data.quantity]), gradient_flow_figure(data))
+    if contents.dead_units.layers:
+        yield Drawing("layers", tr("Share of dead units of each layer"), dead_units_figure(contents.dead_units))
 
 
 def _histograms(contents: Contents) -> Iterator[Drawing]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torchglass.charts import plain_text
+from torchglass.charts.dead_units import dead_units_text
 from torchglass.charts.theme import MAX_LINES
 from torchglass.charts.throttling import ThrottlingData
 from torchglass.charts.units import number
@@ -29,6 +30,7 @@ def section_notes(contents: Contents) -> dict[str, list[str]]:
     if crowded:
         notes["curves"].append(tr("A chart has at most {count} curves.", count=MAX_LINES))
     notes["phases"] += _phase_notes(contents)
+    notes["layers"] += [plain_text(dead_units_text(contents.dead_now), REASON)] if contents.dead_now else []
     notes["memory"] += _memory_notes(contents)
     notes["devices"] += _device_notes(contents)
     notes["kernels"] += _profile_notes(contents)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torchglass.charts import PicturesData, plain_text
+from torchglass.charts.dead_units import dead_units_listing
 from torchglass.language import mark, tr
 from torchglass.report.contents import Contents
 from torchglass.report.figures import Drawing
@@ -67,6 +68,7 @@ class Page:
     phases: Sequence[Row]
     readings: Sequence[Row]
     listings: Sequence[ListingTable]
+    dead_units: Sequence[ListingTable]
     judged_listings: Mapping[str, Sequence[ListingTable]]
     notes: Mapping[str, Sequence[str]]
     settings: Sequence[Row]
@@ -109,6 +111,7 @@ def page_of(
         phases=phase_rows(contents.phases),
         readings=reading_rows(contents),
         listings=[listing_table(title, listing) for title, listing in contents.profile.listings.items()],
+        dead_units=_dead_units(contents),
         judged_listings={
             section: [listing_table(title, listing) for title, listing in listings.items()]
             for section, listings in contents.judged.listings.items()
@@ -125,6 +128,14 @@ def page_of(
         phase_columns=[tr(column) for column in PHASE_COLUMNS],
         reading_columns=[tr(column) for column in READING_COLUMNS],
     )
+
+
+def _dead_units(contents: Contents) -> list[ListingTable]:
+    """The layers with the most dead units, where what layers return was recorded."""
+    if contents.dead_now is None:
+        return []
+    title = tr("Dead units at step {step}", step=f"{contents.dead_now.step:,}")
+    return [listing_table(title, dead_units_listing(contents.dead_now, FIRST_ROWS))]
 
 
 def _found(contents: Contents, drawn: Sequence[tuple[int, Drawing]]) -> set[str]:

@@ -21,6 +21,7 @@ from torchglass.charts.listings import (
     skew_listing,
     tensor_core_percent,
 )
+from torchglass.charts.module_times import modules_listing
 from torchglass.charts.roofline import RooflineData, roofline_data
 from torchglass.charts.timeline import TABLES, TimelineData, timeline_data
 from torchglass.charts.windows import Tables, missing_reasons, read_tables
@@ -70,6 +71,7 @@ def read_profile(store: Store, run: Run, bounds: Bounds = FULL) -> Profiled:
     listings = {
         mark("GPU kernels"): kernels_listing(tables.get("kernels"), steps=steps, most=most),
         mark("Operators"): operators_listing(tables.get("operators"), steps=steps, most=most),
+        mark("Modules"): modules_listing(links, steps=steps, most=most),
         mark("Copies"): copies_listing(tables.get("copies"), steps=steps, most=most),
         mark("Collectives"): collectives_listing(tables.get("collectives"), steps=steps, most=most),
         mark("When ranks arrived"): skew_listing(tables.get("skew"), most=most),

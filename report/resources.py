@@ -83,7 +83,7 @@ def read_resources(store: Store, run: Run, facts: Mapping[str, Any], bounds: Bou
 
 def _work(store: Store, run: Run, bounds: Bounds) -> Iterator[WorkChart]:
     for kind in ("work", "self"):
-        for record in read_series(store, run.id, kind=kind, max_points=bounds.points):  # type: ignore[arg-type]
+        for record in read_series(store, run.id, kind=kind, max_points=bounds.points):
             series = record.series
             data = scalars_data([Curve(series.key, record.points, run.created_at)], unit=series.unit)
             if data.lines:

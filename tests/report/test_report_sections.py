@@ -167,3 +167,20 @@ def test_every_section_has_a_title_and_a_place(store: Store, run: Run) -> None:
     for section, title in SECTIONS.items():
         assert f"<h3>{title}</h3>" in section_of(text, section)
     assert len(PROBED) == 3
+
+
+def test_dead_units_are_drawn_named_and_listed_where_they_were_recorded(store: Store) -> None:
+    run = store.start_run("dying", {}, host="h", pid=1)
+    at = np.arange(10, 40, 10)
+    rows = [
+        RowBlock.of_series(f"layers/{layer}/{what}_percent", "layer", "%", at, at.astype(np.float64), shares)
+        for layer, dead in (("relu1", 5.0), ("relu2", 80.0))
+        for what, shares in (("dead", np.array([0.0, 1.0, dead])), ("zero", np.array([50.0, 60.0, 90.0])))
+    ]
+    store.write(run.id, 0, Batch(rows=rows))
+    read = read_contents(store, run, written_at=0.0)
+    assert names(read, "layers") == ["Share of dead units of each layer"]
+    layers = section_of(render(read), "layers")
+    assert "Dead units at step 30" in layers
+    assert "80 %" in layers
+    assert layers.index("relu2") < layers.index("relu1")
