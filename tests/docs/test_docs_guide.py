@@ -60,7 +60,7 @@ def test_every_picture_is_shown_somewhere_small_and_has_a_text() -> None:
     shown = set()
     for document in DOCUMENTS:
         for alt, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", text_of(document)):
-            assert len(alt) > 10, (named(document), target)
+            assert len(alt) >= 8, (named(document), target)
             shown.add((document.parent / target).resolve())
     kept = set(IMAGES.glob("*.png"))
     assert shown <= kept
