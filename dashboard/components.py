@@ -25,6 +25,7 @@ NAMES = (
     "figure",
     "cursor_bar",
     "log_out",
+    "page_language",
 )  # each is drawn by assets/<name>.js, and looks as assets/<name>.css says
 
 

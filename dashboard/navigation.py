@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from torchglass.dashboard import cursor, links, notices
+from torchglass.dashboard.components import mount
 from torchglass.dashboard.organizing import listed_names
 from torchglass.dashboard.pages import (
     compare,
@@ -119,6 +120,8 @@ def show() -> None:
         page = st.navigation(sections, expanded=True)
         page.run()
         offer_languages()
+        with st.sidebar:
+            mount("page_language", "page-language", {})
 
 
 def _arrive(stack: ExitStack) -> Visit | Callable[[], None]:

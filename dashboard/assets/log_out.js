@@ -5,7 +5,7 @@ import { speak, tr } from "./words.js";
 
 export default function (component) {
   const { data, parentElement } = component;
-  speak(data.words);
+  speak(data);
   const button = element("button", "tg-log-out", tr("Log out"));
   button.type = "button";
   button.addEventListener("click", async () => {
