@@ -22,7 +22,7 @@ from playwright.sync_api import Browser
 from reading_stores import make_wide_store
 
 RESULTS = Path(__file__).parent / "results" / "page-first-screen-cpu.md"
-SERIES, POINTS, VISITS = 1_000, 100_000, 7
+SERIES, POINTS, VISITS = 1_000, 100_000, 5
 LIMIT_SECONDS = 2.0
 SETTLED = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]'
 CHART = ".tg-plot .main-svg"

@@ -10,8 +10,10 @@ const MAX_VALUES = 10;
 const WAYS = { ArrowLeft: -1, ArrowRight: 1 };
 
 export class Frame {
-  // `step(way)` moves the cursor to the recorded step before or after it.
-  constructor({ key, title }, isWide, step) {
+  // `step(way)` moves the cursor to the recorded step before or after it; `sourceOf()` gives {source, token, tablePath}
+  // of what the menu offers. The one who makes a frame sets its `chart`.
+  constructor({ key, title }, isWide, step, sourceOf) {
+    this.sourceOf = sourceOf;
     this.key = key;
     this.title = title;
     this.root = element("figure", isWide ? "tg-chart tg-wide" : "tg-chart");
@@ -28,15 +30,20 @@ export class Frame {
     this.root.addEventListener("fullscreenchange", () => this.resize());
   }
 
-  // `source` is {table, query, code}; `data` what the page is drawn from.
-  offer(source, data) {
+  // Draw these lines; those that are there already stay as they are.
+  setLines(lines) {
+    const asked = (several) => several.map((one) => String(one.ids)).sort().join(";");
+    if (asked(lines) === asked(this.chart.lines.map((line) => line.series))) return;
+    this.chart.setLines(lines);
+    this.offer();
+  }
+
+  offer() {
     const chart = {
+      ...this.sourceOf(),
       node: this.plot,
       frame: this.root,
       name: this.title,
-      source,
-      token: data.token,
-      tablePath: data.paths.table,
       background: () => readTheme(this.root).background,
       link: () => this.link(),
     };

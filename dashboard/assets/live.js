@@ -3,8 +3,10 @@
 // names, colors}, windows, waiting, ended, words}; user text reaches the page as textContent only. A rank of null stands
 // for all of them. The first run is the page's own, the others are drawn over it.
 
+import { Arrangement } from "./arrangement.js";
+import { Asking, partsOf } from "./asking.js";
+import { STACKED } from "./catalogue.js";
 import { Chart } from "./chart.js";
-import { entriesOf, linesOf, matching, STACKED, titleOf } from "./catalogue.js";
 import { Choices, followLink } from "./choices.js";
 import { pythonOf } from "./code.js";
 import { cursorStep, moveCursor, onCursor, reach } from "./cursor.js";
@@ -17,11 +19,8 @@ import { Poller } from "./poller.js";
 import { StackedChart } from "./stack.js";
 import { readTheme } from "./theme.js";
 import { buildToolbar } from "./toolbar.js";
-import { ask } from "./wire.js";
 import { speak, tr } from "./words.js";
 
-const CHARTS_AT_FIRST = 24;
-const SERIES_PER_QUESTION = 64; // what the server allows (live_answers.py)
 const AHEAD = "300px"; // drawn before they are scrolled to
 const SETTLE_MS = 200; // a slider reports every place that it passes
 const pages = new WeakMap();
@@ -44,16 +43,13 @@ class LivePage {
     this.root = element("div", "tg-live");
     parent.append(this.root);
     const said = followLink();
-    this.wanted = said.get("chart");
     this.choices = new Choices(data, said);
     this.view = { ...this.choices.chosen, startedAt: [], theme: readTheme(this.root), hasRuns: data.runs.length > 1 };
     this.view.lookOf = (line, lines) => lookOf(line, lines, data.runs, this.view.theme.colors);
-    this.entries = [];
-    this.frames = new Map();
-    this.groups = new Map();
+    this.asking = new Asking(this.view, () => this.data);
     this.seriesKnown = -1;
-    this.shown = CHARTS_AT_FIRST;
     this.build();
+    this.shown = new Arrangement(this.body, (entry) => this.makeFrame(entry), said.get("chart"));
     this.width = this.root.clientWidth;
     this.resizing = new ResizeObserver(() => this.resize());
     this.resizing.observe(this.root);
@@ -110,7 +106,7 @@ class LivePage {
       this.view.theme = theme;
       this.charts().forEach((chart) => chart.changeTheme());
     }
-    this.frames.get(STACKED)?.chart.mark(data.windows);
+    this.shown.frames.get(STACKED)?.chart.mark(data.windows);
     if (isNewServer) this.poller.wake();
     return true;
   }
@@ -119,7 +115,7 @@ class LivePage {
   resize() {
     if (this.root.clientWidth === this.width) return;
     this.width = this.root.clientWidth;
-    this.frames.forEach((frame) => frame.resize());
+    this.shown.all().forEach((frame) => frame.resize());
   }
 
   remove() {
@@ -129,7 +125,7 @@ class LivePage {
     this.forget();
     clearTimeout(this.settling);
     this.choices.release();
-    this.frames.forEach((frame) => frame.remove());
+    this.shown.all().forEach((frame) => frame.remove());
     this.root.remove();
     if (pages.get(this.parent) === this) pages.delete(this.parent);
   }
@@ -137,41 +133,12 @@ class LivePage {
   // Ask for what is new, show it, and return the runs' status: that of the page's own unless another still trains.
   async tick() {
     const lines = this.near().flatMap((frame) => frame.chart.lines);
-    const answers = new Map();
-    let header = null;
-    for (const part of partsOf(lines)) {
-      const wishes = part.map((line) => line.wish);
-      header = await this.askSeries(part);
-      for (const answer of header.series) answers.set(part[answer.place], { ...answer, wish: wishes[answer.place] });
-    }
+    const { header, answers } = await this.asking.news(lines, this.seriesKnown);
     if (header.catalogue) this.learn(header);
     if (lines.length) await loadPlotly(this.data.paths.plotly); // what there is to draw is asked for meanwhile
     await this.draw(answers);
     const { status } = header;
     return ["running", "lost"].find((one) => status.includes(one)) ?? status[0];
-  }
-
-  askSeries(lines) {
-    const { isLog, smoothing, ignoresOutliers } = this.view;
-    const query = {
-      run: this.data.runs.map((run) => run.id).join(","),
-      kinds: this.data.kinds.join(","),
-      known: this.seriesKnown,
-      series: lines.map((line) => line.question).join(","),
-    };
-    if (smoothing > 0) query.smoothing = smoothing;
-    if (ignoresOutliers) query.extent = isLog ? "positive" : "all";
-    return ask(this.data.paths.series, query, this.data.token);
-  }
-
-  // Answers to a window of lines, in their order; empty ones where nothing is left of a line.
-  async askWindow(lines, first, last) {
-    const { paths, token } = this.data;
-    const series = lines.map((line) => line.question).join(",");
-    const { smoothing } = this.view;
-    const answer = await ask(paths.window, { series, first, last, ...(smoothing > 0 ? { smoothing } : {}) }, token);
-    const found = new Map(answer.series.map((one) => [one.place, one]));
-    return lines.map((_, place) => found.get(place) ?? null);
   }
 
   async draw(answers) {
@@ -189,101 +156,51 @@ class LivePage {
     this.seriesKnown = catalogue.length;
     this.view.startedAt = startedAt;
     const drawn = catalogue.filter((series) => rank === null || series.rank === rank);
-    this.entries = entriesOf(drawn);
+    this.shown.learn(drawn);
     const isByClock = drawn.some((series) => series.timed);
     if (rank === null && !isByClock) this.offerRanks([...new Set(drawn.map((series) => series.rank))].sort((a, b) => a - b));
     this.arrange();
   }
 
-  // Frames for the charts that match, as many as are shown, each group's in its order.
-  arrange() {
-    const found = matching(this.entries, this.view.filter);
-    const drawn = found.filter((entry, place) => place < this.shown || entry.key === this.wanted);
-    const keys = new Set(drawn.map((entry) => entry.key));
-    for (const [key, frame] of this.frames) frame.root.hidden = !keys.has(key);
-    const places = new Map();
-    for (const entry of drawn) {
-      const frame = this.frameOf(entry);
-      const grid = this.gridOf(entry.prefix);
-      const place = places.get(grid) ?? 0;
-      places.set(grid, place + 1);
-      const visible = [...grid.children].filter((one) => !one.hidden);
-      if (visible[place] !== frame.root) grid.insertBefore(frame.root, visible[place] ?? null);
-      this.setLines(frame, entry);
-    }
-    for (const { section, grid } of this.groups.values()) section.hidden = [...grid.children].every((one) => one.hidden);
-    const left = found.length - drawn.length;
-    this.more.hidden = left <= 0;
-    this.more.textContent = tr("Show {count} more of {left} charts", { count: Math.min(left, CHARTS_AT_FIRST), left });
-    this.note.hidden = drawn.length > 0;
-    if (this.entries.length) this.note.textContent = tr("No chart has this text in its name.");
-    this.goToWanted();
-  }
-
-  frameOf(entry) {
-    if (this.frames.has(entry.key)) return this.frames.get(entry.key);
+  makeFrame(entry) {
     const isStacked = entry.key === STACKED;
-    const frame = new Frame(entry, isStacked, (way) => this.step(frame.chart, way));
-    const on = { askWindow: (...asked) => this.askWindow(...asked), pick: moveCursor };
+    const frame = new Frame(entry, isStacked, (way) => this.step(frame.chart, way), () => this.sourceOf(frame));
+    const on = { askWindow: (...asked) => this.asking.window(...asked), pick: moveCursor };
     frame.chart = isStacked ? new StackedChart(frame.plot, this.view, on, this.data.stack) : new Chart(frame.plot, this.view, on);
     frame.chart.cursor = cursorStep();
     if (isStacked) frame.chart.mark(this.data.windows);
-    this.frames.set(entry.key, frame);
     this.nearing.observe(frame.root);
     return frame;
   }
 
-  setLines(frame, entry) {
-    const lines = linesOf(entry, this.view.ranks);
-    const asked = (several) => several.map((one) => String(one.ids)).sort().join(";");
-    if (asked(lines) === asked(frame.chart.lines.map((line) => line.series))) return;
-    frame.chart.setLines(lines);
-    this.offer(frame);
+  // What a chart's menu offers: the numbers and the code are those of the lines that are drawn.
+  sourceOf({ key, chart }) {
+    const { store, runs, token, paths } = this.data;
+    const code = () => pythonOf(key, chart.lines, { store, runs: runs.map((run) => run.name), view: this.view });
+    const query = { ids: chart.lines.flatMap((line) => line.series.ids).join(",") };
+    return { source: { table: "series", query, get code() { return code(); } }, token, tablePath: paths.table };
   }
 
-  // The menu: the numbers and the code are those of the lines that are drawn.
-  offer(frame) {
-    const { store, runs } = this.data;
-    const { lines } = frame.chart;
-    const code = () => pythonOf(frame.key, lines, { store, runs: runs.map((run) => run.name), view: this.view });
-    const query = { ids: lines.flatMap((line) => line.series.ids).join(",") };
-    frame.offer({ table: "series", query, get code() { return code(); } }, this.data);
+  arrange() {
+    const { drawn, left, next } = this.shown.arrange(this.view.filter, this.view.ranks);
+    this.more.hidden = left <= 0;
+    this.more.textContent = tr("Show {count} more of {left} charts", { count: next, left });
+    this.note.hidden = drawn > 0;
+    if (this.shown.entries.length) this.note.textContent = tr("No chart has this text in its name.");
   }
 
-  gridOf(prefix) {
-    if (!this.groups.has(prefix)) {
-      const section = element("section", "tg-group");
-      const grid = element("div", "tg-grid");
-      section.append(element("h3", "tg-title", titleOf(prefix)), grid);
-      this.groups.set(prefix, { section, grid });
-      const order = [...new Set(this.entries.map((entry) => entry.prefix))];
-      const next = order.slice(order.indexOf(prefix) + 1).find((other) => this.groups.has(other));
-      this.body.insertBefore(section, this.groups.get(next)?.section ?? null);
-    }
-    return this.groups.get(prefix).grid;
+  near() {
+    return this.shown.near();
   }
 
   charts() {
-    return [...this.frames.values()].map((frame) => frame.chart);
-  }
-
-  // Only what is on screen, or nearly so, is asked for and drawn.
-  near() {
-    return [...this.frames.values()].filter((frame) => frame.isNear && !frame.root.hidden);
+    return this.shown.all().map((frame) => frame.chart);
   }
 
   onNear(seen) {
-    const frames = new Map([...this.frames.values()].map((frame) => [frame.root, frame]));
+    const frames = new Map(this.shown.all().map((frame) => [frame.root, frame]));
     for (const { target, isIntersecting } of seen) frames.get(target).isNear = isIntersecting;
     if (seen.some((one) => one.isIntersecting)) this.poller.wake();
-  }
-
-  goToWanted() {
-    const frame = this.frames.get(this.wanted);
-    if (!frame) return;
-    this.wanted = null;
-    frame.root.scrollIntoView({ block: "center" });
-    frame.root.focus({ preventScroll: true });
   }
 
   rearrange(part) {
@@ -294,7 +211,7 @@ class LivePage {
   }
 
   showMore() {
-    this.shown += CHARTS_AT_FIRST;
+    this.shown.showMore();
     this.arrange();
     this.poller.wake();
   }
@@ -315,7 +232,7 @@ class LivePage {
     const step = cursorStep();
     clearTimeout(this.settling);
     if (step !== null) this.settling = setTimeout(() => this.settle(step), SETTLE_MS);
-    for (const frame of this.frames.values()) {
+    for (const frame of this.shown.all()) {
       if (cursorStep() !== step) return; // it has moved on
       await frame.chart.showCursor(step);
       frame.tell(step);
@@ -326,12 +243,12 @@ class LivePage {
   async settle(step) {
     const frames = this.near();
     const lines = frames.flatMap((frame) => frame.chart.lines);
-    for (const part of partsOf(lines)) await exactly(part, step, (...asked) => this.askWindow(...asked));
+    for (const part of partsOf(lines)) await exactly(part, step, (...asked) => this.asking.window(...asked));
     if (cursorStep() === step) frames.forEach((frame) => frame.tell(step));
   }
 
   async step(chart, way) {
-    const next = await neighbour(chart, cursorStep(), way, (...asked) => this.askWindow(...asked));
+    const next = await neighbour(chart, cursorStep(), way, (...asked) => this.asking.window(...asked));
     if (next !== null) moveCursor(next);
   }
 
@@ -340,24 +257,8 @@ class LivePage {
     this.pill.dataset.state = state;
     this.pill.textContent = text;
     this.pause.hidden = state === "ended";
-    if (!this.entries.length && state === "ended") this.note.textContent = this.data.ended;
+    if (!this.shown.entries.length && state === "ended") this.note.textContent = this.data.ended;
   }
-}
-
-// Lines in portions that the server answers at once; one empty portion where there are none.
-function partsOf(lines) {
-  const parts = [[]];
-  let count = 0;
-  for (const line of lines) {
-    const { length } = line.series.ids;
-    if (count + length > SERIES_PER_QUESTION && count) {
-      parts.push([]);
-      count = 0;
-    }
-    parts[parts.length - 1].push(line);
-    count += length;
-  }
-  return parts;
 }
 
 function aFrame() {

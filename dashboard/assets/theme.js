@@ -21,7 +21,7 @@ export function layoutOf(theme, height) {
   const axis = { gridcolor: theme.grid, zeroline: false, automargin: true };
   return {
     height,
-    margin: { l: 8, r: 12, t: 8, b: 8 },
+    margin: { l: 52, r: 12, t: 8, b: 38 }, // roomy enough for most: a margin that has to grow draws the plot twice
     font: { size: 11, color: theme.text },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
