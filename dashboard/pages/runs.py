@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from torchglass.charts.units import number
 from torchglass.dashboard import job_panel
 from torchglass.dashboard.fragments import fragment
 from torchglass.dashboard.organizing import act, bring_back, offer_undo
@@ -18,6 +19,8 @@ from torchglass.store import Location, Run, Store, open_store
 
 REFRESH_SECONDS = 3.0
 PAGE_ROWS = 200
+ROWS_IN_VIEW = 16  # the rest is scrolled to, so that what can be done with ticked runs stays in sight
+ROW_PIXELS, BORDER_PIXELS = 35, 2
 COLUMNS, PAGE = "columns", "page"  # widgets that keep themselves in the address under these names
 _TICKED = "ticked_runs"
 
@@ -36,9 +39,9 @@ def show(store: Store, open_run: OpenRun) -> None:
     if shown:
         fragment(_table, run_every=REFRESH_SECONDS)(store.location, shown, count, question.archived, open_run)
     else:
-        st.info(tr("None of {count} runs meets that.", count=count), icon=":material/filter_alt_off:")
+        st.info(tr("None of {count} runs meets that.", count=number(count)), icon=":material/filter_alt_off:")
     if len(found.ids) != count:
-        st.caption(tr("{found} of {count} runs.", found=len(found.ids), count=count))
+        st.caption(tr("{found} of {count} runs.", found=number(len(found.ids)), count=number(count)))
     bring_back(store)
     job_panel.show()
 
@@ -48,7 +51,7 @@ def _page(run_ids: list[int]) -> list[int]:
     pages = -(-len(run_ids) // PAGE_ROWS)
     if pages <= 1:
         return run_ids
-    place = st.pagination(pages, key=PAGE, bind="query-params")
+    place = min(st.pagination(pages, key=PAGE, bind="query-params"), pages)
     return run_ids[(place - 1) * PAGE_ROWS : place * PAGE_ROWS]
 
 
@@ -80,6 +83,7 @@ def _table(location: Location, run_ids: Sequence[int], known: int, archived: boo
         column_config=column_config(cells),
         hide_index=True,
         width="stretch",
+        height=ROW_PIXELS * (1 + min(len(ids), ROWS_IN_VIEW)) + BORDER_PIXELS,
         on_select="rerun",
         selection_mode=["multi-row", "single-cell"],
         selection_default={"selection": {"rows": [place for place, each in enumerate(ids) if each in ticked]}},
