@@ -51,7 +51,7 @@ PICTURES_OF_THE_PAGE: tuple[Picture, ...] = (
     Picture("distributions", of("distributions"), height=1150),
     Picture("model", of("model"), height=1150),
     Picture("quality", of("quality"), height=1000),
-    Picture("explain", of("explain", PICTURES, "&sample=1"), top=EXPLAINED, height=1100),
+    Picture("explain", of("explain", PICTURES, "&sample=1"), top=EXPLAINED, height=1008),
     Picture("explain-over-training", of("explain", DEMO), top='h3:has-text("Over training")', height=800),
     Picture("explain-table", of("explain", TABLE), top='h3:has-text("Over many rows")', height=900),
     Picture("explain-shortcuts", of("explain", PICTURES), top='h3:has-text("Shortcuts")', height=800),
