@@ -7,7 +7,7 @@ each by a few numbers: most ticks of most runs bring little.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -181,7 +181,7 @@ def _look(values: Mapping[str, str]) -> Look:
     extent = values.get("extent", "")
     if extent not in EXTENTS:
         raise BadQueryError(f"no extent {extent!r}: there are {', '.join(EXTENTS[1:])}")
-    return Look(smoothing, cast(Extent, extent))
+    return Look(smoothing, extent)
 
 
 def _kinds(text: str) -> list[str]:
