@@ -22,14 +22,14 @@ _NAMES = (mark("5 %"), mark("median"), mark("95 %"))
 class HistogramBars(NamedTuple):
     """A histogram in rows: `edges` (r + 1,), `shares` (r,) of the finite values in per cent, `marked` (3,) values.
 
-    Counts are of the whole tensor: `count` values, of which so many were exactly zero, NaN, +Inf and -Inf.
+    Counts are of the whole tensor: `total` values, of which so many were exactly zero, NaN, +Inf and -Inf.
     """
 
     step: int
     edges: Floats
     shares: Floats
     marked: Floats
-    count: int
+    total: int
     zeros: int
     nans: int
     positive_infinities: int
@@ -51,7 +51,7 @@ def histogram_bars(histogram: Histogram, edges: Floats) -> HistogramBars:
         edges=edges,
         shares=100 * counts / whole if whole else counts,
         marked=percentiles(histogram, MARKED),
-        count=histogram.count,
+        total=histogram.count,
         zeros=histogram.zero_count,
         nans=histogram.nan_count,
         positive_infinities=histogram.positive_infinity_count,
@@ -61,7 +61,7 @@ def histogram_bars(histogram: Histogram, edges: Floats) -> HistogramBars:
 
 def bars_text(data: HistogramBars) -> str:
     """Say how many values there are, how many are zero, and how many are not finite."""
-    told = [tr("{count} values", count=f"{data.count:,}")]
+    told = [tr("{count} values", count=f"{data.total:,}")]
     if data.zeros:
         told.append(tr("{count} exactly zero", count=f"{data.zeros:,}"))
     bad = (("NaN", data.nans), ("+Inf", data.positive_infinities), ("−Inf", data.negative_infinities))

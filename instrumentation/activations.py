@@ -141,7 +141,8 @@ class ActivationReader:
         known.numbers.append(torch.stack([zero, mean, variance]))
 
     def _deliver(self, seen: dict[str, _Seen], step: int, when: float, arrived: npt.NDArray[Any]) -> None:
-        values, place = {}, 0
+        values: dict[str, float] = {}
+        place = 0
         for name, each in seen.items():
             calls = len(each.sizes)
             dead = float(arrived[place])
