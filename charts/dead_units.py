@@ -129,7 +129,7 @@ def dead_units_text(found: AtStep) -> str:
     if share < ALARMING:
         return tr("At step {step}, {share} % of the units of layer {layer} are dead, the most of any.", **told)
     return tr(
-        "At step {step}, {share} % of the units of layer {layer} are dead: they return zero for every sample of the batch "
+        "At step {step}, {share} % of the units of layer {layer} are dead: they return zero for all samples of a batch "
         "and learn nothing while they do. Lower the learning rate or warm it up, check the biases and the scale of the "
         "inputs, or use an activation with a slope below zero, such as LeakyReLU or GELU.",
         **told,

@@ -180,7 +180,7 @@ def start(run: Run, content: bytes, more: list[str]) -> bool:
         st.warning(tr("The job was not started."), icon=":material/warning:")
         st.text(str(error))
         return False
-    threading.Thread(target=_forget, args=(job, folder), daemon=True).start()
+    threading.Thread(target=_forget, args=(job, folder), name="own-input", daemon=True).start()
     return True
 
 

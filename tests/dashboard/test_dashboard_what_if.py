@@ -99,8 +99,8 @@ def test_a_column_is_set_within_the_span_of_the_kept_rows(server: Server, page: 
     with server.fresh_store() as store:
         a_run(store, "linear", form, {"inputs": rows, "background": rows, "targets": np.zeros(8, np.int64)})
     visit(f"{server.url}/explain?run=linear&sample=1")
-    page.get_by_text("Move the slider: it stands at the value that the column has.").wait_for()
-    page.get_by_role("slider").last.focus()
+    page.get_by_text("Move a slider: all stand at the values that the sample has.").wait_for()
+    page.get_by_role("slider", name="age").focus()
     page.keyboard.press("End")
     page.get_by_role("button", name="Try it").click()
     page.get_by_text("age becomes 7", exact=True).wait_for(timeout=JOB_MS)
@@ -115,7 +115,7 @@ def test_a_column_that_is_called_like_the_number_of_another_is_the_one_that_chan
         a_run(store, "linear", form, {"inputs": rows, "background": rows, "targets": np.zeros(8, np.int64)})
     visit(f"{server.url}/explain?run=linear&sample=1")
     page.get_by_text("0.00050", exact=True).wait_for()
-    page.get_by_role("slider").last.focus()
+    page.get_by_role("slider", name="1").focus()
     page.keyboard.press("End")
     page.get_by_role("button", name="Try it").click()
     page.get_by_text("1 becomes 0.0035", exact=True).wait_for(timeout=JOB_MS)
@@ -147,5 +147,5 @@ def test_runs_of_rows_have_no_section_for_shortcuts(server: Server, page: Page, 
     with server.fresh_store() as store:
         a_run(store, "linear", form, {"inputs": rows, "background": rows, "targets": np.zeros(8, np.int64)})
     visit(f"{server.url}/explain?run=linear")
-    page.get_by_text("This column has the same value in every kept sample.").wait_for()
+    page.get_by_text("Every column has one value in all kept samples: none can be moved.").wait_for()
     assert page.get_by_text("Look for shortcuts").count() == 0
