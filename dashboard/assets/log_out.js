@@ -13,6 +13,7 @@ export default function (component) {
     const answer = await fetch(data.path, { method: "POST", credentials: "same-origin" }).catch(() => null);
     location.assign(answer?.ok ? (await answer.json()).next : "/");
   });
-  parentElement.replaceChildren(button);
+  parentElement.querySelector(".tg-log-out")?.remove(); // not all children: Streamlit puts the style sheet there
+  parentElement.append(button);
   return () => button.remove();
 }

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -23,6 +23,9 @@ from torchglass.dashboard.api import HEALTH_PATH, PLOTLY_PATH, SERIES_PATH, WIND
 from torchglass.dashboard.login.admission import Admission
 from torchglass.dashboard.security import SECURITY_HEADERS
 from torchglass.dashboard.server import LEFT_ALONE, LOOK, PINNED, app_parts
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 PATHS = ["/", "/training", HEALTH_PATH, PLOTLY_PATH, SERIES_PATH, "/_stcore/health", "/nowhere.js"]
 WEBSOCKET = "/_stcore/stream"
@@ -209,6 +212,32 @@ def test_a_name_that_was_given_is_taken_and_every_other_is_rebinding(guarded: Se
         assert ask(guarded, WEBSOCKET, {**upgrade, **inside}).status == (101 if status == 200 else 400)
     foreign = {**UPGRADE, **inside, "Origin": "http://evil.example"}
     assert ask(guarded, WEBSOCKET, foreign).status == 403
+
+
+@pytest.mark.browser
+def test_a_visitor_logs_in_comes_where_they_wanted_and_logs_out_of_every_tab(
+    ui_server_with_login: Server, page: Page
+) -> None:
+    server = ui_server_with_login
+    with server.fresh_store() as store:
+        store.end_run(store.start_run("a & b", {}, host="h", pid=1).id, "finished")
+    page.goto(f"{server.url}/devices?run=a+%26+b")
+    page.wait_for_url("**/login?**")
+    page.get_by_label("Name").fill(NAME)
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("alert").get_by_text("do not belong together").wait_for()
+    page.get_by_label("Name").fill(NAME)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Devices").wait_for()
+    assert page.url == f"{server.url}/devices?run=a+%26+b"
+    other = page.context.new_page()
+    other.goto(server.url)
+    other.get_by_role("heading", name="Runs").wait_for()
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/login")
+    other.get_by_text("log in first").first.wait_for()
 
 
 def test_no_option_that_a_page_s_safety_rests_on_is_another_s_to_set(door: Server) -> None:
