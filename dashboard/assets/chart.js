@@ -94,7 +94,8 @@ export class Chart {
     const marks = this.marks();
     const all = [...this.traces(), marks];
     const pick = (name) => all.map((trace) => trace[name]);
-    const data = { x: pick("x"), y: pick("y"), visible: pick("visible"), opacity: pick("opacity"), mode: pick("mode") };
+    const changed = ["x", "y", "visible", "showlegend", "opacity", "mode"];
+    const data = Object.fromEntries(changed.map((name) => [name, pick(name)]));
     await this.plotly("update", data, { ...this.types(), ...layout, shapes: this.shapes() });
     await this.plotly("restyle", styleOf(marks), [all.length - 1]);
   }

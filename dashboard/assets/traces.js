@@ -18,8 +18,8 @@ export function tracesOf(line, points, x, look) {
   };
   return [
     ...(line.isBand ? edgesOf(points, x, { ...common, ...UNSEEN, mode: "lines", line: { width: 0, color } }) : []),
-    { ...common, x, y: points.values.slice(), visible: true, opacity: isSmoothed ? GHOST_OPACITY : 1 },
-    { ...common, ...UNSEEN, x: x.slice(), y: points.smoothed.slice(), visible: isSmoothed },
+    { ...common, x, y: points.values.slice(), visible: true, showlegend: !isSmoothed, opacity: isSmoothed ? GHOST_OPACITY : 1 },
+    { ...common, ...UNSEEN, x: x.slice(), y: points.smoothed.slice(), visible: isSmoothed, showlegend: isSmoothed },
   ];
 }
 
