@@ -269,13 +269,8 @@ def notes_on_words(count: int, length: int, unknown: Sequence[str]) -> Iterator[
         yield Note(TOO_LONG, {"used": length, "count": count})
     if unknown:
         named = ", ".join(word[:40] for word in unknown[:NAMED_UNKNOWN])
-        rest: dict[str, str | int] = {
-            "count": len(unknown),
-            "words": f"{named}, …" if len(unknown) > NAMED_UNKNOWN else named,
-        }
-        yield Note(
-            mark("Words that the model does not know: {count} ({words}). They are one and the same to it."), rest
-        )
+        listed = f"{named}, …" if len(unknown) > NAMED_UNKNOWN else named
+        yield Note(STRANGE_WORDS, {"count": len(unknown), "words": listed})
 
 
 def packed_words(vocabulary: Sequence[str]) -> npt.NDArray[np.uint8]:
