@@ -139,7 +139,7 @@ def _devices(contents: Contents) -> Iterator[Drawing]:
     if throttling.stretches:
         yield Drawing("devices", tr("Step time while a GPU was held back"), throttling_figure(throttling), wide=True)
     for panel in contents.devices:
-        yield Drawing("devices", plain_text(panel.title), devices_figure(panel, titled=False))
+        yield Drawing("devices", plain_text(tr(panel.title)), devices_figure(panel, titled=False))
 
 
 def _variants(contents: Contents) -> Iterator[Drawing]:
