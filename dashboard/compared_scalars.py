@@ -88,17 +88,20 @@ def _curve(
 def _source(
     store: Store, runs: Sequence[Run], key: str, axis: XAxis, smoothing: float, unit: str, *, log_y: bool
 ) -> Source:
+    names = {label(place, run): run.name for place, run in enumerate(runs)}
     code = f"""\
 from torchglass.charts import Curve, scalars_data, scalars_figure
 from torchglass.store import open_store
 
+names = {names!r}
 curves = []
 with open_store({store.location.shown!r}, read_only=True) as store:
-    for name in {[run.name for run in runs]!r}:
+    for label, name in names.items():
         run = store.run(name)
-        curves.append(Curve(name, store.series(name, {key!r}, max_points={MAX_POINTS}), run.created_at))
+        curves.append(Curve(label, store.series(name, {key!r}, max_points={MAX_POINTS}), run.created_at))
 data = scalars_data(curves, x_axis={axis!r}, smoothing={smoothing!r}, unit={unit!r})
-scalars_figure(data, log_y={log_y!r}).show()
+looks = {{label: place for place, label in enumerate(names)}}
+scalars_figure(data, log_y={log_y!r}, looks=looks).show()
 """
     return Source("runs_series", {"runs": ",".join(str(run.id) for run in runs), "key": key, "kind": "scalar"}, code)
 
