@@ -31,7 +31,7 @@ def choose_language() -> None:
     picked = st.session_state.get(_PICKED)
     if asked in LANGUAGES and (picked is None or asked != st.session_state.get(_IN_URL)):
         picked = asked
-    chosen = picked if picked in LANGUAGES else own
+    chosen = picked if isinstance(picked, str) and picked in LANGUAGES else own
     st.session_state[_PICKED] = chosen
     told = chosen if chosen != own else None
     st.session_state[_IN_URL] = told
