@@ -24,9 +24,13 @@ def test_ridgelines_are_a_third_view_and_follow_the_group_at_once(
     with server.fresh_store() as store:
         record_example_run(store, "example", steps=400)
         visit(f"{server.url}/distributions?run=example")
-        wait_until(page, f"{TITLES} === 'step,step,step'", "flow, heat map and percentiles are drawn")
+        wait_until(page, f"{TITLES} === 'step,step,% of the values,step'", "flow, heat map and percentiles are drawn")
         page.get_by_role("button", name="Ridgelines").click()
-        wait_until(page, f"{TITLES} === 'step,step,step,value, logarithmic'", "shrinking gradients are drawn as well")
+        wait_until(
+            page,
+            f"{TITLES} === 'step,step,% of the values,step,value, logarithmic'",
+            "shrinking gradients are drawn as well",
+        )
         page.get_by_text("Weights", exact=True).click()
-        wait_until(page, f"{TITLES} === 'step,step,step,value'", "weights are drawn in their place")
+        wait_until(page, f"{TITLES} === 'step,step,% of the values,step,value'", "weights are drawn in their place")
     assert watched.errors == []
