@@ -50,6 +50,12 @@ TALLEST = 5_000  # px of a page whose middle is wanted
 WITHOUT_BOXES = """document.querySelectorAll('[data-testid="stButtonGroup"]').forEach(
     group => group.textContent.includes("中文") && (group.style.visibility = "hidden"))"""
 
+# Where the store lies is this machine's business.
+WITHOUT_FOLDER = """folder => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) texts.currentNode.nodeValue = texts.currentNode.nodeValue.replaceAll(folder + "/", "");
+}"""
+
 Theme = Literal["light", "dark"]
 THEMES: Sequence[Theme] = ("light", "dark")
 
@@ -109,6 +115,8 @@ def _visited(page: Page, picture: Picture, address: str, report: Path) -> bytes:
     page.wait_for_selector(picture.waits_for, state="attached")
     for name in picture.clicks:
         page.get_by_role("button", name=name).or_(page.get_by_role("tab", name=name)).first.click()
+    page.wait_for_timeout(DRAWN_MS)
+    page.evaluate(WITHOUT_FOLDER, str(report.parent))
     return _shot(page, picture)
 
 
@@ -117,7 +125,6 @@ def _shot(page: Page, picture: Picture) -> bytes:
     if not writes_chinese():
         page.evaluate(WITHOUT_BOXES)
     if not picture.top:
-        page.wait_for_timeout(DRAWN_MS)
         return page.screenshot()
     page.locator(picture.top).first.wait_for()
     page.wait_for_timeout(2 * DRAWN_MS)
