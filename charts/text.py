@@ -22,6 +22,8 @@ _JOINER = "\u200d"  # invisible, and enough to keep a renderer from making a lin
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _LINK_STARTS = re.compile(r"(http|www|ftp|mailto|xmpp|@)", re.IGNORECASE)
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # device names on Windows
+_WIDE = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]")
+_PIECES = re.compile(r"[\u2e80-\u9fff][\u3001-\u3011\uff00-\uff65”]*|[^\u2e80-\u9fff]+|.")
 
 
 def plain_text(text: object, limit: int = MAX_CHARACTERS) -> str:
@@ -90,10 +92,22 @@ def sentence(text: object, limit: int = MAX_CHARACTERS) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Text that has passed `plot_text`, broken into lines of about `width` characters for plotly, which breaks none."""
+    """Text that has passed `plot_text`, broken into lines of about `width` characters for plotly, which breaks none.
+
+    Chinese has no blanks to break at, and its characters take the room of two: a line may end behind any of them, but
+    not before a mark.
+    """
     lines = [""]
     for word in text.split():
-        if lines[-1] and len(lines[-1]) + len(word) >= width:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
+        for place, piece in enumerate(_PIECES.findall(word)):
+            gap = " " if place == 0 and lines[-1] else ""
+            if lines[-1] and _columns(lines[-1]) + _columns(gap + piece) > width:
+                lines.append("")
+                gap = ""
+            lines[-1] += gap + piece
     return "<br>".join(lines)
+
+
+def _columns(text: str) -> int:
+    """The room that a text takes, in Latin characters."""
+    return len(text) + len(_WIDE.findall(text))

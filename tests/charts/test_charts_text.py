@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from torchglass.charts.records import packed, packed_steps
-from torchglass.charts.text import file_name, kernel_name, markdown_text, plain_text, plot_text, sentence, short_label
+from torchglass.charts.text import (
+    file_name,
+    kernel_name,
+    markdown_text,
+    plain_text,
+    plot_text,
+    sentence,
+    short_label,
+    wrapped,
+)
 from torchglass.charts.units import duration, number, quantity, scale_of
 
 
@@ -149,3 +158,10 @@ def test_charts_import_neither_torch_nor_streamlit() -> None:
 )
 def test_a_kernel_is_told_by_its_name_and_not_by_its_arguments(name: str, short: str) -> None:
     assert kernel_name(name) == short
+
+
+def test_lines_end_at_blanks_and_in_chinese_behind_any_character_but_never_before_a_mark() -> None:
+    assert wrapped("log one with run.log(loss=loss) here", 14) == "log one with<br>run.log(loss=loss)<br>here"
+    assert wrapped("aa bb cc", 5) == "aa bb<br>cc"
+    assert wrapped("没有记录任何值，请用 run.log 记录。", 10) == "没有记录任<br>何值，请用<br>run.log 记<br>录。"
+    assert wrapped("一二三四，五", 9) == "一二三<br>四，五"
