@@ -108,7 +108,7 @@ def test_a_classifier_shows_its_matrix_at_every_step_and_its_calibration(
     wait_until(page, f"{CELLS}?.startsWith('1,2,2,27')", "counts of the last step")
     page.get_by_text("Expected calibration error: 10 % (15 bins of equal width)").wait_for()
     wait_until(page, f"{TRACES}.includes('as sure as right')", "calibration")
-    page.get_by_role("slider").first.press("Home")
+    page.get_by_test_id("stSlider").get_by_role("slider").first.press("Home")
     page.get_by_text("84.00 % of 50 samples are right.").wait_for()
     wait_until(page, f"{CELLS} === '1,15,18,2,2,3,9'", "counts of the first step")
     page.get_by_role("radio", name="% of the row").or_(page.get_by_role("button", name="% of the row")).click()
