@@ -80,6 +80,7 @@ MARKED_ELSEWHERE: set[tuple[str, str]] = {
     ("report/comparison_page.py", "called"),
     ("report/comparison_page.py", "column"),
     ("report/comparison_page.py", "title"),
+    ("report/figures.py", "panel.title"),
     ("report/notes.py", "known"),
     ("report/page.py", "column"),
     ("report/resources.py", "title"),
