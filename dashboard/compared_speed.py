@@ -23,6 +23,7 @@ from torchglass.dashboard.compared_runs import label
 from torchglass.dashboard.figures import Source, draw
 from torchglass.dashboard.kept_comparisons import compared
 from torchglass.language import tr
+from torchglass.report.page import STATUSES
 from torchglass.store import Run, Store
 
 TABLE_ROWS = 500
@@ -100,7 +101,7 @@ def against_base(difference: Difference | None) -> str:
 def _pair(store: Store, comparison: Comparison) -> None:
     """Draw all that is known of two runs' speed, from the time of a step down to kernels."""
     for letter, each in (("A", comparison.base), ("B", comparison.new)):
-        st.text(f"{letter}  {plain_text(each.run.name)}: {each.run.status}, {each.steps.told}")
+        st.text(f"{letter}  {plain_text(each.run.name)}: {tr(STATUSES[each.run.status])}, {each.steps.told}")
     _steps(store, comparison)
     _rows_of_windows(comparison)
     found = [each for each in (*comparison.resources, *comparison.results) if each.base != each.new or each.reason]

@@ -74,7 +74,7 @@ def _choose() -> tuple[ReferenceModel, DataSource]:
     exhibit = models[name]
     dataset = right.selectbox(tr("Data set"), exhibit.datasets, key=f"train-{name}-dataset")
     source = exhibit.source(dataset)
-    st.caption(f"{exhibit.summary} {tr(NEEDS.get(source.needs, ''))}")
+    st.caption(f"{tr(exhibit.summary)} {tr(NEEDS.get(source.needs, ''))}")
     return exhibit, source
 
 

@@ -21,6 +21,7 @@ from babel.messages.pofile import read_po, write_po
 
 ROOT: Final = Path(__file__).parents[1]
 ROOMS: Final = ("torchglass", "analysis", "charts", "report", "dashboard")  # whose sentences reach a reader
+EXHIBITS: Final = "reference_models/exhibits"
 WAYS: Final = [("**.js", "javascript"), ("**.html", "jinja2")]
 KEYWORDS: Final = {"tr": None, "mark": None}
 LOCALE: Final = ROOT / "torchglass" / "locale"
@@ -50,7 +51,17 @@ def sentences() -> dict[str, list[str]]:
             places = found.setdefault(sentence, [])
             if (place := f"{room}/{name}") not in places:
                 places.append(place)
+    for path in sorted((ROOT / EXHIBITS).glob("*.py")):
+        for sentence in summaries(path.read_text("utf-8")):
+            found.setdefault(sentence, []).append(f"{EXHIBITS}/{path.name}")
     return found
+
+
+def summaries(source: str) -> Iterator[str]:
+    """What a reference model's file says of it: `summary="…"`, which needs no mark."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.keyword) and node.arg == "summary" and isinstance(node.value, ast.Constant):
+            yield str(node.value.value)
 
 
 def python_sentences(source: str) -> Iterator[tuple[int, str]]:

@@ -76,6 +76,7 @@ MARKED_ELSEWHERE: set[tuple[str, str]] = {
     ("dashboard/side_by_side.py", "sentence"),
     ("dashboard/switch_words.py", "words.help"),
     ("dashboard/switch_words.py", "words.label"),
+    ("dashboard/training_order.py", "exhibit.summary"),
     ("dashboard/words.py", "sentence"),
     ("report/comparison_page.py", "called"),
     ("report/comparison_page.py", "column"),
