@@ -28,7 +28,7 @@ def facts(missing: dict[str, str], rank: int = 0, **told: Any) -> list[Fact]:
 
 def test_a_value_stands_with_its_unit_window_source_and_command() -> None:
     (row,) = device_values([series("gpu0/power_watts", 250.5)], facts({}))
-    assert row == ("gpu0", "power", "250.5 W", "", "1 s", "power call", "smi p")
+    assert row == ("gpu0", "power", "250.5 W", "", "1 s", "power call", "smi p", "")
     (core,) = device_values([series("host/core7_percent", 3.0, "%")], facts({}))
     assert (core.value, core.window) == ("3 %", "between")
 
