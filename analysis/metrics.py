@@ -12,7 +12,7 @@ from torchglass.analysis.differences import Difference, between_windows, missing
 from torchglass.analysis.measured import Measured
 from torchglass.analysis.sides import sides
 from torchglass.errors import OptionError
-from torchglass.language import tr
+from torchglass.language import listed, tr
 from torchglass.store.records import RowKind
 
 STEP_TIME = "step_time"
@@ -196,7 +196,7 @@ def _no_steps(base: Measured, new: Measured) -> str:
         if each.steps.recorded and each.whole is None
     ]
     none = [tr("no step was timed in {sides}", sides=sides(untimed))] if untimed else []
-    return ", ".join([*none, *distorted])
+    return listed([*none, *distorted])
 
 
 def _lacking(key: str, first: Resampled | None, second: Resampled | None) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from torchglass.language import tr
+from torchglass.language import listed, tr
 from torchglass.store import Points, ProfilerWindow, Store
 from torchglass.store.records import Floats, Integers
 
@@ -47,7 +47,7 @@ class Steps(NamedTuple):
             return tr("{count} steps, timed under the profiler", count=f"{self.recorded:,}")
         left_out = [tr("the first {count} are warm-up", count=self.warm_up)] if self.warm_up else []
         left_out += [tr("{count} slowed by the profiler", count=self.profiled)] if self.profiled else []
-        because = f" ({', '.join(left_out)})" if left_out else ""
+        because = tr(" ({told})", told=listed(left_out)) if left_out else ""
         steps = tr("{count} of {recorded} steps", count=f"{len(self.numbers):,}", recorded=f"{self.recorded:,}")
         return f"{steps}{because}"
 

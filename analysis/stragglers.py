@@ -9,7 +9,7 @@ import numpy as np
 
 from torchglass.analysis.ranks import BACKWARD, Ranks
 from torchglass.analysis.wording import amount
-from torchglass.language import tr
+from torchglass.language import listed, tr
 from torchglass.store.records import Floats
 
 Kind = Literal["persistent", "changing", "balanced"]
@@ -139,7 +139,7 @@ def _skew_text(ranks: Ranks, straggler: Straggler) -> list[str]:
     least = LEAST_EXCESS * float(np.median(ranks.whole))
     skews = sorted(zip(straggler.skew_seconds.tolist(), ranks.phases, strict=True), reverse=True)
     told = [f"{phase} {amount(skew, 's')}" for skew, phase in skews if skew >= least and phase != ranks.waits_in]
-    return [tr("From the fastest to the slowest rank of a step: {told}.", told=", ".join(told))] if told else []
+    return [tr("From the fastest to the slowest rank of a step: {told}.", told=listed(told))] if told else []
 
 
 def _longest_excess(ranks: Ranks, slowest: Floats, only: Floats | None) -> tuple[str | None, float]:

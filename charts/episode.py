@@ -16,7 +16,7 @@ from torchglass.charts.records import packed
 from torchglass.charts.text import plain_text, plot_text, short_label
 from torchglass.charts.theme import DIVERGING, NEUTRAL, PALETTE, colorscale, new_figure
 from torchglass.charts.units import number
-from torchglass.language import tr
+from torchglass.language import listed, tr
 from torchglass.store.records import Artifact, Floats, Integers
 
 ARTIFACT_KIND = "episode"
@@ -75,7 +75,7 @@ def _heading(artifact: Artifact, steps: int) -> str:
     said += [tr("return {reward}", reward=number(float(reward)))] if isinstance(reward, int | float) else []
     method = method_name(meta.get("method", "shap"))
     said.append(tr("by {method}, of the agent at step {step}", method=method, step=artifact.step))
-    return plain_text(", ".join(said), 200)
+    return plain_text(listed(said), 200)
 
 
 def _what(artifact: Artifact, steps: int) -> str:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from torchglass.charts.text import plain_text
 from torchglass.charts.units import number
-from torchglass.language import mark, tr
+from torchglass.language import clauses, listed, mark, tr
 from torchglass.store.records import Artifact
 
 _NAMES = {
@@ -65,16 +65,16 @@ def heading(artifact: Artifact) -> str:
     if meta.get("task") == "regression":
         said += [tr("predicted {value}", value=_rounded(predicted))] if isinstance(predicted, float | int) else []
         said += [tr("true {value}", value=_rounded(label))] if isinstance(label, float | int) else []
-        return plain_text("; ".join(said), 200)
+        return plain_text(clauses(said), 200)
     if isinstance(label, list):
-        shown = ", ".join(class_name(meta, one) for one in label)
+        shown = listed(class_name(meta, one) for one in label)
         said.append(tr("shows {classes}", classes=shown) if shown else tr("shows nothing"))
     elif label is not None:
         said.append(tr("label {name}", name=class_name(meta, label)))
     if predicted is not None:
         sureness = f" ({100 * sure:.1f} %)" if isinstance(sure, float | int) else ""
         said.append(tr("predicted {value}", value=class_name(meta, predicted)) + sureness)
-    return plain_text("; ".join(said), 200)
+    return plain_text(clauses(said), 200)
 
 
 def title(one: Explained) -> str:
@@ -91,7 +91,7 @@ def title(one: Explained) -> str:
         parts[-1] = tr("{told} from {base}", told=parts[-1], base=_rounded(arrays["base_values"][0]))
     if meta.get("layer"):
         parts.append(tr("layer {name}", name=meta["layer"]))
-    return plain_text(", ".join(parts), 160)
+    return plain_text(listed(parts), 160)
 
 
 def names_of(artifact: Artifact, count: int) -> list[str]:
@@ -116,5 +116,5 @@ def answer(arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any], samp
         return _rounded(target)
     if task == "detection":
         found = sorted({int(box[0]) for box in target if box[0] >= 0})
-        return plain_text(", ".join(class_name(meta, one) for one in found), 60)
+        return plain_text(listed(class_name(meta, one) for one in found), 60)
     return class_name(meta, int(target))

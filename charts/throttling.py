@@ -14,7 +14,7 @@ from torchglass.charts.records import MAX_POINTS, Recorded, packed, packed_steps
 from torchglass.charts.text import plot_text
 from torchglass.charts.theme import ALARM, NEUTRAL, PALETTE, empty_figure, new_figure
 from torchglass.charts.units import largest_magnitude, scale_of
-from torchglass.language import mark, tr
+from torchglass.language import listed, mark, tr
 from torchglass.store.records import Floats, Integers, Points
 from torchglass.store.store import Store
 
@@ -136,7 +136,7 @@ def _shade(figure: go.Figure, stretches: Sequence[Stretch], reason: str) -> None
     halves = [(each.first_step - 0.5, each.last_step + 0.5) for each in stretches]
     x = [place for first, last in halves for place in (first, first, last, last, None)]
     words = tr(REASONS[reason])
-    devices = ", ".join(dict.fromkeys(each.device for each in stretches))
+    devices = listed(dict.fromkeys(each.device for each in stretches))
     color = _COLORS.get(reason, ALARM)
     figure.add_scatter(
         x=x,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torchglass.charts.units import number, quantity
-from torchglass.language import mark, tr
+from torchglass.language import listed, mark, tr
 
 LOOSE_COMPLETENESS = 0.05  # attributions off by more than 5 % of what they should add up to
 FINEST = 1e-4  # what is smaller is rounding
@@ -149,7 +149,7 @@ def _beside(meta: Mapping[str, Any], metric: str) -> str:
     """The same figure of maps that know nothing of the model: " (random 45 %, edges 52 %)"."""
     figures = ((said, _baseline(meta, name, metric)) for name, said in _BASELINES.items())
     known = [tr(said, share=_percent(figure)) for said, figure in figures if figure is not None]
-    return f" ({', '.join(known)})" if known else ""
+    return tr(" ({told})", told=listed(known)) if known else ""
 
 
 def _baseline(meta: Mapping[str, Any], name: str, metric: str) -> float | None:
@@ -169,7 +169,7 @@ def _cost(meta: Mapping[str, Any]) -> str:
         parts.append(tr("1 evaluation") if evaluations == 1 else tr("{count} evaluations", count=count))
     if seconds is not None:
         parts.append(quantity(seconds, "s"))
-    return f"{', '.join(parts)}." if parts else ""
+    return tr("{told}.", told=listed(parts)) if parts else ""
 
 
 def _figure(values: Mapping[str, Any], key: str) -> float | None:

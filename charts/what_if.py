@@ -15,7 +15,7 @@ from torchglass.charts.pictures import rgb
 from torchglass.charts.text import plain_text, plot_text
 from torchglass.charts.theme import NEUTRAL, PALETTE, Picture, empty_figure, new_figure
 from torchglass.charts.units import number
-from torchglass.language import mark, tr
+from torchglass.language import clauses, mark, tr
 from torchglass.store.records import Artifact, Floats
 
 ARTIFACT_KIND = "what_if"
@@ -88,7 +88,7 @@ def _summary(meta: Mapping[str, Any], name: str, before: Floats, after: Floats, 
         first, second = int(before.argmax()), int(after.argmax())
         names = {"before": class_name(meta, first), "after": class_name(meta, second)}
         same = tr("still predicted {after}", **names)
-        told += "; " + (same if first == second else tr("predicted {after} instead of {before}", **names))
+        told = clauses([told, same if first == second else tr("predicted {after} instead of {before}", **names)])
     ways = int(meta.get("ways", 1))
     filled = f" ({tr('mean of {count} fills', count=ways)})" if ways > 1 else ""
     return plain_text(f"{told}{filled}.", 300)

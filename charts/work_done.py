@@ -7,7 +7,7 @@ from typing import Any
 
 from torchglass.charts.text import plain_text
 from torchglass.charts.units import number
-from torchglass.language import tr
+from torchglass.language import listed, tr
 
 NOT_COUNTED = "missing/work/flops"
 MOST_OPERATORS = 8
@@ -24,7 +24,7 @@ def work_notes(facts: Mapping[str, Any]) -> list[str]:
     unsupported = work.get("unsupported") if isinstance(work, Mapping) else None
     if isinstance(unsupported, Mapping) and unsupported:
         named = [f"{plain_text(name, 80)} ({plain_text(_calls(calls), 40)})" for name, calls in unsupported.items()]
-        told = ", ".join(named[:MOST_OPERATORS])
+        told = listed(named[:MOST_OPERATORS])
         if len(named) > MOST_OPERATORS:
             told = tr("{names} and {count} more", names=told, count=number(len(named) - MOST_OPERATORS))
         notes.append(tr("Not in the count, for want of a formula: {names}.", names=told))

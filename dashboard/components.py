@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,10 @@ NAMES = (
 )  # each is drawn by assets/<name>.js, and looks as assets/<name>.css says
 
 
-def mount(name: str, key: str, data: Mapping[str, Any], **callbacks: Callable[[], None]) -> None:
+def mount(name: str, key: str, data: Mapping[str, Any], **callbacks: Any) -> None:
     """Put the component of a name on the page, with what its script says in the visitor's language.
 
-    What it tells back is in `st.session_state[key]`.
+    What it tells back is in `st.session_state[key]`; `callbacks` are functions without arguments, by `on_…_change`.
     """
     _declare_assets()
     told = {**data, "language": language(), "words": words_of_scripts()}

@@ -7,7 +7,7 @@ where a sentence is shown; `mark` names one where the language is not known yet,
 from __future__ import annotations
 
 import gettext
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -28,6 +28,16 @@ def tr(sentence: str, /, **values: object) -> str:
     """The sentence in the language in use, `{name}` in it replaced by the values; unknown sentences stay English."""
     told = _catalogue(_spoken.get()).gettext(sentence) if sentence else ""
     return told.format(**values) if values else told
+
+
+def listed(parts: Iterable[str]) -> str:
+    """What belongs together, one after the other: "a, b, c", by the comma of the language in use."""
+    return tr(", ").join(parts)
+
+
+def clauses(parts: Iterable[str]) -> str:
+    """Thoughts of one sentence: "a; b", by the semicolon of the language in use."""
+    return tr("; ").join(parts)
 
 
 def mark(sentence: str) -> str:

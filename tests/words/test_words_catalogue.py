@@ -15,7 +15,7 @@ import pytest
 from babel.messages.catalog import Catalog
 
 from torchglass.dashboard.words import ASSETS, script_sentences
-from torchglass.language import LANGUAGES, catalogue, closest, language, speak, spoken, tr
+from torchglass.language import LANGUAGES, catalogue, clauses, closest, language, listed, speak, spoken, tr
 
 ROOT = Path(__file__).parents[2]
 TRANSLATED = [code for code in LANGUAGES if code != "en"]
@@ -129,6 +129,12 @@ def test_a_sentence_is_said_in_the_language_in_use() -> None:
             assert tr("Loss") == "Loss"
         assert tr("") == ""
     assert language() == "en"
+
+
+def test_lists_have_the_marks_of_the_language_in_use() -> None:
+    assert (listed(["a", "b", "c"]), clauses(["a", "b"])) == ("a, b, c", "a; b")
+    with spoken("zh"):
+        assert (listed(["a", "b", "c"]), clauses(["a", "b"])) == ("a，b，c", "a；b")
 
 
 def test_a_language_without_a_catalogue_is_refused_by_its_name() -> None:
