@@ -7,6 +7,7 @@ from typing import Any
 
 from torchglass.analysis.comparison import Comparison, compare
 from torchglass.analysis.measured import Measured, measure
+from torchglass.language import language
 from torchglass.store import Run, Store
 
 MOST_KEPT = 32  # each holds the steps of two runs
@@ -26,7 +27,8 @@ def compared(store: Store, base: Run, others: list[Run], rank: int) -> list[Comp
 
     found = []
     for other in others:
-        key = (store.location.address, rank, *_state(store, base, rank), *_state(store, other, rank))
+        # What cannot be compared says why, in the words of whoever asked.
+        key = (store.location.address, rank, language(), *_state(store, base, rank), *_state(store, other, rank))
         with _lock:
             comparison = _kept.get(key)
         if comparison is None:
