@@ -26,6 +26,7 @@ def test_an_agents_run_shows_its_episode_and_its_overview(
     page.get_by_text("velocity made up 100 % of what spoke for or against the actions").wait_for()
     page.get_by_role("heading", name="Over many rows").wait_for()
     page.get_by_text("age and blood pressure interact most").wait_for()
+    page.set_viewport_size({"width": 1400, "height": 6000})  # what is far below is drawn once it is near
     wait_until(page, "document.querySelectorAll('.js-plotly-plot').length >= 9", "every figure")
     assert watched.errors == []
     assert watched.dialogs == []
