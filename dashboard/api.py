@@ -1,19 +1,15 @@
-"""Routes beside the pages: live series and slices in binary, plotly.js, and a sign of life."""
+"""Routes beside the pages: live series and slices in binary, tables, plotly.js, and a sign of life."""
 
 from __future__ import annotations
 
-import functools
-import gzip
-import importlib.resources
 from collections.abc import Callable
 
-from plotly.offline import get_plotlyjs_version
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 import torchglass
-from torchglass.dashboard import live_answers, slices, tables, wire
+from torchglass.dashboard import live_answers, plotly_route, slices, tables, wire
 from torchglass.dashboard.query import BadQueryError, Query
 from torchglass.dashboard.token import HEADER, is_token
 from torchglass.errors import RunNotFoundError, StoreError, TorchglassError
@@ -25,14 +21,12 @@ WINDOW_PATH = "/api/v1/window"
 SLICES_PATH = "/api/v1/slices"
 TABLE_PATH = "/api/v1/table"
 HEALTH_PATH = "/api/v1/health"
-PLOTLY_PATH = f"/api/v1/plotly-{get_plotlyjs_version()}.js"
 MAX_QUERY_CHARACTERS = 4096
 NO_STORE = {"Cache-Control": "no-store"}
 _FORMATS = {
     "csv": ("text/csv; charset=utf-8", tables.to_csv),
     "parquet": ("application/vnd.apache.parquet", tables.to_parquet),
 }
-FOREVER = "public, max-age=31536000, immutable"  # the version is part of the path
 
 
 def routes() -> list[BaseRoute]:
@@ -42,7 +36,7 @@ def routes() -> list[BaseRoute]:
         Route(WINDOW_PATH, _guarded(series_window), methods=["GET"]),
         Route(SLICES_PATH, _guarded(slices_between), methods=["GET"]),
         Route(TABLE_PATH, _guarded(table), methods=["GET"]),
-        Route(PLOTLY_PATH, plotly_js, methods=["GET"]),
+        *plotly_route.routes(),
         Route(HEALTH_PATH, health, methods=["GET"]),
     ]
 
@@ -74,15 +68,6 @@ def table(request: Request, store: Store) -> Response:
         raise BadQueryError(f"no table {name!r} as {form!r}: there are {', '.join(tables.TABLES)}, as csv and parquet")
     media_type, write = _FORMATS[form]
     return Response(write(tables.TABLES[name](store, query)), media_type=media_type, headers=NO_STORE)
-
-
-def plotly_js(request: Request) -> Response:
-    """The plotly.js that plotly.py brings along, compressed once."""
-    headers = {"Cache-Control": FOREVER, "Vary": "Accept-Encoding"}
-    if "gzip" not in request.headers.get("accept-encoding", ""):
-        return Response(_plotly_source(), media_type="text/javascript", headers=headers)
-    headers["Content-Encoding"] = "gzip"
-    return Response(_plotly_gzipped(), media_type="text/javascript", headers=headers)
 
 
 def health(request: Request) -> Response:
@@ -119,13 +104,3 @@ def _refusal(status: int, reason: str) -> Response:
 
 def _binary(body: bytes) -> Response:
     return Response(body, media_type=wire.MEDIA_TYPE, headers=NO_STORE)
-
-
-@functools.cache
-def _plotly_source() -> bytes:
-    return (importlib.resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
-
-
-@functools.cache
-def _plotly_gzipped() -> bytes:
-    return gzip.compress(_plotly_source(), compresslevel=6, mtime=0)

@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.io.json import to_json_plotly
 
-from torchglass.dashboard import api
+from torchglass.charts.plotly_js import build_for
+from torchglass.dashboard import api, plotly_route
 from torchglass.dashboard.components import mount
 from torchglass.dashboard.token import TOKEN
 
@@ -44,6 +45,6 @@ def draw(make: Callable[[bool], go.Figure], key: str, alt: str, source: Source |
             "name": key,
             "source": source._asdict() if source is not None else None,
             "token": TOKEN,
-            "paths": {"plotly": api.PLOTLY_PATH, "table": api.TABLE_PATH},
+            "paths": {"plotly": plotly_route.PATHS[build_for([figure])], "table": api.TABLE_PATH},
         },
     )

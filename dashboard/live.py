@@ -7,7 +7,7 @@ from typing import Literal
 
 from torchglass.charts import phases
 from torchglass.charts.text import plot_text
-from torchglass.dashboard import api
+from torchglass.dashboard import api, plotly_route
 from torchglass.dashboard.components import mount
 from torchglass.dashboard.token import TOKEN
 from torchglass.language import tr
@@ -53,7 +53,7 @@ def live_charts(
             "paths": {
                 "series": api.SERIES_PATH,
                 "window": api.WINDOW_PATH,
-                "plotly": api.PLOTLY_PATH,
+                "plotly": plotly_route.PATHS["cartesian"],
                 "table": api.TABLE_PATH,
             },
             "waiting": tr(waiting),

@@ -1,13 +1,6 @@
-// Unpacks plotly.js, then brings the report to life.
+// Brings the report to life.
 
 const LOOKS = ["auto", "light", "dark"];
-
-async function loadPlotly() {
-  const packed = new Blob([bytesOf(document.getElementById("plotly").textContent)]).stream();
-  const script = document.createElement("script");
-  script.textContent = await new Response(packed.pipeThrough(new DecompressionStream("gzip"))).text();
-  document.head.append(script); // the policy knows its hash, and it runs at once
-}
 
 function offerLooks() {
   const button = document.getElementById("look");
@@ -39,7 +32,7 @@ async function boot() {
   isWide.addEventListener("change", unfold);
   follow();
   try {
-    await loadPlotly();
+    await startPlotly();
   } catch (error) {
     const trouble = document.getElementById("trouble");
     trouble.textContent = words.old;
@@ -49,6 +42,7 @@ async function boot() {
   listen();
   if (boxes.length) draw(boxes[0]); // however far below the first tables it stands
   boxes.forEach((box) => observer.observe(box));
+  fetchWhole().then(drawNext);
   offerLooks();
   offerPrint();
   systemIsDark.addEventListener("change", recolour);

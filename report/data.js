@@ -1,6 +1,6 @@
 // What the file carries: figures, where the values of scalars are in them, and words in the reader's language.
 
-const { looks, figures, scalars, runs, words } = JSON.parse(document.getElementById("figures").textContent);
+const { looks, figures, full, scalars, runs, words } = JSON.parse(document.getElementById("figures").textContent);
 const KINDS = { f8: Float64Array, f4: Float32Array, i4: Int32Array, u4: Uint32Array, i2: Int16Array, u2: Uint16Array, i1: Int8Array, u1: Uint8Array };
 const known = new WeakMap();
 

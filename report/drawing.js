@@ -20,15 +20,20 @@ function figureOf(box) {
   return figures[Number(box.dataset.figure)];
 }
 
+function plotlyOf(box) {
+  return plotlyFor(Number(box.dataset.figure));
+}
+
 function draw(box) {
-  if (drawn.has(box)) return;
+  const plotly = plotlyOf(box);
+  if (!plotly || drawn.has(box)) return;
   drawn.add(box);
   const { data, layout } = figureOf(box);
   box.replaceChildren();
   const own = { ...layout, template: look() };
   if (touches.matches) own.dragmode = false; // a finger scrolls the page
   if (onPaper) own.width = PAPER_PIXELS;
-  const done = Plotly.newPlot(box, data, own, CONFIG);
+  const done = plotly.newPlot(box, data, own, CONFIG);
   if (onPaper) forPaper.set(box, done);
   box.on("plotly_afterplot", () => mark(box));
   box.on("plotly_relayouting", () => mark(box));
@@ -36,7 +41,7 @@ function draw(box) {
 }
 
 function recolour() {
-  for (const box of drawn) Plotly.relayout(box, { template: look() });
+  for (const box of drawn) plotlyOf(box).relayout(box, { template: look() });
 }
 
 function ontoPaper() {
@@ -45,7 +50,7 @@ function ontoPaper() {
     folded.open = true;
     unfolded.add(folded);
   });
-  for (const box of drawn) Plotly.relayout(box, { template: look(), width: PAPER_PIXELS });
+  for (const box of drawn) plotlyOf(box).relayout(box, { template: look(), width: PAPER_PIXELS });
   boxes.forEach(draw);
 }
 
@@ -57,13 +62,13 @@ function backToScreen() {
   unfolded.clear();
   for (const box of drawn) {
     if (forPaper.has(box)) forPaper.get(box).then(() => drawAgain(box));
-    else Plotly.relayout(box, { template: look(), width: null, autosize: true });
+    else plotlyOf(box).relayout(box, { template: look(), width: null, autosize: true });
   }
   forPaper.clear();
 }
 
 function drawAgain(box) {
-  Plotly.purge(box);
+  plotlyOf(box).purge(box);
   box.replaceChildren();
   drawn.delete(box);
   observer.observe(box);
@@ -71,7 +76,7 @@ function drawAgain(box) {
 
 // One figure a task: the first is on the screen before the next is begun.
 function drawNext() {
-  const [box] = waiting;
+  const box = [...waiting].find(plotlyOf);
   if (!box) return;
   waiting.delete(box);
   draw(box);

@@ -12,6 +12,7 @@ from torchglass.charts import plain_text
 from torchglass.charts.explanations_pictures import MethodPanel
 from torchglass.charts.over_training import LEGEND
 from torchglass.charts.pictures import png_data_uri
+from torchglass.charts.plotly_js import Build, build_for
 from torchglass.charts.theme import DIVERGING, SEQUENTIAL, colorscale
 from torchglass.charts.units import number
 from torchglass.language import language, tr
@@ -64,6 +65,8 @@ def render_report(report: Report) -> str:
         )
         for letter, one in zip(LETTERS, own, strict=False)
     ]
+    needs_full = build_for(drawing.figure for drawing in figures) == "full"
+    builds: tuple[Build, ...] = ("cartesian", "full") if needs_full else ("cartesian",)
     return (
         _environment()
         .get_template("report.html")
@@ -76,9 +79,9 @@ def render_report(report: Report) -> str:
             most=report.options.max_mb,
             written=moment(report.contents[0].written_at),
             language=language(),
-            policy=policy(),
+            policy=policy(builds),
             style=Markup(part("report.css")),
-            plotly=packed_plotly(),
+            plotly=[(build, packed_plotly(build)) for build in builds],
             script=own_script(),
             figures=Markup(_payload(figures, pages, comparison)),
             film_legend=tr(LEGEND),

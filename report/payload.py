@@ -8,6 +8,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.io.json import to_json_plotly
 
+from torchglass.charts.plotly_js import build_for
 from torchglass.charts.scalars import ScalarsData
 from torchglass.charts.theme import template
 from torchglass.language import tr
@@ -26,7 +27,7 @@ class Scalar(NamedTuple):
 def figures_json(figures: Sequence[go.Figure], scalars: Iterable[Scalar] = (), runs: Sequence[str] = ()) -> str:
     """Figures and both looks as JSON that may stand inside a `<script>`: it holds no `<` at all.
 
-    A look takes a kilobyte; it is sent once and not with every figure.
+    A look takes a kilobyte; it is sent once and not with every figure. `full` numbers those that need all of plotly.js.
     """
     plain = [figure.to_dict() for figure in figures]
     for figure in plain:
@@ -34,6 +35,7 @@ def figures_json(figures: Sequence[go.Figure], scalars: Iterable[Scalar] = (), r
     payload = {
         "looks": {"light": template(False), "dark": template(True)},
         "figures": plain,
+        "full": [place for place, figure in enumerate(figures) if build_for([figure]) == "full"],
         "scalars": [scalar._asdict() for scalar in scalars],
         "runs": list(runs),
         "words": words(),

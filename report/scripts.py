@@ -1,7 +1,8 @@
 """The scripts of a report, and the policy that lets a browser run these and nothing else.
 
-plotly.js is 4.8 MB of text. It travels compressed and in base64, as data that no browser runs; our script unpacks it
-and adds it as an inline script, which the policy lets run because it names its hash like that of our own.
+plotly.js travels compressed and in base64, as data that no browser runs; our script unpacks it and adds it as an inline
+script, which the policy lets run because it names its hash like that of our own. The small build draws almost all;
+the full one, three times as large, is there only for a figure that needs it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,18 @@ from functools import cache
 from importlib.resources import files
 
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
-OURS = ("data.js", "cursor.js", "bar.js", "drawing.js", "contents.js", "boot.js")  # each uses those before it
+from torchglass.charts.plotly_js import Build, source
+
+OURS = (
+    "data.js",
+    "plotly.js",
+    "cursor.js",
+    "bar.js",
+    "drawing.js",
+    "contents.js",
+    "boot.js",
+)  # each uses those before it
 POLICY = (
     "default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
     "base-uri 'none'; form-action 'none'"
@@ -29,9 +39,9 @@ def part(name: str) -> str:
 
 
 @cache
-def packed_plotly() -> Markup:
-    """plotly.js, compressed and in base64; the same bytes every time."""
-    return Markup(base64.b64encode(gzip.compress(_plotly().encode("utf-8"), 9, mtime=0)).decode("ascii"))
+def packed_plotly(build: Build) -> Markup:
+    """A build of plotly.js, compressed and in base64; the same bytes every time."""
+    return Markup(base64.b64encode(gzip.compress(_plain(source(build)).encode("utf-8"), 9, mtime=0)).decode("ascii"))
 
 
 @cache
@@ -43,14 +53,10 @@ def own_script() -> Markup:
 
 
 @cache
-def policy() -> str:
-    """The policy that names the two scripts by their hashes."""
-    return POLICY.format(hashes=" ".join(f"'{_hash(script)}'" for script in (_plotly(), own_script())))
-
-
-@cache
-def _plotly() -> str:
-    return _plain(get_plotlyjs())
+def policy(builds: tuple[Build, ...]) -> str:
+    """The policy that names the scripts by their hashes: these builds of plotly.js and ours."""
+    scripts = (*(_plain(source(build)) for build in builds), own_script())
+    return POLICY.format(hashes=" ".join(f"'{_hash(script)}'" for script in scripts))
 
 
 def _plain(source: str) -> str:

@@ -83,12 +83,12 @@ class FigureFrame {
   }
 
   async drawNow() {
-    await loadPlotly(this.data.paths.plotly);
+    this.plotly ??= await loadPlotly(this.data.paths.plotly);
     if (!this.root.isConnected) return;
     const isFirst = !this.plot.classList.contains("js-plotly-plot");
     const layout = { ...this.figure.layout, uirevision: this.data.revision, shapes: this.shapes(), autosize: true };
     if (document.fullscreenElement === this.root) delete layout.height;
-    await window.Plotly.react(this.plot, this.figure.data, layout, CONFIG);
+    await this.plotly.react(this.plot, this.figure.data, layout, CONFIG);
     if (isFirst) this.plot.on("plotly_click", (event) => this.onClick(event));
   }
 
@@ -108,7 +108,7 @@ class FigureFrame {
 
   mark() {
     if (this.steps.length && this.plot.layout) {
-      this.drawing = this.drawing.then(() => window.Plotly.relayout(this.plot, { shapes: this.shapes() }));
+      this.drawing = this.drawing.then(() => this.plotly.relayout(this.plot, { shapes: this.shapes() }));
     }
   }
 
@@ -148,14 +148,14 @@ class FigureFrame {
     const isLarge = document.fullscreenElement === this.root;
     this.plot.style.height = isLarge ? "100%" : `${this.figure.layout.height}px`;
     const height = isLarge ? this.root.clientHeight : this.figure.layout.height;
-    window.Plotly.relayout(this.plot, { width: this.width, height });
+    this.plotly.relayout(this.plot, { width: this.width, height });
   }
 
   remove() {
     this.near.disconnect();
     this.resizing.disconnect();
     this.forget();
-    window.Plotly?.purge(this.plot);
+    this.plotly?.purge(this.plot);
     this.root.remove();
   }
 }

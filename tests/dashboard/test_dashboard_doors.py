@@ -19,14 +19,16 @@ from driving import READY, ROOT, Server, by_streamlit_run, by_torchglass_ui, fre
 from streamlit import config
 from streamlit.config import get_config_options
 
-from torchglass.dashboard.api import HEALTH_PATH, PLOTLY_PATH, SERIES_PATH, WINDOW_PATH
+from torchglass.dashboard.api import HEALTH_PATH, SERIES_PATH, WINDOW_PATH
 from torchglass.dashboard.login.admission import Admission
+from torchglass.dashboard.plotly_route import PATHS as BUILDS
 from torchglass.dashboard.security import SECURITY_HEADERS
 from torchglass.dashboard.server import LEFT_ALONE, LOOK, PINNED, app_parts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+PLOTLY_PATH = BUILDS["full"]
 PATHS = ["/", "/training", HEALTH_PATH, PLOTLY_PATH, SERIES_PATH, "/_stcore/health", "/nowhere.js"]
 WEBSOCKET = "/_stcore/stream"
 UPGRADE = {

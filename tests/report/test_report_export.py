@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from plotly.offline import get_plotlyjs
+from profiled import record_profiled_run
 from recorded import record_example_run
 
+from torchglass.charts.plotly_js import Build, source
 from torchglass.errors import OptionError, RunNotFoundError, TorchglassError
 from torchglass.report import export_report
 from torchglass.report.scripts import packed_plotly
 from torchglass.store import Run, Store
+
+BUILDS: tuple[Build, ...] = ("cartesian", "full")
 
 
 @pytest.fixture
@@ -39,10 +42,13 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def without_plotly(text: str) -> str:
-    assert text.count(packed_plotly()) == 1, "plotly is embedded once"
-    assert gzip.decompress(base64.b64decode(packed_plotly())).decode("utf-8") == get_plotlyjs()
-    return text.replace(packed_plotly(), "")
+def without_plotly(text: str, carried: tuple[Build, ...] = ("cartesian",)) -> str:
+    for build in BUILDS:
+        packed = packed_plotly(build)
+        assert text.count(packed) == (build in carried), f"the build {build}"
+        assert gzip.decompress(base64.b64decode(packed)).decode("utf-8") == source(build)
+        text = text.replace(packed, "")
+    return text
 
 
 def test_a_run_is_found_by_name_id_or_record(store: Store, run: Run, folder: Path) -> None:
@@ -72,11 +78,19 @@ def test_the_policy_names_exactly_the_scripts_that_are_there(store: Store, run: 
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
     named = set(re.findall(r"sha256-([^&']*)", policy.replace("&#39;", "'")))
     (own,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
-    scripts = (own, get_plotlyjs())
+    scripts = (own, source("cartesian"))
     assert named == {base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts}
     assert len(named) == 2
     assert "unsafe-eval" not in policy
     assert "'unsafe-inline'" not in policy.split("script-src")[1].split(";")[0]
+
+
+def test_all_of_plotly_comes_along_where_a_figure_needs_it(store: Store, folder: Path) -> None:
+    text = export_report(store, record_profiled_run(store), folder / "a.html").read_text("utf-8")
+    without_plotly(text, BUILDS)
+    for build in BUILDS:
+        digest = base64.b64encode(hashlib.sha256(source(build).encode()).digest()).decode()
+        assert f"sha256-{digest}" in text
 
 
 def test_the_report_names_no_machine(store: Store, run: Run, folder: Path) -> None:

@@ -88,6 +88,6 @@ def test_the_command_compares_fits_and_refuses(tmp_path: Path, capsys: pytest.Ca
     assert main(["report", "one", "two", *common, "--sections", "curves", "--max-mb", "4"]) == 0
     assert "All runs together" in target.read_text("utf-8")
     target.unlink()
-    assert main(["report", "one", *common, "--max-mb", "1"]) == 2
-    assert "max_mb=1: even the barest report of this run takes 2" in capsys.readouterr().err
+    assert main(["report", "one", *common, "--max-mb", "0.5"]) == 2
+    assert "max_mb=0.5: even the barest report of this run takes 0.7 MB" in capsys.readouterr().err
     assert not target.exists()
