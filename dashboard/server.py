@@ -78,7 +78,8 @@ LOOK: Mapping[str, Any] = {
     "theme.baseFontSize": 15,
     "theme.headingFontSizes": ["2rem", "1.5rem", "1.25rem"],
     "theme.paddingTop": "2rem",
-    "theme.chartCategoricalColors": ["#1a80bb", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"],  # those of our figures
+    # Those of our figures.
+    "theme.chartCategoricalColors": ["#1a80bb", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"],
     # Streamlit fades captions to 60 % of the text colour: these keep 4.5:1 even so.
     "theme.light.textColor": "#141413",
     "theme.light.primaryColor": "#0d6b64",
