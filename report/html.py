@@ -1,4 +1,4 @@
-"""Contents -> one HTML file: no address in it leads anywhere, and no script in it but the two that it names by hash."""
+"""Contents -> one HTML file: no address in it leads anywhere, and no script in it but those that it names by hash."""
 
 from __future__ import annotations
 
