@@ -51,7 +51,7 @@ def test_the_page_finds_a_store_that_appears_in_a_database_and_shows_it(
     with Store(url) as store:
         page.get_by_text("The store holds no run yet").wait_for()
         record_example_run(store, status="running")
-    page.get_by_text("Click a row to open the run").wait_for()
+    page.get_by_text("Click a cell to open a run").wait_for()
     visit(f"{served.url}/training?run=example")
     wait_until(page, "document.querySelectorAll('.js-plotly-plot').length > 2", "charts are drawn")
     assert_tells_no_password(page)

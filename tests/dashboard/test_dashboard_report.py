@@ -57,7 +57,7 @@ def test_what_is_built_is_told_and_a_failure_has_its_reason(path: Path) -> None:
     assert (building.state, building.megabytes) == ("built", len(text) / 1e6)
     assert b"All runs together" in text
     with pytest.raises(OptionError):
-        building.build(location, ["newer"], {"max_mb": 1.0})
+        building.build(location, ["newer"], {"max_mb": 0.5})
     assert building.state == "failed"
     assert "even the barest report" in building.said
 

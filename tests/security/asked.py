@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+T = TypeVar("T")
 
 
 class Answer(NamedTuple):
@@ -71,8 +74,14 @@ def ask(
     async def send(message: Message) -> None:
         said.append(message)
 
-    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    finished(app(scope, receive, send))  # type: ignore[arg-type]
     starts = [each for each in said if "status" in each or each["type"] == "websocket.accept"]
     assert len(starts) == 1, said
     named = {name.decode().lower(): value.decode("latin-1") for name, value in starts[0].get("headers", [])}
     return Answer(starts[0].get("status", 101), named, b"".join(each.get("body", b"") for each in said))
+
+
+def finished(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns, run in a thread of its own: a browser that other tests drive has a loop in this one."""
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(asyncio.run, work).result()

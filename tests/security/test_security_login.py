@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 import pytest
-from asked import Answer, ask, behind
+from asked import Answer, ask, behind, finished
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
@@ -311,7 +311,7 @@ def test_an_open_websocket_closes_with_its_session(how: str, clock: Clock) -> No
         heard.append(await receive())
         return heard
 
-    heard = asyncio.run(live())
+    heard = finished(live())
     gone = {"type": "websocket.disconnect", "code": POLICY_VIOLATION}
     assert heard == [{"type": "websocket.receive", "bytes": b"1"}, gone, gone]
     assert [message["type"] for message in sent] == ["websocket.send", "websocket.close"]
