@@ -37,6 +37,7 @@ def show(last: int | None, *, follows: bool) -> None:
             "cursor",
             {"last": last, "step": state[_STEP], "follows": follows, "moved": moved},
             on_place_change=lambda: None,
+            on_look_change=lambda: None,
         )
 
 

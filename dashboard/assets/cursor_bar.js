@@ -48,6 +48,7 @@ class CursorBar {
   accept(data, setStateValue) {
     this.data = data;
     this.setStateValue = setStateValue;
+    this.noticeLook();
     this.label.textContent = tr("Step");
     this.slider.setAttribute("aria-label", tr("Step that every panel shows"));
     this.slider.title = tr("Move by [ and ], ten steps with Shift; Escape lets go");
@@ -59,6 +60,13 @@ class CursorBar {
     this.reach(data.last ?? 0);
     holdCursor();
     this.show();
+  }
+
+  // The system went from light to dark: figures that the page drew are to be drawn anew in its colours.
+  noticeLook() {
+    const look = getComputedStyle(this.root).getPropertyValue("--st-background-color");
+    if (this.look !== undefined && look !== this.look) this.setStateValue("look", look);
+    this.look = look;
   }
 
   reach(last) {

@@ -13,6 +13,8 @@ from driving import Server, wait_until
 from recorded import record_example_run
 from streamlit.testing.v1 import AppTest
 
+from torchglass.charts.theme import template
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -142,6 +144,10 @@ def test_a_chart_keeps_its_zoom_and_gives_its_picture_its_numbers_and_its_code(
     assert "open_store" in page.evaluate("navigator.clipboard.readText()")
     choose("Copy link")
     assert step_in(page.evaluate("navigator.clipboard.readText()")) == "399"
+    # Whoever turns the light off while the page is open can read it still.
+    page.emulate_media(color_scheme="dark")
+    ink = "document.querySelector('.tg-figure-plot').layout.template.layout.font.color"
+    wait_until(page, f"{ink} === '{template(True)['layout']['font']['color']}'", "drawn anew in the dark's colours")
     # The menu is a menu to the keyboard too.
     page.locator(".tg-menu-button").first.focus()
     page.keyboard.press("Enter")
