@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,14 +23,10 @@ def bench(*arguments: str, store: Path, brief: Sequence[str] = BRIEF) -> int:
     return main(["bench-model", "lenet5", "--store", str(store), *brief, *arguments])
 
 
-@pytest.fixture
-def own(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the store with a trained run, for what is written into it."""
-    return Path(shutil.copy(trained, tmp_path / "own.db"))
-
-
-def test_trained_weights_are_compared_and_kept_with_their_run(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench("--variants", "pruned,checkpointed", "--batch-size", "40", store=own) == 0
+def test_trained_weights_are_compared_and_kept_with_their_run(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench("--variants", "pruned,checkpointed", "--batch-size", "40", store=trained) == 0
     told = capsys.readouterr().out
     assert "lenet5 on digits, batches of 40," in told
     training, inference = told.split("\nINFERENCE")
@@ -40,7 +35,7 @@ def test_trained_weights_are_compared_and_kept_with_their_run(own: Path, capsys:
     assert "pruned: 30,735 of 61,470 weights are zero (50.0%)" in inference
     assert "peak memory N/A: memory was not asked for" in inference
     assert told.endswith("kept with the run short\n")
-    with open_store(own, read_only=True) as store:
+    with open_store(trained, read_only=True) as store:
         run = store.run("short")
         (artifact,) = store.artifacts(run.id, kind="variants")
         arrays = store.arrays(artifact.id)
@@ -57,15 +52,17 @@ def test_trained_weights_are_compared_and_kept_with_their_run(own: Path, capsys:
     assert row["accuracy"] == pytest.approx(checkpoint.meta["scores"]["test/accuracy"], abs=1e-9)
 
 
-def test_json_is_the_same_and_nothing_is_kept_when_not_wanted(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_the_same_and_nothing_is_kept_when_not_wanted(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     chosen = ("--variants", "channels_last", "--mode", "infer", "--run", "short", "--json", "--no-store")
-    assert bench(*chosen, store=own) == 0
+    assert bench(*chosen, store=trained) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["run"] is None
     assert [row["name"] for row in told["rows"]] == ["fp32", "channels_last"]
     assert [row["training"] for row in told["rows"]] == [None, None]
     assert told["rows"][1]["inference"]["agreement"]["same_answers"] == 1
-    with open_store(own, read_only=True) as store:
+    with open_store(trained, read_only=True) as store:
         assert store.artifacts(store.run("short").id, kind="variants") == []
 
 
@@ -94,17 +91,17 @@ def test_weights_of_a_file_get_a_run_of_their_own(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_met_is_refused_in_a_sentence_before_anything_runs(
-    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench("--variants", "fp32,fp64", store=own) == 2
+    assert bench("--variants", "fp32,fp64", store=trained) == 2
     assert "unknown variant 'fp64': choose among fp32, amp," in capsys.readouterr().err
-    assert bench("--variants", "fp32", "--run", "nobody", store=own) == 2
+    assert bench("--variants", "fp32", "--run", "nobody", store=trained) == 2
     assert "nobody" in capsys.readouterr().err
-    assert bench("--variants", "fp32", "--run", "short", "--dataset", "mnist", store=own) == 2
+    assert bench("--variants", "fp32", "--run", "short", "--dataset", "mnist", store=trained) == 2
     assert "'short' has no checkpoint of lenet5 on mnist" in capsys.readouterr().err
     assert bench("--variants", "fp32", "--run", "short", store=tmp_path / "none.db") == 2
-    assert main(["bench-model", "lenet6", "--store", str(own)]) == 2
+    assert main(["bench-model", "lenet6", "--store", str(trained)]) == 2
     assert "lenet6" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        bench("--repeats", "0", store=own, brief=())
+        bench("--repeats", "0", store=trained, brief=())
     assert "give a whole number from 1" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -43,26 +42,19 @@ def test_train_explains_probes_on_the_way_and_learns_the_same_weights_without(tm
     assert {"explanation/gradcam/drift", "explanation/gradcam/size", "explanation/gradcam/entropy"} <= keys
 
 
-@pytest.fixture
-def own(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the session's store: what is added here concerns nobody else."""
-    shutil.copytree(trained.parent, tmp_path / "copy")
-    return tmp_path / "copy" / trained.name
-
-
 def test_saved_checkpoints_are_explained_by_one_class_and_only_the_last_is_judged(
-    own: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ask = ["explain", "short", "--samples", "11", "--methods", "gradcam", "--store", str(own)]
+    ask = ["explain", "short", "--samples", "11", "--methods", "gradcam", "--store", str(trained)]
     assert main([*ask, "--checkpoints", "all"]) == 0
     said = capsys.readouterr().out.splitlines()
-    found = [each for each in explanations(own, "short", "test") if each.key == "test/11"]
+    found = [each for each in explanations(trained, "short", "test") if each.key == "test/11"]
     assert [each.step for each in found] == [22, 45, 68]
     assert [line.partition(":")[0] for line in said] == ["step 22", "step 45", "step 68"]
     assert len({each.meta["target"] for each in found}) == 1
     assert ["scores" in each.meta for each in found] == [False, False, True]
     assert main([*ask, "--checkpoints", "2"]) == 0
-    assert [each.step for each in explanations(own, "short", "test") if each.key == "test/11"][3:] == [22, 68]
+    assert [each.step for each in explanations(trained, "short", "test") if each.key == "test/11"][3:] == [22, 68]
 
 
 def test_what_cannot_be_asked_of_checkpoints_is_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
