@@ -79,7 +79,7 @@ export class Chart {
 
   // One change of the plot after the other: plotly takes no second one while it makes the first.
   plotly(verb, ...what) {
-    this.queue = this.queue.catch(() => {}).then(() => (this.isRemoved ? null : window.Plotly[verb](this.node, ...what)));
+    this.queue = this.queue.catch(() => {}).then(() => (this.isRemoved ? null : this.view.plotly[verb](this.node, ...what)));
     return this.queue;
   }
 
@@ -188,7 +188,7 @@ export class Chart {
   remove() {
     this.isRemoved = true;
     clearTimeout(this.settling);
-    window.Plotly?.purge(this.node);
+    this.view.plotly?.purge(this.node);
   }
 
   // The raw and the smoothed trace of each line, those of a band's edges before them; notes where the raw one stands.

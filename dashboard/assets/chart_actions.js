@@ -5,7 +5,7 @@ import { download } from "./wire.js";
 
 const PICTURE_SCALE = 2;
 
-// `chart` is {node, frame, name, source: {table, query, code} or null, token, tablePath, background()}; `link()` may
+// `chart` is {node, frame, name, source: {table, query, code} or null, token, tablePath, plotly(), background()}; `link()` may
 // add to the address what the chart itself knows.
 export function chartItems(chart) {
   const { source } = chart;
@@ -23,11 +23,12 @@ export function chartItems(chart) {
   return items;
 }
 
-async function savePicture({ node, name, background }, format) {
+async function savePicture({ node, name, plotly, background }, format) {
   const { width, height } = node.getBoundingClientRect();
   const layout = { ...node.layout, paper_bgcolor: background(), width, height };
   const picture = { data: node.data, layout };
-  const url = await window.Plotly.toImage(picture, { format, width, height, scale: format === "png" ? PICTURE_SCALE : 1 });
+  const scale = format === "png" ? PICTURE_SCALE : 1;
+  const url = await plotly().toImage(picture, { format, width, height, scale });
   save(url, `${fileName(name)}.${format}`);
 }
 

@@ -63,7 +63,8 @@ class FigureFrame {
   offer() {
     const { name, source, token, paths } = this.data;
     const background = () => readTheme(this.root).background;
-    const chart = { node: this.plot, frame: this.root, name, source, token, tablePath: paths.table, background };
+    const told = { node: this.plot, frame: this.root, name, source, token, tablePath: paths.table };
+    const chart = { ...told, background, plotly: () => this.plotly };
     const menu = buildMenu(chartItems(chart), name);
     if (this.menu) this.menu.replaceWith(menu);
     else this.root.append(menu);

@@ -44,6 +44,7 @@ export class Frame {
       node: this.plot,
       frame: this.root,
       name: this.title,
+      plotly: () => this.chart.view.plotly,
       background: () => readTheme(this.root).background,
       link: () => this.link(),
     };

@@ -135,7 +135,7 @@ class LivePage {
     const lines = this.near().flatMap((frame) => frame.chart.lines);
     const { header, answers } = await this.asking.news(lines, this.seriesKnown);
     if (header.catalogue) this.learn(header);
-    if (lines.length) await loadPlotly(this.data.paths.plotly); // what there is to draw is asked for meanwhile
+    if (lines.length) this.view.plotly ??= await loadPlotly(this.data.paths.plotly); // what to draw is asked for meanwhile
     await this.draw(answers);
     const { status } = header;
     return ["running", "lost"].find((one) => status.includes(one)) ?? status[0];

@@ -4,7 +4,8 @@ import { shared } from "./shared.js";
 
 const loading = shared("plotly", () => new Map());
 
-// The Plotly of a build. A plot stays with the one that drew it: the other has modules of its own.
+// The Plotly of a build. A plot stays with the one that drew it: the other has modules of its own, and `window.Plotly`
+// is whichever came last.
 export function loadPlotly(source) {
   if (!loading.has(source)) loading.set(source, load(source));
   return loading.get(source);

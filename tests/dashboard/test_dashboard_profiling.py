@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,6 +73,23 @@ def test_phases_are_one_live_stack_that_sums_to_the_step_and_marks_windows_when_
     sums = np.add(drawn["values"]["data wait"], drawn["values"]["forward"])
     assert sums.tolist() == drawn["values"]["whole step"]
     assert page.locator(".tg-chart").count() == 1
+
+
+def test_a_chart_gives_its_picture_by_the_plotly_that_drew_it_whichever_is_the_page_s_own(
+    server: Server, page: Page, visit: Visit, tmp_path: Path
+) -> None:
+    with server.fresh_store() as store:
+        record_profiled_run(store, "example", steps=20)
+    visit(f"{server.url}/kernels?run=example")
+    menu = page.get_by_role("button", name="icicle").last
+    menu.scroll_into_view_if_needed()
+    page.locator(".iciclelayer .slice").first.wait_for()
+    page.evaluate("delete window.Plotly")
+    menu.click()
+    with page.expect_download() as event:
+        page.get_by_role("menuitem", name="SVG picture").click()
+    event.value.save_as(tmp_path / "icicle.svg")
+    assert "slice" in (tmp_path / "icicle.svg").read_text()
 
 
 def test_a_long_stack_is_drawn_coarse_and_zooms_to_every_step(server: Server, page: Page, visit: Visit) -> None:
