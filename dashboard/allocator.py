@@ -12,8 +12,8 @@ ARENAS = 2
 def share_arenas() -> None:
     """Have all threads allocate from a few arenas; only glibc has them, elsewhere nothing happens.
 
-    Left alone, glibc makes one for each thread, up to eight a core, and each keeps what its threads have freed: thirty
-    viewers of a training cost 17 MB so, and 5 MB with two arenas.
+    Left alone, glibc makes one for each thread, up to eight a core, and each keeps what its threads have freed, so
+    that every viewer of a training adds to what the server holds.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -43,15 +43,6 @@ SECTIONS = {
     "resources": mark("Devices and memory of all runs"),
     "explanations": mark("What they look at"),
 }
-RUN_COLUMNS = (
-    mark("run"),
-    mark("status"),
-    mark("begun"),
-    mark("duration"),
-    mark("last step"),
-    mark("mean step"),
-    mark("parameters"),
-)
 STATISTICS = {
     ".mean": mark("mean"),
     ".p95": mark("95th percentile"),

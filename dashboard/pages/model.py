@@ -90,14 +90,8 @@ def _times(store: Store, run: Run) -> None:
     windows = [window for window in store.windows(run.id, rows=False) if window.rank == 0]
     step = shown_step(window.step for window in windows)
     window = next((window for window in windows if window.step == step), None)
-    listing = (
-        None
-        if window is None
-        else modules_listing(
-            store.window_tables(window.id, ["links"]).get("links"), steps=window.step_count, most=TIMED_ROWS
-        )
-    )
-    if window is None or listing is None or not len(listing):
+    links = None if window is None else store.window_tables(window.id, ["links"]).get("links")
+    if window is None or not len(listing := modules_listing(links, steps=window.step_count, most=TIMED_ROWS)):
         st.caption(tr("The time of each module is known where a profiler window saw it: {code}", code=f"`{PROFILED}`"))
         return
     with st.expander(tr("Time of each module")):
