@@ -43,6 +43,9 @@ docs: .venv/installed-dev ## remake the glossary and, from real runs, the pictur
 	@$(BIN)/python scripts/docs/metrics.py
 	@$(BIN)/python scripts/docs/screenshots.py
 
+words: .venv/installed-dev ## collect the sentences of the code into torchglass/locale and compile them
+	@$(BIN)/python scripts/words.py
+
 clean: ## remove .venv and everything that tools left behind
 	@rm -rf .venv benchmarks/.peers-venv .typing build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
