@@ -2,6 +2,6 @@
 
 import streamlit as st
 
-from torchglass.dashboard.server import app_parts
+from torchglass.dashboard.serving.server import app_parts
 
 app = st.App(**app_parts())

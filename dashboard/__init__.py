@@ -1,5 +1,5 @@
 """The page: the only room that knows Streamlit. It never imports torch: training and explaining are jobs."""
 
-from torchglass.dashboard.server import serve
+from torchglass.dashboard.serving.server import serve
 
 __all__ = ["serve"]

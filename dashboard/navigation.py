@@ -11,9 +11,10 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from torchglass.dashboard import cursor, links, notices
-from torchglass.dashboard.components import mount
-from torchglass.dashboard.organizing import listed_names
+from torchglass.dashboard import links, notices
+from torchglass.dashboard.choosing.organizing import listed_names
+from torchglass.dashboard.choosing.state import PARAMETER, choose_run
+from torchglass.dashboard.drawing.components import mount
 from torchglass.dashboard.pages import (
     compare,
     devices,
@@ -31,7 +32,7 @@ from torchglass.dashboard.pages import (
     train,
     training,
 )
-from torchglass.dashboard.state import PARAMETER, choose_run
+from torchglass.dashboard.stepping import cursor
 from torchglass.dashboard.words import choose_language, offer_languages
 from torchglass.errors import NoStoreError, RunNotFoundError, StoreError, TorchglassError
 from torchglass.language import mark, tr

@@ -9,8 +9,9 @@ from functools import partial
 import streamlit as st
 
 from torchglass.charts.text import markdown_text, plain_text
-from torchglass.dashboard import at_step, cursor, links
+from torchglass.dashboard import links
 from torchglass.dashboard.fragments import fragment
+from torchglass.dashboard.stepping import at_step, cursor
 from torchglass.errors import NoStoreError, StoreError
 from torchglass.language import tr
 from torchglass.store import Location, Run, Store, open_store

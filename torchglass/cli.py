@@ -73,7 +73,7 @@ def _ui(options: argparse.Namespace) -> int:
         from torchglass.dashboard import serve
     except ModuleNotFoundError as missing:
         raise MissingExtraError(missing.name or "streamlit", "dashboard") from missing
-    from torchglass.dashboard.login.admission import admission, admission_of_environment
+    from torchglass.dashboard.serving.login.admission import admission, admission_of_environment
 
     asked = (options.password_file, options.login, options.insecure, options.allow_host)
     admitted = admission(*asked) if any(asked) else admission_of_environment()

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from torchglass.dashboard import (
-    compared_explanations,
-    compared_quality,
-    compared_scalars,
-    compared_settings,
-    compared_speed,
-    compared_use,
-    notices,
-)
-from torchglass.dashboard.compared_runs import FEWEST, choose_compared
+from torchglass.dashboard import notices
+from torchglass.dashboard.comparing import explanations, quality, scalars, settings, speed, use
+from torchglass.dashboard.comparing.runs import FEWEST, choose_compared
 from torchglass.language import tr
 from torchglass.store import Run, Store
 
@@ -31,9 +24,9 @@ def show(store: Store, run: Run) -> None:
         notices.nothing_recorded(tr("Choose two runs or more above. Another one is recorded by:"), ANOTHER)
         return
     notices.offer_refresh(next((each for each in runs if each.status == "running"), run))
-    compared_settings.show(store, runs)
-    compared_scalars.show(store, runs)
-    compared_quality.show(store, runs)
-    compared_explanations.show(store, runs)
-    compared_use.show(store, runs)
-    compared_speed.show(store, runs)
+    settings.show(store, runs)
+    scalars.show(store, runs)
+    quality.show(store, runs)
+    explanations.show(store, runs)
+    use.show(store, runs)
+    speed.show(store, runs)

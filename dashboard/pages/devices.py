@@ -15,12 +15,12 @@ from torchglass.charts.throttling import PREFIX as THROTTLE
 from torchglass.charts.throttling import ThrottlingData
 from torchglass.charts.units import duration, quantity
 from torchglass.dashboard import notices
-from torchglass.dashboard.chart_code import chart_code
-from torchglass.dashboard.cursor import chosen_step
-from torchglass.dashboard.figures import Source, draw
+from torchglass.dashboard.answering.tables import MAX_SERIES
+from torchglass.dashboard.drawing.chart_code import chart_code
+from torchglass.dashboard.drawing.figures import Source, draw
+from torchglass.dashboard.drawing.live import live_charts
 from torchglass.dashboard.fragments import fragment
-from torchglass.dashboard.live import live_charts
-from torchglass.dashboard.tables import MAX_SERIES
+from torchglass.dashboard.stepping.cursor import chosen_step
 from torchglass.language import tr
 from torchglass.store import Fact, Location, Run, Store, open_store
 

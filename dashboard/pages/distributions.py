@@ -30,11 +30,11 @@ from torchglass.charts.histogram_bars import bars_text, histogram_bars, histogra
 from torchglass.charts.records import Recorded
 from torchglass.charts.text import markdown_text
 from torchglass.dashboard import notices
-from torchglass.dashboard.chart_code import chart_code
-from torchglass.dashboard.cursor import chosen_step
-from torchglass.dashboard.figures import Source, draw
-from torchglass.dashboard.listing_table import show_listing
-from torchglass.dashboard.recorded_step import shown_step, step_told
+from torchglass.dashboard.drawing.chart_code import chart_code
+from torchglass.dashboard.drawing.figures import Source, draw
+from torchglass.dashboard.drawing.listing_table import show_listing
+from torchglass.dashboard.stepping.cursor import chosen_step
+from torchglass.dashboard.stepping.recorded_step import shown_step, step_told
 from torchglass.language import mark, tr
 from torchglass.store import Histogram, Run, Store
 

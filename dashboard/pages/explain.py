@@ -12,19 +12,11 @@ from torchglass.charts.explanations_words import answer, class_name, method_name
 from torchglass.charts.pictures import resized, rgb
 from torchglass.charts.text import markdown_text, plain_text
 from torchglass.charts.units import number
-from torchglass.dashboard import (
-    episode,
-    film_strip,
-    job_panel,
-    notices,
-    overview,
-    own_input,
-    shortcuts,
-    side_by_side,
-    what_if,
-)
-from torchglass.dashboard.run_arguments import argument_of
-from torchglass.dashboard.training_order import order_training
+from torchglass.dashboard import notices
+from torchglass.dashboard.explaining import episode, film_strip, overview, own_input, shortcuts, side_by_side, what_if
+from torchglass.dashboard.ordering import job_panel
+from torchglass.dashboard.ordering.run_arguments import argument_of
+from torchglass.dashboard.ordering.training_order import order_training
 from torchglass.language import tr
 from torchglass.store import Run, Store
 

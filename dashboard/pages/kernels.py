@@ -30,11 +30,11 @@ from torchglass.charts.units import quantity
 from torchglass.charts.windows import missing_reasons, read_tables, size_of
 from torchglass.charts.work_done import work_notes
 from torchglass.dashboard import notices
-from torchglass.dashboard.chart_code import chart_code
-from torchglass.dashboard.figures import TILE_PIXELS, Source, draw
-from torchglass.dashboard.listing_table import show_listing
-from torchglass.dashboard.profile_now import offer_profile
-from torchglass.dashboard.window_choice import choose_windows, tell_window, wait_for_windows
+from torchglass.dashboard.drawing.chart_code import chart_code
+from torchglass.dashboard.drawing.figures import TILE_PIXELS, Source, draw
+from torchglass.dashboard.drawing.listing_table import show_listing
+from torchglass.dashboard.ordering.profile_now import offer_profile
+from torchglass.dashboard.stepping.window_choice import choose_windows, tell_window, wait_for_windows
 from torchglass.language import mark, tr
 from torchglass.store import ProfilerWindow, Run, Store
 from torchglass.store.records import RowKind, Table

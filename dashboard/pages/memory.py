@@ -22,12 +22,12 @@ from torchglass.charts.series_titles import series_title
 from torchglass.charts.text import markdown_text, plain_text, sentence
 from torchglass.charts.units import quantity
 from torchglass.dashboard import notices
-from torchglass.dashboard.chart_code import chart_code
-from torchglass.dashboard.cursor import chosen_step
-from torchglass.dashboard.figures import TILE_PIXELS, Source, draw
-from torchglass.dashboard.live import live_charts
-from torchglass.dashboard.memory_values import show_values
-from torchglass.dashboard.recorded_step import step_told
+from torchglass.dashboard.drawing.chart_code import chart_code
+from torchglass.dashboard.drawing.figures import TILE_PIXELS, Source, draw
+from torchglass.dashboard.drawing.live import live_charts
+from torchglass.dashboard.stepping.cursor import chosen_step
+from torchglass.dashboard.stepping.memory_values import show_values
+from torchglass.dashboard.stepping.recorded_step import step_told
 from torchglass.language import mark, tr
 from torchglass.store import Artifact, Run, Series, Store
 

@@ -21,11 +21,11 @@ from torchglass.charts.records import read_series
 from torchglass.charts.text import markdown_text, plain_text, sentence
 from torchglass.charts.units import number
 from torchglass.dashboard import notices
-from torchglass.dashboard.chart_code import chart_code
-from torchglass.dashboard.cursor import chosen_step
-from torchglass.dashboard.figures import Source, draw
-from torchglass.dashboard.listing_table import show_listing
-from torchglass.dashboard.recorded_step import shown_step, step_told
+from torchglass.dashboard.drawing.chart_code import chart_code
+from torchglass.dashboard.drawing.figures import Source, draw
+from torchglass.dashboard.drawing.listing_table import show_listing
+from torchglass.dashboard.stepping.cursor import chosen_step
+from torchglass.dashboard.stepping.recorded_step import shown_step, step_told
 from torchglass.language import mark, tr
 from torchglass.store import Artifact, Run, Store
 

@@ -10,11 +10,12 @@ from typing import Any
 import streamlit as st
 
 from torchglass.charts import file_name
-from torchglass.dashboard import notices, run_list
+from torchglass.dashboard import notices
+from torchglass.dashboard.choosing import run_list
+from torchglass.dashboard.choosing.organizing import listed_names
 from torchglass.dashboard.fragments import fragment
-from torchglass.dashboard.organizing import listed_names
-from torchglass.dashboard.report_building import Building
-from torchglass.dashboard.run_arguments import argument_of
+from torchglass.dashboard.ordering.report_building import Building
+from torchglass.dashboard.ordering.run_arguments import argument_of
 from torchglass.language import LANGUAGES, language, tr
 from torchglass.report import MAX_MB, MAX_RUNS, SECTIONS
 from torchglass.report.options import ALWAYS

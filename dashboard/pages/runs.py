@@ -8,11 +8,11 @@ from typing import Any
 import streamlit as st
 
 from torchglass.charts.units import number
-from torchglass.dashboard import job_panel
+from torchglass.dashboard.choosing.organizing import act, bring_back, offer_undo
+from torchglass.dashboard.choosing.run_question import answer, ask, show_refusal
+from torchglass.dashboard.choosing.run_table import Extra, column_config, columns, glance, offered
 from torchglass.dashboard.fragments import fragment
-from torchglass.dashboard.organizing import act, bring_back, offer_undo
-from torchglass.dashboard.run_question import answer, ask, show_refusal
-from torchglass.dashboard.run_table import Extra, column_config, columns, glance, offered
+from torchglass.dashboard.ordering import job_panel
 from torchglass.errors import StoreError
 from torchglass.language import tr
 from torchglass.store import Location, Run, Store, open_store

@@ -17,14 +17,14 @@ from torchglass.charts.units import quantity
 from torchglass.charts.variants import ARTIFACT_KIND, Mode, VariantsData, variants_data, variants_figure
 from torchglass.charts.work_done import work_notes
 from torchglass.dashboard import notices
-from torchglass.dashboard.chart_code import chart_code
-from torchglass.dashboard.cursor import chosen_step
-from torchglass.dashboard.figures import TILE_PIXELS, Source, draw
+from torchglass.dashboard.answering.tables import MAX_SERIES
+from torchglass.dashboard.drawing.chart_code import chart_code
+from torchglass.dashboard.drawing.figures import TILE_PIXELS, Source, draw
+from torchglass.dashboard.drawing.live import live_charts
 from torchglass.dashboard.fragments import fragment
-from torchglass.dashboard.live import live_charts
-from torchglass.dashboard.slow_steps import show_slowest, show_step
-from torchglass.dashboard.tables import MAX_SERIES
-from torchglass.dashboard.window_choice import wait_for_windows
+from torchglass.dashboard.stepping.cursor import chosen_step
+from torchglass.dashboard.stepping.slow_steps import show_slowest, show_step
+from torchglass.dashboard.stepping.window_choice import wait_for_windows
 from torchglass.errors import StoreError
 from torchglass.language import mark, tr
 from torchglass.store import Location, Run, Series, Store, open_store

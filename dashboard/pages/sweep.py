@@ -18,9 +18,9 @@ from torchglass.charts.sweep import (
 )
 from torchglass.charts.text import markdown_text, plain_text
 from torchglass.charts.units import MISSING, duration
-from torchglass.dashboard import job_panel
-from torchglass.dashboard.figures import Source, draw
-from torchglass.dashboard.sweep_order import order_sweep
+from torchglass.dashboard.drawing.figures import Source, draw
+from torchglass.dashboard.ordering import job_panel
+from torchglass.dashboard.ordering.sweep_order import order_sweep
 from torchglass.errors import MissingExtraError
 from torchglass.language import mark, tr
 from torchglass.store import Store

@@ -11,10 +11,10 @@ from torchglass.charts.text import sentence
 from torchglass.charts.timeline_lanes import lanes_listing
 from torchglass.charts.windows import missing_reasons, size_of
 from torchglass.dashboard import notices
-from torchglass.dashboard.listing_table import show_listing
-from torchglass.dashboard.slices import timeline_of
-from torchglass.dashboard.timeline import marks_of, timeline
-from torchglass.dashboard.window_choice import choose_windows, tell_window, wait_for_windows
+from torchglass.dashboard.answering.slices import timeline_of
+from torchglass.dashboard.drawing.listing_table import show_listing
+from torchglass.dashboard.drawing.timeline import marks_of, timeline
+from torchglass.dashboard.stepping.window_choice import choose_windows, tell_window, wait_for_windows
 from torchglass.exchange.chrome_trace import TABLES, chrome_trace
 from torchglass.language import tr
 from torchglass.store import Location, Run, Store, open_store

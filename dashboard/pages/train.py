@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from torchglass.dashboard import job_panel, notices
-from torchglass.dashboard.training_order import training_form
+from torchglass.dashboard import notices
+from torchglass.dashboard.ordering import job_panel
+from torchglass.dashboard.ordering.training_order import training_form
 from torchglass.errors import NoStoreError, TorchglassError
 from torchglass.language import tr
 from torchglass.store import open_store

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from torchglass.dashboard import notices
-from torchglass.dashboard.live import live_charts
-from torchglass.dashboard.overlaid import choose_overlaid
+from torchglass.dashboard.choosing.overlaid import choose_overlaid
+from torchglass.dashboard.drawing.live import live_charts
 from torchglass.language import mark, tr
 from torchglass.store import Run, Store
 

@@ -9,7 +9,7 @@ import pytest
 
 from torchglass.charts import phases
 from torchglass.charts.theme import _INK, ALARM, NEUTRAL, PALETTE
-from torchglass.dashboard.server import LOOK
+from torchglass.dashboard.serving.server import LOOK
 from torchglass.store.records import Floats
 
 # Full dichromacy in linear RGB: Machado, Oliveira and Fernandes, "A physiologically-based model for simulation of color

@@ -50,6 +50,20 @@ HEAVY_ALLOWED: dict[str, set[str]] = {
     "dashboard": {"streamlit", "starlette", "plotly", "pandas", "pyarrow"},
 }
 HEAVY = set().union(*HEAVY_ALLOWED.values())
+FLOORS = (
+    {"words", "links", "fragments"},
+    {"answering"},
+    {"drawing"},
+    {"stepping"},
+    {"choosing", "notices"},
+    {"ordering"},
+    {"comparing", "explaining"},
+    {"pages"},
+    {"navigation"},
+    {"serving"},
+    {"entry", "__init__"},
+)
+"""The page's folders and files from the ground up: each imports from floors below its own."""
 
 
 def sources(room: str) -> list[Path]:
@@ -103,6 +117,28 @@ def test_only_the_training_entry_of_the_reference_models_knows_instrumentation()
         if name.startswith("torchglass.instrumentation")
     }
     assert users == {"reference_models/front_door.py"}
+
+
+def test_a_floor_of_the_page_stands_on_those_below_it() -> None:
+    floor = {name: height for height, names in enumerate(FLOORS) for name in names}
+    assert set(floor) == {
+        path.relative_to(ROOT / "dashboard").parts[0].removesuffix(".py") for path in sources("dashboard")
+    }
+    found = []
+    for path in sources("dashboard"):
+        own = path.relative_to(ROOT / "dashboard").parts[0].removesuffix(".py")
+        for other in parts_of_the_page(path):
+            if other != own and floor[other] >= floor[own]:
+                found.append(f"{path.relative_to(ROOT)}: {own} may not import {other}")
+    assert found == []
+
+
+def parts_of_the_page(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "torchglass.dashboard":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("torchglass.dashboard."):
+            yield str(node.module).split(".")[2]
 
 
 def test_the_walk_sees_what_it_should(tmp_path: Path) -> None:

@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from browsing import Watched
 from driving import SETTLED, Server, by_streamlit_run, by_torchglass_ui, free_port, running
-
-from torchglass.passwords import line_for
+from guarding import GIVEN_NAME, HOSTILE_ENVIRONMENT, hostile_folder, password_file
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-
-HOSTILE_CONFIGURATION = """
-[server]
-enableCORS = false
-enableXsrfProtection = false
-enableStaticServing = true
-enableAgentApi = true
-allowedHosts = []
-corsAllowedOrigins = ["http://evil.example"]
-maxUploadSize = 4000
-trustedUserHeaders = '{"X-User": "email"}'
-{address}
-[client]
-showErrorDetails = "full"
-toolbarMode = "developer"
-allowedOrigins = ["http://evil.example"]
-[browser]
-gatherUsageStats = true
-"""
-HOSTILE_ENVIRONMENT = {
-    "STREAMLIT_SERVER_ENABLE_CORS": "false",
-    "STREAMLIT_SERVER_ENABLE_XSRF_PROTECTION": "false",
-    "STREAMLIT_SERVER_ENABLE_STATIC_SERVING": "true",
-    "STREAMLIT_SERVER_ENABLE_AGENT_API": "true",
-    "STREAMLIT_CLIENT_SHOW_ERROR_DETAILS": "full",
-    "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "true",
-    "STREAMLIT_RUNNER_POST_SCRIPT_GC": "true",
-}
-NAME, PASSWORD = "ada", "correct horse battery"
-GIVEN_NAME = "glass.example"
 
 
 @pytest.fixture(scope="session")
@@ -84,20 +51,6 @@ def clone_server_with_login(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     command = by_streamlit_run(free_port(), "--server.address", "0.0.0.0")
     with running(command, folder / "runs.db", folder, environment={**HOSTILE_ENVIRONMENT, **said}) as server:
         yield server
-
-
-def hostile_folder(folder: Path, address: str = "") -> Path:
-    """A folder whose Streamlit configuration would take every guard down."""
-    (folder / ".streamlit").mkdir()
-    (folder / ".streamlit" / "config.toml").write_text(HOSTILE_CONFIGURATION.replace("{address}", address))
-    return folder
-
-
-def password_file(folder: Path) -> Path:
-    path = folder / "passwords"
-    path.write_text(f"{line_for(NAME, PASSWORD)}\n")
-    path.chmod(0o600)
-    return path
 
 
 @pytest.fixture

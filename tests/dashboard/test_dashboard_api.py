@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from torchglass.dashboard.api import SERIES_PATH, WINDOW_PATH, routes
-from torchglass.dashboard.live_answers import MAX_SERIES
-from torchglass.dashboard.token import HEADER, TOKEN
+from torchglass.dashboard.answering.api import SERIES_PATH, WINDOW_PATH, routes
+from torchglass.dashboard.answering.live_answers import MAX_SERIES
+from torchglass.dashboard.answering.token import HEADER, TOKEN
 from torchglass.store import Batch, RowBlock, open_store
 
 

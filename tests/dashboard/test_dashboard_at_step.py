@@ -10,8 +10,8 @@ from profiled import gpu_window
 from shown import settled
 from streamlit.testing.v1 import AppTest
 
-from torchglass.dashboard.query import Query
-from torchglass.dashboard.tables import TABLES
+from torchglass.dashboard.answering.query import Query
+from torchglass.dashboard.answering.tables import TABLES
 from torchglass.store import ArtifactBlock, Batch, Histogram, HistogramBlock, RowBlock, open_store
 
 
@@ -40,7 +40,7 @@ def _page(path: str, name: str, step: int | None) -> None:
 
     import streamlit as st
 
-    from torchglass.dashboard import at_step
+    from torchglass.dashboard.stepping import at_step
     from torchglass.store import open_store
 
     def said(address: str, label: str, **parameters: str) -> None:

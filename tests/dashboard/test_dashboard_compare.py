@@ -18,14 +18,14 @@ from streamlit.testing.v1 import AppTest
 
 from torchglass.analysis.settings import Setting
 from torchglass.charts.confusion import confusion_data
-from torchglass.dashboard import compared_explanations, compared_scalars, compared_speed, kept_comparisons
-from torchglass.dashboard.compared_explanations import Subject, at_step, shared
-from torchglass.dashboard.compared_quality import Scored, recalls
-from torchglass.dashboard.compared_settings import cell
-from torchglass.dashboard.figures import Source
-from torchglass.dashboard.kept_comparisons import compared as compared_once
-from torchglass.dashboard.query import BadQueryError, Query
-from torchglass.dashboard.tables import TABLES
+from torchglass.dashboard.answering.query import BadQueryError, Query
+from torchglass.dashboard.answering.tables import TABLES
+from torchglass.dashboard.comparing import explanations, kept, scalars, speed
+from torchglass.dashboard.comparing.explanations import Subject, at_step, shared
+from torchglass.dashboard.comparing.kept import compared as compared_once
+from torchglass.dashboard.comparing.quality import Scored, recalls
+from torchglass.dashboard.comparing.settings import cell
+from torchglass.dashboard.drawing.figures import Source
 from torchglass.store import Artifact, Batch, Column, RowBlock, Store, open_store
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def test_steps_are_resampled_once_until_a_run_records_more(store: Store, monkeyp
         record(store, name, 0.2, [5.0], {})
     base, *others = reversed(store.runs())
     first = compared_once(store, base, others, 0)
-    monkeypatch.setattr(kept_comparisons, "measure", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(kept, "measure", lambda *_: pytest.fail("read again"))
     assert compared_once(store, base, others, 0) == first
     monkeypatch.undo()
     rows = [RowBlock.of_series("phase/step", "phase", "s", np.array([200]), np.array([1.8e9]), np.array([9.0]))]
@@ -280,7 +280,7 @@ def test_the_python_of_each_chart_draws_that_chart(store: Store, monkeypatch: py
     def note(make: Callable[[bool], go.Figure], key: str, alt: str, source: Source) -> None:
         drawn.append((make(False), source))
 
-    for module in (compared_scalars, compared_speed, compared_explanations):
+    for module in (scalars, speed, explanations):
         monkeypatch.setattr(module, "draw", note)
     visit_compare(store, HOSTILE, base="first")
     shown: list[go.Figure] = []

@@ -36,7 +36,7 @@ def step_in(address: str) -> str | None:
 def script() -> None:
     import streamlit as st
 
-    from torchglass.dashboard import cursor
+    from torchglass.dashboard.stepping import cursor
 
     cursor.show(500, follows=True)
     st.text(f"step {cursor.chosen_step()}")

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from conftest import GIVEN_NAME, HOSTILE_ENVIRONMENT, NAME, PASSWORD, hostile_folder
 from driving import READY, ROOT, Server, by_streamlit_run, by_torchglass_ui, free_port
+from guarding import GIVEN_NAME, HOSTILE_ENVIRONMENT, NAME, PASSWORD, hostile_folder
 from streamlit import config
 from streamlit.config import get_config_options
 
-from torchglass.dashboard.api import HEALTH_PATH, SERIES_PATH, WINDOW_PATH
-from torchglass.dashboard.login.admission import Admission
-from torchglass.dashboard.plotly_route import PATHS as BUILDS
-from torchglass.dashboard.security import SECURITY_HEADERS
-from torchglass.dashboard.server import LEFT_ALONE, LOOK, PINNED, app_parts
+from torchglass.dashboard.answering.api import HEALTH_PATH, SERIES_PATH, WINDOW_PATH
+from torchglass.dashboard.answering.plotly_route import PATHS as BUILDS
+from torchglass.dashboard.serving.login.admission import Admission
+from torchglass.dashboard.serving.security import SECURITY_HEADERS
+from torchglass.dashboard.serving.server import LEFT_ALONE, LOOK, PINNED, app_parts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -21,10 +21,10 @@ from plotly.io.json import to_json_plotly
 from shown import figures, settled, show, texts
 from streamlit.testing.v1 import AppTest
 
-from torchglass.dashboard import own_input
-from torchglass.dashboard.query import Query
-from torchglass.dashboard.side_by_side import ALL_METHODS, methods_for
-from torchglass.dashboard.tables import TABLES
+from torchglass.dashboard.answering.query import Query
+from torchglass.dashboard.answering.tables import TABLES
+from torchglass.dashboard.explaining import own_input
+from torchglass.dashboard.explaining.side_by_side import ALL_METHODS, methods_for
 from torchglass.store import ArtifactBlock, Store, open_store
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def test_a_class_without_a_method_and_a_full_board_start_nothing(
 
 
 def test_several_columns_are_tried_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchglass.dashboard import what_if
+    from torchglass.dashboard.explaining import what_if
 
     commands: list[list[str]] = []
     monkeypatch.setattr(what_if.job_panel, "start", lambda label, arguments: commands.append(arguments))

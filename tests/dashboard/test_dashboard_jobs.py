@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from torchglass.dashboard.jobs import LINE_CHARACTERS, LOG_LINES, MAX_RUNNING, Job, JobBoard
+from torchglass.dashboard.ordering.jobs import LINE_CHARACTERS, LOG_LINES, MAX_RUNNING, Job, JobBoard
 from torchglass.errors import OptionError
 from torchglass.store import open_store
 

@@ -179,7 +179,7 @@ def test_the_form_shows_the_command_that_it_makes_and_why_there_is_none(
 
 def test_the_form_offers_what_the_chosen_model_heeds() -> None:
     def script() -> None:
-        from torchglass.dashboard.training_order import order_training
+        from torchglass.dashboard.ordering.training_order import order_training
 
         order_training()
 

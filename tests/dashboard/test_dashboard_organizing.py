@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from torchglass.dashboard.organizing import listed_names
+from torchglass.dashboard.choosing.organizing import listed_names
 from torchglass.store import Store, open_store
 
 
@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def page(path: str, names: list[str]) -> None:
-    from torchglass.dashboard.organizing import act, bring_back, offer_undo
+    from torchglass.dashboard.choosing.organizing import act, bring_back, offer_undo
     from torchglass.store import open_store
 
     with open_store(path, read_only=True) as store:

@@ -11,8 +11,8 @@ from profiled import cpu_window, gpu_window, record_profiled_run
 from shown import cursor, drawn, figures, settled, show, texts, tiles
 
 from torchglass.charts.listings import Field, Listing
-from torchglass.dashboard.listing_table import csv_of, rows_with
-from torchglass.dashboard.window_choice import nearest
+from torchglass.dashboard.drawing.listing_table import csv_of, rows_with
+from torchglass.dashboard.stepping.window_choice import nearest
 from torchglass.store import Batch, Fact, ProfilerRow, ProfilerWindow, RowBlock, Store, open_store
 
 

@@ -13,7 +13,7 @@ from driving import Server
 from recorded import record_example_run
 from shown import show
 
-from torchglass.dashboard.report_building import Building
+from torchglass.dashboard.ordering.report_building import Building
 from torchglass.errors import OptionError
 from torchglass.store import Store, open_store
 

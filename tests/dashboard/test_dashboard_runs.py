@@ -13,10 +13,10 @@ from browsing import Watched
 from driving import Server, wait_until
 from streamlit.testing.v1 import AppTest
 
+from torchglass.dashboard.choosing.run_list import read, written
+from torchglass.dashboard.choosing.run_question import Question, answer
+from torchglass.dashboard.choosing.run_table import Extra, columns, flat, glance, offered
 from torchglass.dashboard.pages.runs import PAGE_ROWS
-from torchglass.dashboard.run_list import read, written
-from torchglass.dashboard.run_question import Question, answer
-from torchglass.dashboard.run_table import Extra, columns, flat, glance, offered
 from torchglass.store import Batch, Column, RowBlock, Store
 
 if TYPE_CHECKING:

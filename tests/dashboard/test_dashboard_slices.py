@@ -14,8 +14,8 @@ from profiled import gpu_window, long_window, record_profiled_run
 from test_dashboard_api import call
 
 from torchglass.charts.timeline import MOST_BINS
-from torchglass.dashboard import slices
-from torchglass.dashboard.api import SLICES_PATH
+from torchglass.dashboard.answering import slices
+from torchglass.dashboard.answering.api import SLICES_PATH
 from torchglass.store import Batch, Run, Store, open_store
 
 MILLISECOND = 1_000_000

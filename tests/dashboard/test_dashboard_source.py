@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from torchglass.charts.smoothing import smoothed
-from torchglass.dashboard import band, source
-from torchglass.dashboard.source import Look
-from torchglass.dashboard.wire import encode, encode_columns
+from torchglass.dashboard.answering import band, source
+from torchglass.dashboard.answering.source import Look
+from torchglass.dashboard.answering.wire import encode, encode_columns
 from torchglass.store import Batch, RowBlock, Run, Series, Store, open_store
 from torchglass.store.records import Floats, SeriesKind
 

@@ -14,8 +14,8 @@ from profiled import record_profiled_run
 from recorded import record_example_run
 from shown import figures, show
 
-from torchglass.dashboard.query import Query
-from torchglass.dashboard.tables import TABLES, to_csv
+from torchglass.dashboard.answering.query import Query
+from torchglass.dashboard.answering.tables import TABLES, to_csv
 from torchglass.store import open_store
 
 PAGES = [

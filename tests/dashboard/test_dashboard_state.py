@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 def page(names: list[str]) -> None:
     import streamlit
 
-    from torchglass.dashboard.state import choose_run
+    from torchglass.dashboard.choosing.state import choose_run
 
     streamlit.text(choose_run(names))
 

@@ -17,7 +17,7 @@ from judged import record_judged
 from recorded import record_example_run
 from streamlit.testing.v1 import AppTest
 
-from torchglass.dashboard.server import ENTRY_SCRIPT
+from torchglass.dashboard.serving.server import ENTRY_SCRIPT
 from torchglass.store import ArtifactBlock, Store, open_store
 from torchglass.store.schema import APPLICATION_ID, SCHEMA_VERSION
 

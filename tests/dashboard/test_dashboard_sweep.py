@@ -16,11 +16,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState, create_trial
 from streamlit.testing.v1 import AppTest
 
-from torchglass.dashboard.figures import Source
+from torchglass.dashboard.answering.query import Query
+from torchglass.dashboard.answering.tables import TABLES
+from torchglass.dashboard.drawing.figures import Source
+from torchglass.dashboard.ordering.sweep_order import SweepChoices, arguments_of, searchable
 from torchglass.dashboard.pages import sweep
-from torchglass.dashboard.query import Query
-from torchglass.dashboard.sweep_order import SweepChoices, arguments_of, searchable
-from torchglass.dashboard.tables import TABLES
 from torchglass.reference_models.catalogue import available
 from torchglass.reference_models.sweeping.space import search_space
 from torchglass.store import Store

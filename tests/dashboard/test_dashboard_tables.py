@@ -12,8 +12,8 @@ import pytest
 from profiled import gpu_window
 from recorded import record_example_run
 
-from torchglass.dashboard import tables
-from torchglass.dashboard.query import BadQueryError, Query
+from torchglass.dashboard.answering import tables
+from torchglass.dashboard.answering.query import BadQueryError, Query
 from torchglass.store import ArtifactBlock, Batch, Column, RowBlock, Run, Store, open_store
 from torchglass.store.bins import bin_edges
 

@@ -12,9 +12,9 @@ from browsing import Watched
 from driving import Server
 from streamlit.testing.v1 import AppTest
 
-from torchglass.dashboard.job_panel import run_of
-from torchglass.dashboard.jobs import Job
-from torchglass.dashboard.switch_words import SWITCH_WORDS, help_text, label
+from torchglass.dashboard.ordering.job_panel import run_of
+from torchglass.dashboard.ordering.jobs import Job
+from torchglass.dashboard.ordering.switch_words import SWITCH_WORDS, help_text, label
 from torchglass.reference_models.recipe import SWITCHES
 from torchglass.store import Run
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from torchglass.dashboard.training_command import arguments_of, changes_from, command_line
+from torchglass.dashboard.ordering.training_command import arguments_of, changes_from, command_line
 from torchglass.reference_models.catalogue import available, get
 from torchglass.reference_models.options import TrainingOptions
 from torchglass.reference_models.recipe import SWITCHES, Recipe
@@ -103,5 +103,5 @@ def test_every_recipe_changed_by_nothing_makes_no_switch(exhibit: str) -> None:
 
 
 def test_the_form_needs_no_torch() -> None:
-    script = "import sys; import torchglass.dashboard.training_order; sys.exit('torch' in sys.modules)"
+    script = "import sys; import torchglass.dashboard.ordering.training_order; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -10,8 +10,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from torchglass.dashboard.login.admission import Admission, admit_by
-from torchglass.dashboard.server import ENTRY_SCRIPT
+from torchglass.dashboard.serving.login.admission import Admission, admit_by
+from torchglass.dashboard.serving.server import ENTRY_SCRIPT
 from torchglass.store import open_store
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from asked import ask, behind
 
-from torchglass.dashboard.security import SECURITY_HEADERS, Guard, is_loopback
+from torchglass.dashboard.serving.security import SECURITY_HEADERS, Guard, is_loopback
 
 HERE, ABROAD, ABROAD_SIX = "127.0.0.1", "192.0.2.1", "2001:db8::1"
 OPEN = Guard(behind, {"glass.example"}, only_here=False)

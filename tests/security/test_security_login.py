@@ -14,14 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from torchglass.dashboard.api import HEALTH_PATH, SERIES_PATH
-from torchglass.dashboard.login.attempts import FORGET_SECONDS, FREE_TRIES, LONGEST_SECONDS, OVERALL_FREE, Attempts
-from torchglass.dashboard.login.connection import POLICY_VIOLATION, until_the_end
-from torchglass.dashboard.login.page import login_page, preferred, safe_next
-from torchglass.dashboard.login.password_login import MOST_FORM_BYTES, PasswordLogin
-from torchglass.dashboard.login.sessions import IDLE_SECONDS, MOST_SESSIONS, Sessions
-from torchglass.dashboard.login.sessions import LONGEST_SECONDS as LONGEST_SESSION
-from torchglass.dashboard.plotly_route import PATHS as BUILDS
+from torchglass.dashboard.answering.api import HEALTH_PATH, SERIES_PATH
+from torchglass.dashboard.answering.plotly_route import PATHS as BUILDS
+from torchglass.dashboard.serving.login.attempts import (
+    FORGET_SECONDS,
+    FREE_TRIES,
+    LONGEST_SECONDS,
+    OVERALL_FREE,
+    Attempts,
+)
+from torchglass.dashboard.serving.login.connection import POLICY_VIOLATION, until_the_end
+from torchglass.dashboard.serving.login.page import login_page, preferred, safe_next
+from torchglass.dashboard.serving.login.password_login import MOST_FORM_BYTES, PasswordLogin
+from torchglass.dashboard.serving.login.sessions import IDLE_SECONDS, MOST_SESSIONS, Sessions
+from torchglass.dashboard.serving.login.sessions import LONGEST_SECONDS as LONGEST_SESSION
 from torchglass.passwords import Hash, Passwords
 
 PLOTLY_PATH = BUILDS["full"]

@@ -16,8 +16,13 @@ from hypothesis import strategies as st
 from torchglass import passwords
 from torchglass.cli import main
 from torchglass.dashboard import serve
-from torchglass.dashboard.login import admission as admitting
-from torchglass.dashboard.login.admission import Admission, admission, admission_of_environment, require_admission
+from torchglass.dashboard.serving.login import admission as admitting
+from torchglass.dashboard.serving.login.admission import (
+    Admission,
+    admission,
+    admission_of_environment,
+    require_admission,
+)
 from torchglass.errors import OptionError
 from torchglass.passwords import COST, line_for, read_passwords
 

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from torchglass.charts.text import MAX_CHARACTERS, MAX_FILE_NAME, file_name, markdown_text, plain_text, plot_text
-from torchglass.dashboard.tables import to_csv
+from torchglass.dashboard.answering.tables import to_csv
 from torchglass.exchange.csv_file import harmless, original
 from torchglass.terminal import shortened, terminal_text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torchglass.dashboard.kept_comparisons import compared
+from torchglass.dashboard.comparing.kept import compared
 from torchglass.language import spoken
 from torchglass.store import Store
 

@@ -1,0 +1,1 @@
+"""Two to ten runs beside each other."""

@@ -1,0 +1,1 @@
+"""Jobs that a visitor orders: trainings, sweeps, explanations, reports; each a command of its own process."""

@@ -1,0 +1,1 @@
+"""The page's server: which addresses it answers, to whom, with which options."""

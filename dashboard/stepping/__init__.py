@@ -1,0 +1,1 @@
+"""The one step that every panel shows, and what lies at it."""
