@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from torchglass.store.arrivals import arrived, of_series
-from torchglass.store.codec import Arrived, decode_chunk
+from torchglass.store.arrivals import NOTHING, Column, arrived, of_series
+from torchglass.store.codec import decode_chunk
 from torchglass.store.downsample import POINTS_PER_BUCKET, worth_drawing
 from torchglass.store.engine import Connection
 from torchglass.store.records import TIMED_KINDS, Floats, Integers, Points, SeriesKind
@@ -71,23 +71,26 @@ class _Columns(NamedTuple):
 class SeriesReader:
     """Reads one series within a transaction that its caller opened.
 
-    `fresh` gives what arrived of a run and rank, for callers that read several series and ask once.
+    `fresh` gives what arrived of a run and rank, by series, for callers that read several and ask once.
     """
 
     _kind: SeriesKind
     _compacted: int
 
     def __init__(
-        self, connection: Connection, series_id: int, fresh: Callable[[int, int], list[Arrived]] | None = None
+        self, connection: Connection, series_id: int, fresh: Callable[[int, int], Mapping[int, Column]] | None = None
     ) -> None:
         self._connection = connection
         self._id = series_id
         query = "SELECT run_id, rank, kind, point_count FROM series WHERE id = ?"
         row: Any = connection.execute(query, (series_id,)).fetchone()
         run_id, rank, self._kind, self._compacted = row or (0, 0, "scalar", 0)
-        blocks = arrived(connection, run_id, rank) if fresh is None else fresh(run_id, rank)
-        steps, times, values = of_series(blocks, series_id)
-        self._fresh = _Columns(self._compacted + np.arange(len(steps)), steps, times, values)
+        column = (
+            of_series(arrived(connection, run_id, rank), series_id)
+            if fresh is None
+            else fresh(run_id, rank).get(series_id, NOTHING)
+        )
+        self._fresh = _Columns(self._compacted + np.arange(len(column.steps)), *column)
         rewinds = connection.execute("SELECT step, until_index FROM rewinds WHERE series_id = ?", (series_id,))
         self._rewinds = [Rewind(*each) for each in rewinds.fetchall()]
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from torchglass.errors import RunNotFoundError, StoreError
 from torchglass.store import summaries, writing
 from torchglass.store.arrays import decode_arrays
-from torchglass.store.arrivals import arrived
+from torchglass.store.arrivals import arrived_by_series
 from torchglass.store.codec import decode_counts
 from torchglass.store.compaction import compact
 from torchglass.store.location import Location
@@ -187,7 +187,7 @@ class Store(RunVerbs):
     ) -> dict[int, Points]:
         """Points of several series, each as `points` gives them, of one moment; what just arrived is read once."""
         with self._engine.reading() as connection:
-            fresh = cache(partial(arrived, connection))
+            fresh = cache(partial(arrived_by_series, connection))
             return {each: SeriesReader(connection, each, fresh).points(window, max_points) for each in series_ids}
 
     def nearby(self, run_id: int, first: int, last: int) -> Nearby:
@@ -203,7 +203,7 @@ class Store(RunVerbs):
     def tails(self, cursors: Mapping[int, int]) -> dict[int, Points]:
         """Points of several series after a cursor each, as `tail` gives them; what just arrived is read once."""
         with self._engine.reading() as connection:
-            fresh = cache(partial(arrived, connection))
+            fresh = cache(partial(arrived_by_series, connection))
             return {each: SeriesReader(connection, each, fresh).tail(cursor) for each, cursor in cursors.items()}
 
     def histogram_keys(self, run_id: int, rank: int = 0) -> list[str]:
